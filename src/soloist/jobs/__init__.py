@@ -1,0 +1,1 @@
+"""The engine: accepts commands, persists every transition, and runs recordings."""

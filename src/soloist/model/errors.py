@@ -1,0 +1,73 @@
+"""Errors, named by whose fault they are.
+
+Each base carries what the API reports when it ends a job (`stop_reason`) and whether trying again can help
+(`retryable`). A class docstring is the default message and names the remedy.
+"""
+
+from typing import ClassVar
+
+
+class SoloistError(Exception):
+    """Soloist failed; the log line with this request or job id says where."""
+
+    stop_reason: ClassVar[str] = "INTERNAL_ERROR"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
+
+
+class RequestError(SoloistError):
+    """The request cannot be carried out as it stands; change it and send it again."""
+
+
+class SourceError(SoloistError):
+    """The room or its media misbehaved; the participant has to publish again."""
+
+    retryable = True
+
+
+class DestinationError(SoloistError):
+    """The customer's storage or address refused us; check its configuration."""
+
+    retryable = True
+
+
+class InternalError(SoloistError):
+    """Soloist failed; the log line with this request or job id says where."""
+
+
+class MalformedBodyError(RequestError):
+    """The body is not a JSON object; send one, UTF-8 encoded."""
+
+
+class MissingFieldError(RequestError):
+    """A required field is absent; add it."""
+
+
+class InvalidValueError(RequestError):
+    """A field has a value outside its type, range or alphabet; correct it."""
+
+
+class InvalidCombinationError(RequestError):
+    """These fields cannot be used together; drop one of them."""
+
+
+class NotFoundError(RequestError):
+    """Nothing of that id exists in this app; check the id and the project of the credential."""
+
+
+class JobRunningError(RequestError):
+    """A job for this participant and video type is live; stop it first or use it."""
+
+
+class JobLimitError(RequestError):
+    """The project has as many live jobs as it may; stop one or raise the limit."""
+
+
+class JobDoneError(RequestError):
+    """The job has stopped; start a new one."""
+
+
+class AppDisabledError(RequestError):
+    """The app is disabled; enable it first."""

@@ -1,0 +1,111 @@
+"""A job, its states and the table of moves between them.
+
+States in order: INIT (accepted, no recorder yet), RUNNING (a recorder holds it and watches the room), STOPPED (final).
+Only `jobs/` moves them, and only along TRANSITIONS. Spec: API section 5.1.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from soloist.model.ids import AppId, JobId, ParticipantId, ProjectId, RoomId
+from soloist.model.media import Tier, TrackSource
+from soloist.model.rule import RecordRule
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    INIT = "INIT"
+    RUNNING = "RUNNING"
+    STOPPED = "STOPPED"
+
+
+class StopReason(StrEnum):
+    """Why a job stopped."""
+
+    TENANT_STOP = "TENANT_STOP"
+    EXCEED_MAX_IDLE_TIME = "EXCEED_MAX_IDLE_TIME"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+
+
+class JobEvent(StrEnum):
+    """What moves a job."""
+
+    TAKEN = "taken"
+    STOP_REQUESTED = "stop_requested"
+    IDLE_TOO_LONG = "idle_too_long"
+    FAILED = "failed"
+
+
+TRANSITIONS: dict[tuple[JobState, JobEvent], tuple[JobState, StopReason | None]] = {
+    (JobState.INIT, JobEvent.TAKEN): (JobState.RUNNING, None),
+    (JobState.RUNNING, JobEvent.TAKEN): (JobState.RUNNING, None),
+    (JobState.INIT, JobEvent.STOP_REQUESTED): (JobState.STOPPED, StopReason.TENANT_STOP),
+    (JobState.RUNNING, JobEvent.STOP_REQUESTED): (JobState.STOPPED, StopReason.TENANT_STOP),
+    (JobState.INIT, JobEvent.IDLE_TOO_LONG): (JobState.STOPPED, StopReason.EXCEED_MAX_IDLE_TIME),
+    (JobState.RUNNING, JobEvent.IDLE_TOO_LONG): (JobState.STOPPED, StopReason.EXCEED_MAX_IDLE_TIME),
+    (JobState.INIT, JobEvent.FAILED): (JobState.STOPPED, StopReason.INTERNAL_ERROR),
+    (JobState.RUNNING, JobEvent.FAILED): (JobState.STOPPED, StopReason.INTERNAL_ERROR),
+}
+"""The whole table: a pair that is not in it changes nothing (a STOPPED job stays as it is)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartJob:
+    """A parsed start command: it cannot be wrong in itself, only in what it refers to."""
+
+    app_id: AppId
+    room_id: RoomId
+    participant_id: ParticipantId
+    with_audio: bool
+    video: TrackSource | None
+    """Which picture is recorded; None for audio only."""
+    tier: Tier
+    idle_timeout: timedelta
+    rule_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One recording assignment, as persisted."""
+
+    job_id: JobId
+    project_id: ProjectId
+    app_id: AppId
+    room_id: RoomId
+    participant_id: ParticipantId
+    with_audio: bool
+    video: TrackSource | None
+    tier: Tier
+    idle_timeout: timedelta
+    rule: RecordRule
+    """Snapshot of the rule at start or at the last update."""
+    state: JobState
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime
+    stopped_at: datetime | None = None
+    stop_reason: StopReason | None = None
+    description: str = ""
+    epoch: int = 0
+    """Raised by one each time a recorder takes the job; every later write carries it."""
+
+    @property
+    def stream_name(self) -> str:
+        """The vendor's name of the recorded stream. Spec: API section 6.2."""
+        return f"s_{self.job_id}_{self.room_id}_{self.participant_id}"
+
+    @property
+    def is_live(self) -> bool:
+        """True until the job is STOPPED."""
+        return self.state is not JobState.STOPPED
+
+    def after(self, event: JobEvent, now: datetime) -> "Job":
+        """Return the job as `event` leaves it; the same object if the table has no such move."""
+        move = TRANSITIONS.get((self.state, event))
+        if move is None:
+            return self
+        state, reason = move
+        stopped_at = now if state is JobState.STOPPED else None
+        return replace(self, state=state, stop_reason=reason, stopped_at=stopped_at, updated_at=now)

@@ -1,0 +1,1 @@
+"""How processes are set up, started, watched and stopped: settings, logs, PostgreSQL, supervisor."""

@@ -1,0 +1,1 @@
+"""Frames out: one file per kind of output, written through PyAV."""

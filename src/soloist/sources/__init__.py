@@ -1,0 +1,1 @@
+"""Frames in: the ways to obtain one participant's encoded frames."""
