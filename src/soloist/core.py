@@ -3,7 +3,16 @@
 `sources/receiver.py` alone opens a `Receiver`; a lint rule keeps everyone else behind this door.
 """
 
-from soloist._core import Closed, Connected, Frame, OfferError, Overflow, SenderReport, SessionGoneError, Track
+from soloist._core import (  # noqa: TID251 - this is the door
+    Closed,
+    Connected,
+    Frame,
+    OfferError,
+    Overflow,
+    SenderReport,
+    SessionGoneError,
+    Track,
+)
 
 Item = Frame | SenderReport | Connected | Closed | Overflow
 
