@@ -1,0 +1,115 @@
+"""Clocks of one publisher: from RTP time to our wall clock, by sender reports or, without them, by arrival.
+
+Two lines are fitted. `StreamClock` fits one RTP stream's time stamps to the sender's wall clock, through every sender
+report (rule R1). `SenderClock` fits the sender's wall clock to ours, by the least delayed of its recent reports; it is
+shared by all streams of a publisher, so that an error in it moves sound and picture together.
+Knows nothing of files or frames' contents. Integers only: nanoseconds and RTP ticks (rule R13).
+Spec: RFC 3550 §6.4.1 (sender reports), §6.4.4 (their use).
+"""
+
+from collections import deque
+
+from soloist.model.media import SenderReport
+
+NS = 1_000_000_000
+REPORTS_KEPT_COUNT = 256
+RECENT_REPORTS_COUNT = 30
+SLOPE_REPORTS_COUNT_MIN = 4
+SLOPE_SPAN_NS_MIN = 10 * NS
+
+
+def ticks_to_ns(ticks: int, rate_hz: int) -> int:
+    """Return `ticks` of a `rate_hz` clock in nanoseconds, rounded to the nearest."""
+    return (ticks * NS * 2 + rate_hz) // (2 * rate_hz)
+
+
+def ns_to_ticks(ns: int, rate_hz: int) -> int:
+    """Return `ns` in ticks of a `rate_hz` clock, rounded to the nearest."""
+    return (ns * rate_hz * 2 + NS) // (2 * NS)
+
+
+class SenderClock:
+    """The sender's wall clock against ours: the smallest (arrival - NTP) of the recent reports."""
+
+    def __init__(self) -> None:
+        self._recent: deque[int] = deque(maxlen=RECENT_REPORTS_COUNT)
+
+    def reported(self, report: SenderReport) -> None:
+        """Take one report of any of the publisher's streams into account."""
+        self._recent.append(report.received_ns - report.ntp_ns)
+
+    @property
+    def offset_ns(self) -> int | None:
+        """Nanoseconds to add to the sender's wall clock to get ours; None before any report."""
+        return min(self._recent) if self._recent else None
+
+
+class StreamClock:
+    """One RTP stream's time stamps against the wall clock."""
+
+    def __init__(self, rate_hz: int, sender: SenderClock) -> None:
+        self.rate_hz = rate_hz
+        self._sender = sender
+        self._reports: deque[tuple[int, int]] = deque(maxlen=REPORTS_KEPT_COUNT)
+        self._line: tuple[int, int, int, int] | None = None
+        self._transit_min_ns: int | None = None
+
+    def arrived(self, rtp_ticks: int, received_ns: int) -> None:
+        """Take one frame's arrival into account: the least delayed frame anchors the stream until reports do."""
+        transit_ns = received_ns - ticks_to_ns(rtp_ticks, self.rate_hz)
+        if self._transit_min_ns is None or transit_ns < self._transit_min_ns:
+            self._transit_min_ns = transit_ns
+
+    def reported(self, report: SenderReport) -> None:
+        """Take one sender report of this stream into account, in any order."""
+        self._reports.append((report.rtp_ticks, report.ntp_ns))
+        self._line = None
+
+    @property
+    def is_reported(self) -> bool:
+        """True once a sender report places this stream on the sender's wall clock."""
+        return bool(self._reports)
+
+    def wall_by_arrival_ns(self, rtp_ticks: int) -> int | None:
+        """Return our wall clock at `rtp_ticks` by arrival alone; None before any frame."""
+        if self._transit_min_ns is None:
+            return None
+        return self._transit_min_ns + ticks_to_ns(rtp_ticks, self.rate_hz)
+
+    def wall_by_report_ns(self, rtp_ticks: int) -> int | None:
+        """Return our wall clock at `rtp_ticks` by the line through all reports; None before any."""
+        offset_ns = self._sender.offset_ns
+        if not self._reports or offset_ns is None:
+            return None
+        rtp_zero, ntp_zero, intercept_ns, slope_ppb = self._fitted()
+        span_ns = ticks_to_ns(rtp_ticks - rtp_zero, self.rate_hz)
+        return ntp_zero + span_ns + intercept_ns + span_ns * slope_ppb // NS + offset_ns
+
+    @property
+    def skew_ppm(self) -> float:
+        """How much faster the sender's wall clock runs than its RTP clock, in parts per million; for reports only."""
+        return self._fitted()[3] / 1000 if self._reports else 0.0
+
+    def _fitted(self) -> tuple[int, int, int, int]:
+        if self._line is None:
+            self._line = fit_reports(sorted(self._reports), self.rate_hz)
+        return self._line
+
+
+def fit_reports(reports: list[tuple[int, int]], rate_hz: int) -> tuple[int, int, int, int]:
+    """Fit (RTP ticks, NTP ns) pairs, sorted; return RTP zero, NTP zero, intercept in ns and slope in parts per 1e9.
+
+    The line is NTP = zero + span + intercept + slope * span. Few or close reports fit no slope: their jitter (a browser
+    stamps audio reports with the time of sending) would be taken for drift.
+    """
+    rtp_zero, ntp_zero = reports[0]
+    spans = [ticks_to_ns(rtp - rtp_zero, rate_hz) for rtp, _ in reports]
+    errors = [ntp - ntp_zero - span for (_, ntp), span in zip(reports, spans, strict=True)]
+    count = len(reports)
+    span_mean, error_mean = sum(spans) // count, sum(errors) // count
+    if count < SLOPE_REPORTS_COUNT_MIN or spans[-1] < SLOPE_SPAN_NS_MIN:
+        return rtp_zero, ntp_zero, error_mean, 0
+    covariance = sum((s - span_mean) * (e - error_mean) for s, e in zip(spans, errors, strict=True))
+    variance = sum((s - span_mean) ** 2 for s in spans)
+    slope_ppb = covariance * NS // variance
+    return rtp_zero, ntp_zero, error_mean - span_mean * slope_ppb // NS, slope_ppb

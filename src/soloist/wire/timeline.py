@@ -1,0 +1,318 @@
+"""The heart: frames and sender reports of several RTP streams in, samples of two logical tracks on one timeline out.
+
+A logical track outlives the RTP streams that feed it: a replaced publisher, a switched layer or a reconnect only
+changes `stream`, the key of the RTP stream now feeding it. Sample times are RTP times minus a base; the base is found
+once per stream (by sender report, else by arrival) and afterwards only slewed, by at most 1 ms a second (R1-R3, R13).
+What is missing becomes a `Missing` with its cause. Reads no clock: time enters with frames, reports and `tick`.
+
+States of a stream: held (its first frames wait until its clock settles), then placed.
+Spec: RFC 3550 §5.1 (RTP time stamps), §6.4.1 (sender reports).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from soloist.model.media import EncodedFrame, Kind, Sample, SenderReport
+from soloist.model.timing import Cause, Missing
+from soloist.wire.clock import NS, SenderClock, StreamClock, ns_to_ticks, ticks_to_ns
+from soloist.wire.opus import packet_ticks
+
+StreamKey = tuple[int, str, str | None]
+"""Session number, mid and rid of one RTP stream."""
+
+SETTLE_NS = 600_000_000
+"""How long a new stream's first frames wait for a sender report before arrival has to do."""
+SLEW_PER = 1000
+"""One tick of correction for so many ticks of media: 1 ms/s (rule R2)."""
+SLEW_DEADBAND_NS = 2_000_000
+STEP_NS = 500_000_000
+"""A report this far ahead of us means the sender's RTP clock stood still; slewing would take minutes."""
+STALL_NS = 2 * NS
+"""Disagreement between RTP time and arrival that is a stalled or jumped clock, not jitter (rules R5, R7)."""
+AUDIO_TOLERANCE_NS = 10_000_000
+VIDEO_TOLERANCE_NS = 2 * NS
+"""A picture may stand this long without anything being missing: screens are sent at one frame a second."""
+VIDEO_FRAME_TICKS = 3000
+
+
+@dataclass(slots=True)
+class _Track:
+    """One logical track; ticks are of `rate_hz`, pts from the recording's origin."""
+
+    kind: Kind
+    rate_hz: int = 0
+    stream: StreamKey | None = None
+    clock: StreamClock | None = None
+    base_ticks: int = 0
+    placed_by: str = ""
+    last_pts: int = -1
+    last_ticks: int = 0
+    transit_ns: int = 0
+    slew_ticks: int = 0
+    slewed_at: int = 0
+    is_step_due: bool = False
+    needs_keyframe: bool = False
+    lost: bool = False
+    interruption: tuple[Cause, str] | None = None
+    held: list[EncodedFrame] = field(default_factory=list)
+    held_stream: StreamKey | None = None
+
+    @property
+    def end_pts(self) -> int:
+        """Where the next sample belongs if nothing is missing."""
+        return self.last_pts + self.last_ticks if self.last_pts >= 0 else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How a stream came by its place on the timeline, for the manifest."""
+
+    kind: Kind
+    stream: StreamKey
+    placed_by: str
+    """sender_report or arrival (rule R3)."""
+    rtp_ticks: int
+    pts_ns: int
+    skew_ppm: float
+
+
+class Timeline:
+    """One recording's timeline; its origin is the wall clock of the first media of any track."""
+
+    def __init__(self, *, settle_ns: int = SETTLE_NS) -> None:
+        self.origin_ns: int | None = None
+        """Wall clock of the origin, nanoseconds since the Unix epoch; None until something was placed."""
+        self.missing: list[Missing] = []
+        """Facts so far; the owner takes them out."""
+        self._settle_ns = settle_ns
+        self._tracks = {kind: _Track(kind, needs_keyframe=kind is Kind.VIDEO) for kind in Kind}
+        self._senders: dict[int, SenderClock] = {}
+        self._clocks: dict[StreamKey, StreamClock] = {}
+        self._expected: set[tuple[int, str]] = set()
+        self._ready: list[Sample] = []
+
+    def expect(self, session: int, mids: Iterable[str]) -> None:
+        """Announce the media sections a publisher will send: a first placement waits for all, up to the limit."""
+        self._expected.update((session, mid) for mid in mids)
+
+    def report(self, session: int, report: SenderReport, rate_hz: int) -> None:
+        """Take a sender report of any stream, before or after its frames."""
+        key = (session, report.mid, report.rid)
+        self._senders.setdefault(session, SenderClock()).reported(report)
+        self._clock(key, rate_hz).reported(report)
+        for track in self._tracks.values():
+            if track.stream == key:
+                self._aim(track)
+        self._settle(report.received_ns)
+
+    def push(self, session: int, frame: EncodedFrame, kind: Kind) -> None:
+        """Add one frame; frames of one stream come in decode order. What it makes ready is returned by `take`."""
+        track = self._tracks[kind]
+        key = (session, frame.mid, frame.rid)
+        if track.stream == key and not track.held:
+            self._place(track, frame)
+            return
+        if track.held_stream != key:
+            track.held.clear()
+            track.held_stream = key
+        self._clock(key, frame.rate_hz).arrived(frame.rtp_ticks + _lead_ticks(frame, kind), frame.received_ns)
+        track.held.append(frame)
+        self._settle(frame.received_ns)
+
+    def tick(self, now_ns: int) -> None:
+        """Let time pass: streams held for longer than the settling time are placed by arrival."""
+        self._settle(now_ns)
+
+    def interrupt(self, kind: Kind, cause: Cause, detail: str) -> None:
+        """Say why what is missing next on this track will be missing; the first word stands until media returns."""
+        track = self._tracks[kind]
+        if track.interruption is None:
+            track.interruption = (cause, detail)
+
+    def take(self) -> list[Sample]:
+        """Return the samples that became ready since the last call, each track in time order."""
+        ready, self._ready = self._ready, []
+        return ready
+
+    def finish(self, now_ns: int) -> None:
+        """Place whatever is still held: nothing more will come."""
+        self._settle(now_ns + self._settle_ns)
+
+    def end_ns(self, kind: Kind) -> int | None:
+        """Return where the track's media ends, nanoseconds from the origin; None if it never had any."""
+        track = self._tracks[kind]
+        return ticks_to_ns(track.end_pts, track.rate_hz) if track.last_pts >= 0 else None
+
+    def placement(self, kind: Kind) -> Placement | None:
+        """Return how the stream now feeding a track was placed."""
+        track = self._tracks[kind]
+        if track.stream is None or track.clock is None:
+            return None
+        rtp = track.base_ticks + max(track.last_pts, 0)
+        pts_ns = ticks_to_ns(max(track.last_pts, 0), track.rate_hz)
+        return Placement(kind, track.stream, track.placed_by, rtp, pts_ns, track.clock.skew_ppm)
+
+    def _clock(self, key: StreamKey, rate_hz: int) -> StreamClock:
+        clock = self._clocks.get(key)
+        if clock is None:
+            sender = self._senders.setdefault(key[0], SenderClock())
+            clock = self._clocks[key] = StreamClock(rate_hz, sender)
+        return clock
+
+    # Settling: from held to placed.
+
+    def _settle(self, now_ns: int) -> None:
+        waiting = [track for track in self._tracks.values() if track.held]
+        if waiting and (self._all_reported(waiting) or self._waited_enough(waiting, now_ns)):
+            anchors = {track.kind: self._anchor(track) for track in waiting}
+            if self.origin_ns is None:
+                self.origin_ns = min(wall_ns for wall_ns, _ in anchors.values())
+            for track in waiting:
+                self._release(track, *anchors[track.kind])
+
+    def _all_reported(self, waiting: list[_Track]) -> bool:
+        """True if every stream that waits has a report, and none that was announced beside it is still to begin."""
+        sessions = {track.held_stream[0] for track in waiting if track.held_stream}
+        begun = {track.held_stream[:2] for track in waiting if track.held_stream}
+        begun |= {track.stream[:2] for track in self._tracks.values() if track.stream}
+        announced = {entry for entry in self._expected if entry[0] in sessions}
+        return announced <= begun and all(
+            track.held_stream and self._clocks[track.held_stream].is_reported for track in waiting
+        )
+
+    def _waited_enough(self, waiting: list[_Track], now_ns: int) -> bool:
+        return now_ns - min(track.held[0].received_ns for track in waiting) >= self._settle_ns
+
+    def _anchor(self, track: _Track) -> tuple[int, str]:
+        """Return the wall clock of the track's first held frame and by what it was found."""
+        assert track.held_stream is not None, "a held frame has a stream"  # noqa: S101 - invariant, for the type checker
+        clock = self._clocks[track.held_stream]
+        rtp = track.held[0].rtp_ticks
+        by_report, by_arrival = clock.wall_by_report_ns(rtp), clock.wall_by_arrival_ns(rtp)
+        if by_report is not None and (by_arrival is None or abs(by_report - by_arrival) < STALL_NS):
+            return by_report, "sender_report"
+        return by_arrival if by_arrival is not None else track.held[0].received_ns, "arrival"
+
+    def _release(self, track: _Track, wall_ns: int, placed_by: str) -> None:
+        first = track.held[0]
+        assert self.origin_ns is not None and track.held_stream is not None  # noqa: S101, PT018 - set by the caller
+        track.rate_hz = first.rate_hz
+        pts = ns_to_ticks(wall_ns - self.origin_ns, first.rate_hz)
+        pts = max(pts, track.end_pts)
+        track.base_ticks = first.rtp_ticks - pts
+        track.stream, track.clock, track.placed_by = track.held_stream, self._clocks[track.held_stream], placed_by
+        track.needs_keyframe = track.kind is Kind.VIDEO
+        track.slew_ticks, track.slewed_at = 0, pts
+        track.transit_ns = first.received_ns - self.origin_ns - ticks_to_ns(pts, first.rate_hz)
+        held, track.held, track.held_stream = track.held, [], None
+        for frame in held:
+            self._place(track, frame)
+        self._aim(track)
+
+    # Placing one frame.
+
+    def _place(self, track: _Track, frame: EncodedFrame) -> None:
+        pts = frame.rtp_ticks - track.base_ticks
+        if track.slew_ticks:
+            pts = _slew(track, frame.rtp_ticks)
+        pts = self._steadied(track, frame, pts)
+        if not self._is_whole(track, frame):
+            return
+        if pts <= track.last_pts:
+            if frame.rtp_ticks - track.base_ticks < track.last_pts - track.rate_hz:
+                track.base_ticks = frame.rtp_ticks - track.end_pts
+            pts = track.last_pts + 1
+        ticks = packet_ticks(frame.data) if track.kind is Kind.AUDIO else _frame_ticks(track, pts)
+        self._declare(track, pts)
+        track.last_pts, track.last_ticks = pts, ticks
+        self._ready.append(Sample(track.kind, pts, ticks, track.rate_hz, frame.is_keyframe, frame.data))
+
+    def _is_whole(self, track: _Track, frame: EncodedFrame) -> bool:
+        """Drop pictures that refer to something lost, up to the next keyframe (rule R16)."""
+        if frame.follows_gap:
+            track.lost = True
+        if track.kind is Kind.AUDIO:
+            return True
+        if frame.is_keyframe:
+            track.needs_keyframe = False
+        elif frame.follows_gap:
+            track.needs_keyframe = True
+        return not track.needs_keyframe
+
+    def _steadied(self, track: _Track, frame: EncodedFrame, pts: int) -> int:
+        """Return `pts`, moved if the sender's RTP clock stood still or jumped against arrival (rules R5, R7)."""
+        assert self.origin_ns is not None  # noqa: S101 - nothing is placed before the origin
+        transit_ns = frame.received_ns - self.origin_ns - ticks_to_ns(pts, track.rate_hz)
+        late_ns = transit_ns - track.transit_ns
+        if -STALL_NS < late_ns < STALL_NS and not track.is_step_due:
+            track.transit_ns += late_ns >> 8
+            return pts
+        moved_ns = late_ns
+        if track.is_step_due and track.clock is not None:
+            wall_ns = track.clock.wall_by_report_ns(frame.rtp_ticks)
+            moved_ns = wall_ns - self.origin_ns - ticks_to_ns(pts, track.rate_hz) if wall_ns is not None else late_ns
+        track.is_step_due = False
+        track.base_ticks -= ns_to_ticks(moved_ns, track.rate_hz)
+        track.slew_ticks = 0
+        self.interrupt(track.kind, Cause.PAUSE, "clock_stall" if moved_ns > 0 else "clock_jump")
+        return frame.rtp_ticks - track.base_ticks
+
+    def _declare(self, track: _Track, pts: int) -> None:
+        """Put what is missing before `pts` into words."""
+        tolerance_ns = AUDIO_TOLERANCE_NS if track.kind is Kind.AUDIO else VIDEO_TOLERANCE_NS
+        if track.last_pts < 0 or track.lost or track.interruption:
+            tolerance_ns = AUDIO_TOLERANCE_NS
+        end = track.end_pts
+        if pts - end > ns_to_ticks(tolerance_ns, track.rate_hz):
+            cause, detail = self._cause(track)
+            start_ns, end_ns = ticks_to_ns(end, track.rate_hz), ticks_to_ns(pts, track.rate_hz)
+            self.missing.append(Missing(track.kind, start_ns, end_ns, cause, detail))
+        track.lost, track.interruption = False, None
+
+    def _cause(self, track: _Track) -> tuple[Cause, str]:
+        if track.interruption:
+            return track.interruption
+        if track.last_pts < 0:
+            return Cause.GAP, "waiting_keyframe" if track.kind is Kind.VIDEO else "not_sent_yet"
+        return (Cause.GAP, "packets_lost") if track.lost else (Cause.PAUSE, "not_sent")
+
+    def _aim(self, track: _Track) -> None:
+        """Set how far the track has to be slewed for its reports to be met."""
+        if track.clock is None or self.origin_ns is None or track.last_pts < 0:
+            return
+        rtp = track.base_ticks + track.last_pts
+        wall_ns = track.clock.wall_by_report_ns(rtp)
+        if wall_ns is None:
+            return
+        error_ns = wall_ns - self.origin_ns - ticks_to_ns(track.last_pts, track.rate_hz)
+        if track.placed_by == "arrival" and abs(error_ns) >= STALL_NS:
+            return  # These reports speak of another clock than the frames.
+        track.is_step_due = error_ns >= STEP_NS
+        is_worth_it = abs(error_ns) > SLEW_DEADBAND_NS and not track.is_step_due
+        track.slew_ticks = ns_to_ticks(error_ns, track.rate_hz) if is_worth_it else 0
+        track.slewed_at = track.last_pts
+
+
+def _slew(track: _Track, rtp_ticks: int) -> int:
+    """Move the base by what the media passed since the last move allows; return the frame's pts on it."""
+    pts = rtp_ticks - track.base_ticks
+    allowed = (pts - track.slewed_at) // SLEW_PER
+    if allowed <= 0:
+        return pts
+    step = max(-allowed, min(allowed, track.slew_ticks))
+    track.slew_ticks -= step
+    track.base_ticks -= step
+    track.slewed_at = pts
+    return pts + step
+
+
+def _frame_ticks(track: _Track, pts: int) -> int:
+    """Return how long a picture is likely shown: as long as the one before it, within reason."""
+    if track.last_pts < 0:
+        return VIDEO_FRAME_TICKS
+    return min(pts - track.last_pts, track.rate_hz)
+
+
+def _lead_ticks(frame: EncodedFrame, kind: Kind) -> int:
+    """Return how much of a frame was captured before it could be sent: an audio packet is whole when it leaves."""
+    return packet_ticks(frame.data) if kind is Kind.AUDIO else 0
