@@ -1,4 +1,4 @@
-"""The one place that reads the wall clock for rows, names and signatures; everything else takes `now` as an argument."""
+"""The one place that reads the wall clock for rows, names and signatures; the rest takes `now` as an argument."""
 
 from datetime import UTC, datetime
 

@@ -1,0 +1,159 @@
+"""Who may ask and what they own: projects, credentials, tokens, apps and record rules.
+
+Reads serve the API on every request; writes serve the operator's commands and the dev data.
+Spec: API sections 2.5, 2.6, 9.4.
+"""
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from soloist.jobs import schema
+from soloist.jobs.codec import render_rule_body, rule_of_row
+from soloist.model.ids import AppId, ProjectId, RuleId
+from soloist.model.media import Codec
+from soloist.model.rule import RecordRule
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """An access key and what it may act for."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    project_ids: tuple[ProjectId, ...]
+    """Projects it may name in X-Project-Id."""
+    default_project: ProjectId
+    """The project meant when it names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A customer's application: the scope of rooms, rules and jobs."""
+
+    app_id: AppId
+    project_id: ProjectId
+    app_name: str
+    enabled: bool
+    join_key: str = field(repr=False)
+    """Key of its join tokens (HS256), 64 hex digits."""
+    video_codecs: tuple[Codec, ...]
+    """What a WHIP answer prefers, first one first."""
+    created_at: datetime
+
+
+class Accounts:
+    """Reads and writes accounts; every method is one transaction and raises SQLAlchemyError if the database is away."""
+
+    def __init__(self, database: AsyncEngine) -> None:
+        self._database = database
+
+    async def credential(self, access_key: str) -> Credential | None:
+        """Return the credential of an access key; None if there is none."""
+        table = schema.credentials
+        async with self._database.connect() as connection:
+            row = (await connection.execute(select(table).where(table.c.access_key == access_key))).one_or_none()
+        if row is None:
+            return None
+        project_id = ProjectId(row.project_id)
+        return Credential(row.access_key, row.secret_key, (project_id,), project_id)
+
+    async def project_of_token(self, token: str) -> ProjectId | None:
+        """Return the project a static X-Auth-Token speaks for; None if it is unknown.
+
+        Tokens are stored and looked up as SHA-256, so neither the table nor the look-up's time gives one away.
+        """
+        digest = token_digest(token)
+        table = schema.tokens
+        async with self._database.connect() as connection:
+            row = (await connection.execute(select(table).where(table.c.token_sha256 == digest))).one_or_none()
+        if row is None or not hmac.compare_digest(row.token_sha256, digest):
+            return None
+        return ProjectId(row.project_id)
+
+    async def app(self, project_id: ProjectId, app_id: AppId) -> App | None:
+        """Return an app of this project; None if it has none of that id."""
+        found = await self.app_anywhere(app_id)
+        return found if found and found.project_id == project_id else None
+
+    async def app_anywhere(self, app_id: AppId) -> App | None:
+        """Return an app whichever project owns it; for the rooms, whose paths name no project."""
+        table = schema.apps
+        async with self._database.connect() as connection:
+            row = (await connection.execute(select(table).where(table.c.app_id == app_id))).one_or_none()
+        if row is None:
+            return None
+        return App(
+            app_id=AppId(row.app_id),
+            project_id=ProjectId(row.project_id),
+            app_name=row.app_name,
+            enabled=row.enabled,
+            join_key=row.join_key,
+            video_codecs=tuple(Codec(codec) for codec in row.video_codecs),
+            created_at=row.created_at,
+        )
+
+    async def rule(self, app_id: AppId, rule_id: RuleId) -> RecordRule | None:
+        """Return a record rule of this app; None if it has none of that id."""
+        table = schema.record_rules
+        query = select(table).where(table.c.app_id == app_id, table.c.rule_id == rule_id)
+        async with self._database.connect() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return rule_of_row(row) if row else None
+
+    async def create_project(self, project_id: ProjectId) -> None:
+        """Make sure a project exists."""
+        await self._upsert(insert(schema.projects).values(project_id=project_id).on_conflict_do_nothing())
+
+    async def create_credential(self, credential: Credential, now: datetime) -> None:
+        """Store a credential, creating its project; an access key that exists gets the new secret and project."""
+        await self.create_project(credential.default_project)
+        values = {"secret_key": credential.secret_key, "project_id": credential.default_project, "created_at": now}
+        statement = insert(schema.credentials).values(access_key=credential.access_key, **values)
+        await self._upsert(statement.on_conflict_do_update(index_elements=["access_key"], set_=values))
+
+    async def create_token(self, token: str, project_id: ProjectId) -> None:
+        """Store the digest of a static token, creating its project."""
+        await self.create_project(project_id)
+        values = {"project_id": project_id}
+        statement = insert(schema.tokens).values(token_sha256=token_digest(token), **values)
+        await self._upsert(statement.on_conflict_do_update(index_elements=["token_sha256"], set_=values))
+
+    async def create_app(self, app: App) -> None:
+        """Store an app, creating its project; an app that exists is left as it is."""
+        await self.create_project(app.project_id)
+        statement = insert(schema.apps).values(
+            app_id=app.app_id,
+            project_id=app.project_id,
+            app_name=app.app_name,
+            enabled=app.enabled,
+            join_key=app.join_key,
+            video_codecs=[codec.value for codec in app.video_codecs],
+            created_at=app.created_at,
+        )
+        await self._upsert(statement.on_conflict_do_nothing())
+
+    async def enable_app(self, app_id: AppId, *, enabled: bool) -> None:
+        """Enable or disable an app; running jobs go on. Unknown ids are ignored. Spec: API section 5.1."""
+        await self._upsert(update(schema.apps).where(schema.apps.c.app_id == app_id).values(enabled=enabled))
+
+    async def save_rule(self, rule: RecordRule, now: datetime) -> None:
+        """Store a record rule; one with the same app and id is replaced. Running jobs keep their snapshot."""
+        table = schema.record_rules
+        values = {"location": rule.address.location, "body": render_rule_body(rule), "updated_at": now}
+        statement = insert(table).values(app_id=rule.app_id, rule_id=rule.rule_id, created_at=now, **values)
+        await self._upsert(statement.on_conflict_do_update(index_elements=["app_id", "rule_id"], set_=values))
+
+    async def _upsert(self, statement: object) -> None:
+        async with self._database.begin() as connection:
+            await connection.execute(statement)  # type: ignore[call-overload]  # insert or update, both executable
+
+
+def token_digest(token: str) -> str:
+    """Return what is stored of a token: its SHA-256 as 64 hex digits."""
+    return hashlib.sha256(token.encode()).hexdigest()

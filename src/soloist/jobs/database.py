@@ -1,0 +1,48 @@
+"""Connections to PostgreSQL: one dialect, one driver, the same safety belts everywhere.
+
+A half-open connection must not hold a recorder for hours: keepalives and TCP_USER_TIMEOUT end it within 10 s, and a
+statement that takes longer than 30 s is cancelled by the server.
+"""
+
+from typing import Any
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+ENGINE_SCHEMA = "procrastinate"
+"""The PostgreSQL schema that holds procrastinate's tables and functions."""
+
+CONNECT_ARGS: dict[str, Any] = {
+    "options": f"-c search_path=public,{ENGINE_SCHEMA} -c timezone=UTC -c statement_timeout=30000",
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""libpq parameters of every connection."""
+
+
+def open_database(url: str, *, connections_max: int = 10) -> AsyncEngine:
+    """Return an engine that connects when first used; dispose of it when done.
+
+    A connection is tried before it is lent, so that a restart of PostgreSQL costs no request.
+    """
+    return create_async_engine(
+        psycopg_url(url),
+        connect_args=CONNECT_ARGS,
+        pool_size=connections_max,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_pre_ping=True,
+    )
+
+
+def psycopg_url(url: str) -> URL:
+    """Return a database URL with our driver named, whatever driver or none it names."""
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
+def conninfo(url: str) -> str:
+    """Return the same URL as libpq understands it."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)

@@ -1,0 +1,53 @@
+"""The job engine's door: procrastinate's application, its queues, and enqueueing inside our own transactions.
+
+procrastinate's tables live in a PostgreSQL schema of their own, reached by the connections' search path. Its rows are
+wake-up calls; the truth about a job is the `jobs` table.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import procrastinate
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from soloist.model.ids import JobId
+
+RECORD_TASK = "record"
+
+Body = Callable[[procrastinate.JobContext, str], Coroutine[Any, Any, None]]
+
+
+def queue_of_slot(slot: str) -> str:
+    """Return the name of the queue that only this slot's recorder takes from."""
+    return f"slot:{slot}"
+
+
+async def enqueue(connection: AsyncConnection, app: procrastinate.App, job_id: JobId, slot: str) -> int:
+    """Queue the recording of a job in the caller's transaction; return the engine's id. Rolled back with it."""
+    deferrer = app.configure_task(
+        RECORD_TASK, allow_unknown=True, queue=queue_of_slot(slot), lock=job_id, connection=await _driver(connection)
+    )
+    return await deferrer.defer_async(job_id=job_id)
+
+
+async def withdraw(connection: AsyncConnection, engine_id: int, *, keep_waiting: bool) -> None:
+    """Ask the engine, in the caller's transaction, to abort this work.
+
+    Work that waits in its queue is cancelled, unless `keep_waiting`: a recorder then still has leftovers to settle.
+    The recorder that runs it is notified at commit.
+    """
+    await connection.execute(
+        _WITHDRAW, {"engine_id": engine_id, "statuses": ["doing"] if keep_waiting else ["todo", "doing"]}
+    )
+
+
+_WITHDRAW = text(
+    "SELECT procrastinate_cancel_job_v1(id, true, false) FROM procrastinate_jobs"
+    " WHERE id = :engine_id AND status::text = ANY(:statuses)"
+)
+
+
+async def _driver(connection: AsyncConnection) -> Any:
+    raw = await connection.get_raw_connection()
+    return raw.driver_connection

@@ -1,0 +1,157 @@
+"""The tables, as statements see them. The migrations in `jobs/migrations/` create them; keep the two in step.
+
+`jobs` is the truth about a job (R36): its row carries the epoch that fences every later write, the engine's id of the
+queued work, and the counter that numbers its events. All times are UTC.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    Interval,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+metadata = MetaData()
+
+UNIQUE_LIVE_JOB = "jobs_one_live_per_stream"
+"""Name of the partial unique index behind the duplicate rule. Spec: API section 5.3."""
+
+
+def _at(name: str, *, nullable: bool = False) -> Column[datetime]:
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+projects = Table("projects", metadata, Column("project_id", String(128), primary_key=True))
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("access_key", String(128), primary_key=True),
+    Column("secret_key", String(256), nullable=False),
+    Column("project_id", ForeignKey("projects.project_id"), nullable=False),
+    _at("created_at"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("token_sha256", String(64), primary_key=True),
+    Column("project_id", ForeignKey("projects.project_id"), nullable=False),
+)
+
+apps = Table(
+    "apps",
+    metadata,
+    Column("app_id", String(64), primary_key=True),
+    Column("project_id", ForeignKey("projects.project_id"), nullable=False),
+    Column("app_name", String(256), nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("join_key", String(64), nullable=False),
+    Column("video_codecs", ARRAY(String(16)), nullable=False),
+    _at("created_at"),
+)
+
+record_rules = Table(
+    "record_rules",
+    metadata,
+    Column("app_id", ForeignKey("apps.app_id"), primary_key=True),
+    Column("rule_id", String(128), primary_key=True),
+    Column("location", String(64), nullable=False),
+    Column("body", JSONB, nullable=False),
+    _at("created_at"),
+    _at("updated_at"),
+    UniqueConstraint("app_id", "location", name="record_rules_one_per_location"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("job_id", String(64), primary_key=True),
+    Column("project_id", ForeignKey("projects.project_id"), nullable=False),
+    Column("app_id", String(64), nullable=False),
+    Column("room_id", String(64), nullable=False),
+    Column("participant_id", String(64), nullable=False),
+    Column("with_audio", Boolean, nullable=False),
+    Column("video", String(16)),
+    Column("tier", String(8), nullable=False),
+    Column("idle_timeout", Interval, nullable=False),
+    Column("rule_id", String(128), nullable=False),
+    Column("rule", JSONB, nullable=False),
+    Column("state", String(16), nullable=False),
+    _at("created_at"),
+    _at("updated_at"),
+    _at("started_at"),
+    _at("stopped_at", nullable=True),
+    Column("stop_reason", String(32)),
+    Column("description", String(128), nullable=False, server_default=""),
+    Column("epoch", Integer, nullable=False, server_default="0"),
+    Column("owner", String(128)),
+    Column("slot", String(128), nullable=False),
+    Column("engine_id", BigInteger),
+    Column("event_seq", Integer, nullable=False, server_default="0"),
+    _at("ended_at", nullable=True),
+)
+"""`engine_id` is procrastinate's id of the queued work; `ended_at` is set with the JobEnded event."""
+
+Index(
+    UNIQUE_LIVE_JOB,
+    jobs.c.app_id,
+    jobs.c.room_id,
+    jobs.c.participant_id,
+    func.coalesce(jobs.c.video, ""),
+    unique=True,
+    postgresql_where=text("state <> 'STOPPED'"),
+)
+Index("jobs_unfinished", jobs.c.slot, postgresql_where=text("ended_at IS NULL"))
+Index("jobs_by_project", jobs.c.project_id, jobs.c.created_at)
+
+files = Table(
+    "files",
+    metadata,
+    Column("job_id", ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True),
+    Column("key", String(2048), primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("format", String(8), nullable=False),
+    Column("state", String(16), nullable=False),
+    _at("started_at"),
+    _at("ended_at", nullable=True),
+    Column("size_bytes", BigInteger),
+    Column("sha256", String(64)),
+    Column("duration_ms", BigInteger),
+    Column("width", Integer),
+    Column("height", Integer),
+)
+"""`state` is STARTED or COMPLETED."""
+
+job_events = Table(
+    "job_events",
+    metadata,
+    Column("job_id", ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("type", String(32), nullable=False),
+    Column("body", JSONB, nullable=False),
+    _at("at"),
+)
+
+slots = Table(
+    "slots",
+    metadata,
+    Column("slot", String(128), primary_key=True),
+    Column("owner", String(128), nullable=False),
+    _at("seen_at"),
+)
+"""Which recorder process serves a slot, renewed once a second; by the database's clock."""

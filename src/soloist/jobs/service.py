@@ -1,0 +1,194 @@
+"""What the API can ask of jobs: start, show, update, stop, list.
+
+Every command is one transaction: what it changes, the engine's work and the event it causes are committed together or
+not at all, before it returns. Nothing here waits for a recorder. Spec: API sections 2.1-2.4, 5.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import procrastinate
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from soloist.jobs import queue, schema, store
+from soloist.jobs.accounts import Accounts
+from soloist.jobs.clock import utc_now
+from soloist.model.errors import (
+    AppDisabledError,
+    InvalidValueError,
+    JobDoneError,
+    JobLimitError,
+    NotFoundError,
+)
+from soloist.model.event import JobAccepted, JobEnded
+from soloist.model.ids import AppId, JobId, ProjectId, RuleId
+from soloist.model.job import Job, JobEvent, JobState, StartJob, StopReason
+from soloist.model.rule import RecordRule
+from soloist.wire.placement import slot_of_room
+
+
+@dataclass(frozen=True, slots=True)
+class JobLimits:
+    """What a project may have."""
+
+    live_per_project_max: int = 1000
+    """INIT and RUNNING jobs together; the count is taken before the insert, so a burst may pass it by a few."""
+
+
+class JobService:
+    """Accepts commands about jobs; safe to share between requests."""
+
+    def __init__(
+        self,
+        database: AsyncEngine,
+        engine: procrastinate.App,
+        slots: Sequence[str],
+        *,
+        limits: JobLimits | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._database = database
+        self._engine = engine
+        self._slots = tuple(slots)
+        self._limits = limits or JobLimits()
+        self._clock = clock
+        self._accounts = Accounts(database)
+
+    async def start(self, project_id: ProjectId, command: StartJob) -> Job:
+        """Accept a job: it is persisted, queued and in state INIT when this returns.
+
+        Raises:
+            NotFoundError: the project has no such app.
+            AppDisabledError: the app is disabled.
+            InvalidValueError: the app has no such rule.
+            JobLimitError: the project has too many live jobs.
+            JobRunningError: the stream has a live job.
+        Spec: API section 2.1 (validation order), 5.3.
+        """
+        rule = await self._rule_for(project_id, command.app_id, command.rule_id)
+        slot = slot_of_room(command.app_id, command.room_id, self._slots)
+        job = _new_job(project_id, command, rule, self._clock())
+        async with self._database.begin() as connection:
+            await self._check_limit(connection, project_id)
+            await store.insert_job(connection, job, slot)
+            await store.append_event(connection, store.Claim(job.job_id, job.epoch), JobAccepted(slot), job.created_at)
+            engine_id = await queue.enqueue(connection, self._engine, job.job_id, slot)
+            await store.set_engine_id(connection, job.job_id, engine_id)
+        return job
+
+    async def show(self, project_id: ProjectId, app_id: AppId, job_id: JobId) -> Job:
+        """Return a job as it is persisted.
+
+        Raises:
+            NotFoundError: the app has no such job.
+        """
+        async with self._database.connect() as connection:
+            return (await _find(connection, project_id, app_id, job_id))[0]
+
+    async def update(self, project_id: ProjectId, app_id: AppId, job_id: JobId, rule_id: RuleId) -> Job:
+        """Give a live job another rule; the rule it has already changes nothing.
+
+        Raises:
+            NotFoundError: the app has no such job.
+            JobDoneError: the job has stopped.
+            InvalidValueError: the app has no such rule.
+        Spec: API section 5.4.
+        """
+        rule = await self._accounts.rule(app_id, rule_id)
+        async with self._database.begin() as connection:
+            job, _ = await _find(connection, project_id, app_id, job_id, lock=True)
+            if not job.is_live:
+                raise JobDoneError
+            if rule is None:
+                raise InvalidValueError(f"record_rule_id {rule_id} is not a rule of this app")
+            if job.rule.rule_id == rule_id:
+                return job
+            await store.save_rule(connection, job_id, rule, self._clock())
+            return (await _find(connection, project_id, app_id, job_id))[0]
+
+    async def stop(self, project_id: ProjectId, app_id: AppId, job_id: JobId) -> None:
+        """Stop a job: STOPPED is persisted and the stream free for a new job when this returns.
+
+        A job that has stopped stays as it is. Its files are finished by the recorder afterwards.
+
+        Raises:
+            NotFoundError: the app has no such job.
+        Spec: API section 5.5.
+        """
+        async with self._database.begin() as connection:
+            job, row = await _find(connection, project_id, app_id, job_id, lock=True)
+            now = self._clock()
+            stopped = job.after(JobEvent.STOP_REQUESTED, now)
+            if stopped is job:
+                return
+            await store.save_move(connection, stopped)
+            was_taken = job.epoch > 0
+            if (
+                not was_taken
+            ):  # No recorder ever held it, so there is nothing to finish and nobody else to tell the end.
+                claim = store.Claim(job_id, job.epoch)
+                await store.append_event(connection, claim, JobEnded(StopReason.TENANT_STOP), now)
+            if row.engine_id is not None:
+                await queue.withdraw(connection, row.engine_id, keep_waiting=was_taken)
+
+    async def list_jobs(
+        self,
+        project_id: ProjectId | None = None,
+        *,
+        app_id: AppId | None = None,
+        state: JobState | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> list[Job]:
+        """Return jobs, newest first; of every project if none is named."""
+        wanted = {schema.jobs.c.project_id: project_id, schema.jobs.c.app_id: app_id, schema.jobs.c.state: state}
+        scope = [column == value for column, value in wanted.items() if value is not None]
+        async with self._database.connect() as connection:
+            return await store.list_jobs(connection, scope, offset=offset, limit=limit)
+
+    async def _rule_for(self, project_id: ProjectId, app_id: AppId, rule_id: str) -> RecordRule:
+        app = await self._accounts.app(project_id, app_id)
+        if app is None:
+            raise NotFoundError(f"app {app_id} does not exist")
+        if not app.enabled:
+            raise AppDisabledError
+        rule = await self._accounts.rule(app_id, RuleId(rule_id))
+        if rule is None:
+            raise InvalidValueError(f"record_rule_id {rule_id} is not a rule of this app")
+        return rule
+
+    async def _check_limit(self, connection: AsyncConnection, project_id: ProjectId) -> None:
+        if await store.live_jobs_count(connection, project_id) >= self._limits.live_per_project_max:
+            raise JobLimitError(f"project has {self._limits.live_per_project_max} live jobs, which is its limit")
+
+
+async def _find(
+    connection: AsyncConnection, project_id: ProjectId, app_id: AppId, job_id: JobId, *, lock: bool = False
+) -> tuple[Job, Row[Any]]:
+    found = await store.find_job(connection, store.in_app(project_id, app_id, job_id), lock=lock)
+    if found is None:
+        raise NotFoundError(f"job {job_id} does not exist")
+    return found
+
+
+def _new_job(project_id: ProjectId, command: StartJob, rule: RecordRule, now: datetime) -> Job:
+    return Job(
+        job_id=JobId(secrets.token_hex(16)),
+        project_id=project_id,
+        app_id=command.app_id,
+        room_id=command.room_id,
+        participant_id=command.participant_id,
+        with_audio=command.with_audio,
+        video=command.video,
+        tier=command.tier,
+        idle_timeout=command.idle_timeout,
+        rule=rule,
+        state=JobState.INIT,
+        created_at=now,
+        updated_at=now,
+        started_at=now,
+    )

@@ -1,0 +1,71 @@
+"""What happened to a job, as past facts: persisted with a per-job sequence before anything else is told.
+
+Order of one job's events: JobAccepted, then for each epoch JobTaken and its files (FileStarted before the FileCompleted
+of the same key), at last exactly one JobEnded. Spec: API section 5.5 (order), recording rules R49, R50.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from soloist.model.job import StopReason
+from soloist.model.rule import RecordFormat
+
+
+@dataclass(frozen=True, slots=True)
+class JobAccepted:
+    """The start command was persisted."""
+
+    slot: str
+    """The recorder slot whose queue holds the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobTaken:
+    """A recorder took the job; the epoch of the event is the one it raised."""
+
+    owner: str
+    """The recorder process, `<slot>#<boot>`."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileStarted:
+    """A file was opened in the spool."""
+
+    key: str
+    """The object key it will be published under; unique within the job."""
+    record_format: RecordFormat
+    started_at: datetime
+    """Wall clock of its first media, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileCompleted:
+    """A closed file stands in the bucket, verified."""
+
+    key: str
+    record_format: RecordFormat
+    size_bytes: int
+    sha256: str
+    """Of the object's bytes, 64 lower-case hex digits."""
+    started_at: datetime
+    """Wall clock of its first media, UTC."""
+    ended_at: datetime
+    """Wall clock at which its last media ends, UTC."""
+    duration: timedelta
+    """As a player shows it."""
+    width: int = 0
+    """Of the picture in pixels; 0 without one."""
+    height: int = 0
+    detail: str = ""
+    """What the customer should know of this file, e.g. that VP8 went to WebM; empty if nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnded:
+    """The job is over and all its files are published; nothing follows."""
+
+    reason: StopReason
+    description: str = ""
+
+
+Event = JobAccepted | JobTaken | FileStarted | FileCompleted | JobEnded
