@@ -176,6 +176,21 @@ class Sample:
     rate_hz: int
     is_keyframe: bool
     data: bytes
+    codec: str = ""
+    """A `Codec` value."""
+    width: int = 0
+    """Picture width in pixels, in video keyframes; else 0."""
+    height: int = 0
+
+    @property
+    def pts_ns(self) -> int:
+        """Presentation time in nanoseconds from the recording's origin, rounded to the nearest."""
+        return (self.pts_ticks * 2_000_000_000 + self.rate_hz) // (2 * self.rate_hz)
+
+    @property
+    def end_ns(self) -> int:
+        """Where it stops being shown, if nothing comes sooner."""
+        return ((self.pts_ticks + self.duration_ticks) * 2_000_000_000 + self.rate_hz) // (2 * self.rate_hz)
 
 
 @dataclass(frozen=True, slots=True)
