@@ -1,1 +1,1 @@
-"""HTTP in the vendor's words: the only room that spells its field names and error codes."""
+"""The HTTP edge: requests to commands, views back, and the only place that spells the vendor's names and codes."""

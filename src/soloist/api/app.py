@@ -1,0 +1,69 @@
+"""The HTTP application: rooms of the edge put together, outermost first: envelope, gate, routes.
+
+Composition only; who plays `jobs` and `accounts` is decided by the caller.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NoReturn
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from prometheus_client import CollectorRegistry
+from starlette.exceptions import HTTPException
+
+from soloist.api.envelope import Envelope
+from soloist.api.errors import MethodNotAllowedError, UnknownRouteError
+from soloist.api.gate import GUARDED, Gate, Keys
+from soloist.api.jobs import JobCommands, job_routes
+from soloist.api.throttle import FailureThrottle
+from soloist.jobs.clock import utc_now
+from soloist.model.errors import NotFoundError
+
+
+@dataclass(frozen=True, slots=True)
+class ApiLimits:
+    """Bounds of the edge."""
+
+    body_bytes_max: int = 1 << 20
+    """Largest body of a vendor operation."""
+    auth_failures_max: int = 20
+    """Refused credentials per access key and source within `auth_window`, before further ones get 429."""
+    auth_window: timedelta = timedelta(minutes=1)
+
+
+def create_app(
+    *,
+    jobs: JobCommands,
+    accounts: Keys,
+    clock: Callable[[], datetime] = utc_now,
+    limits: ApiLimits = ApiLimits(),
+) -> FastAPI:
+    """Return the ASGI application of the api process."""
+    app = FastAPI(
+        title="Soloist",
+        openapi_url="/soloist/v1/openapi.json",
+        docs_url="/soloist/v1/docs",
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.include_router(job_routes(jobs))
+    app.add_exception_handler(HTTPException, _refuse_route)
+    app.add_exception_handler(RequestValidationError, _refuse_path)
+    throttle = FailureThrottle(failures_max=limits.auth_failures_max, window=limits.auth_window)
+    app.add_middleware(Gate, keys=accounts, throttle=throttle, clock=clock, body_bytes_max=limits.body_bytes_max)
+    app.add_middleware(Envelope, registry=CollectorRegistry())
+    return app
+
+
+async def _refuse_route(request: Request, error: Exception) -> NoReturn:
+    """Turn the router's refusals into ours; the vendor answers a wrong method like an unknown path."""
+    if isinstance(error, HTTPException) and error.status_code == 405 and not request.url.path.startswith(GUARDED):
+        raise MethodNotAllowedError(headers=error.headers) from error
+    raise UnknownRouteError from error
+
+
+async def _refuse_path(_request: Request, error: Exception) -> NoReturn:
+    """Only paths are validated by the framework: an id outside its alphabet names nothing."""
+    raise NotFoundError("no such app or job") from error

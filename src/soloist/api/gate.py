@@ -1,0 +1,176 @@
+"""Who may pass to the vendor's paths: the body is read under a limit, then token or signature is checked on raw bytes.
+
+Leaves `project_id` in the request's state. Token wins over signature; an unknown access key and a wrong signature get
+the same answer in the same time; repeated failures of one access key from one source are throttled.
+Spec: API sections 8.2, 9.1, 9.4.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from soloist.api.errors import BodyTooLargeError, ForbiddenError, NoTenantError, UnauthorizedError
+from soloist.api.throttle import FailureThrottle
+from soloist.model.ids import ProjectId
+from soloist.wire.signing import (
+    RawRequest,
+    SignatureError,
+    SignatureMismatchError,
+    parse_authorization,
+    verify_signature,
+)
+
+GUARDED = "/v2/"
+
+
+class Credential(Protocol):
+    """An access key's secret and projects."""
+
+    @property
+    def secret_key(self) -> str:
+        """What signatures are made with."""
+
+    @property
+    def project_ids(self) -> Sequence[ProjectId]:
+        """Projects it may name."""
+
+    @property
+    def default_project(self) -> ProjectId:
+        """The project meant when it names none."""
+
+
+class Keys(Protocol):
+    """Where credentials are looked up."""
+
+    async def credential(self, access_key: str) -> Credential | None:
+        """Return what belongs to an access key; None if it is unknown."""
+
+    async def project_of_token(self, token: str) -> ProjectId | None:
+        """Return the project of a static token; None if it is unknown."""
+
+
+class Gate:
+    """ASGI middleware; see the module."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        keys: Keys,
+        throttle: FailureThrottle,
+        clock: Callable[[], datetime],
+        body_bytes_max: int,
+    ) -> None:
+        self._app = app
+        self._keys = keys
+        self._throttle = throttle
+        self._clock = clock
+        self._body_bytes_max = body_bytes_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let an authenticated request through, its body already read."""
+        if scope["type"] != "http" or not scope["path"].startswith(GUARDED):
+            await self._app(scope, receive, send)
+            return
+        _refuse_anonymous(scope)
+        body = await read_body(scope, receive, self._body_bytes_max)
+        request = _raw_request(scope, body)
+        scope.setdefault("state", {})["project_id"] = await self._project(request, _source(scope))
+        await self._app(scope, replay(body, receive), send)
+
+    async def _project(self, request: RawRequest, source: str) -> ProjectId:
+        token = _text(request.values("x-auth-token"))
+        wanted = _text(request.values("x-project-id"))
+        if token:
+            return await self._project_of_token(token, wanted, source)
+        return await self._project_of_signature(request, wanted, source)
+
+    async def _project_of_token(self, token: str, wanted: str, source: str) -> ProjectId:
+        now = self._clock()
+        self._throttle.check("token", source, now)
+        project_id = await self._keys.project_of_token(token)
+        if project_id is None:
+            self._throttle.failed("token", source, now)
+            raise UnauthorizedError("the token is unknown")
+        return _chosen(wanted, [project_id], project_id)
+
+    async def _project_of_signature(self, request: RawRequest, wanted: str, source: str) -> ProjectId:
+        now = self._clock()
+        authorization = parse_authorization(request)
+        self._throttle.check(authorization.access_key, source, now)
+        credential = await self._keys.credential(authorization.access_key)
+        secret = credential.secret_key if credential else secrets.token_hex(16)
+        try:
+            verify_signature(request, authorization, secret, now)
+        except SignatureError:
+            self._throttle.failed(authorization.access_key, source, now)
+            raise
+        if credential is None:
+            raise SignatureMismatchError
+        return _chosen(wanted, credential.project_ids, credential.default_project)
+
+
+async def read_body(scope: Scope, receive: Receive, bytes_max: int) -> bytes:
+    """Return the whole body.
+
+    Raises:
+        BodyTooLargeError: more than `bytes_max`, by its announced or by its real length.
+    """
+    announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    if announced.isdigit() and int(announced[:20]) > bytes_max:
+        raise BodyTooLargeError(f"at most {bytes_max} bytes")
+    chunks, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return b""
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > bytes_max:
+            raise BodyTooLargeError(f"at most {bytes_max} bytes")
+        if not message.get("more_body"):
+            return b"".join(chunks)
+
+
+def replay(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives `body` once more and then what the server has to say."""
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return receive_again
+
+
+def _refuse_anonymous(scope: Scope) -> None:
+    """Refuse before the body is read, so that strangers cannot make us hold bodies."""
+    request = _raw_request(scope, b"")
+    if not _text(request.values("x-auth-token")):
+        parse_authorization(request)
+
+
+def _chosen(wanted: str, allowed: Sequence[ProjectId], default: ProjectId) -> ProjectId:
+    if not allowed:
+        raise NoTenantError
+    if wanted and wanted not in allowed:
+        raise ForbiddenError("X-Project-Id names a project that is not the credential's")
+    return ProjectId(wanted) if wanted else default
+
+
+def _raw_request(scope: Scope, body: bytes) -> RawRequest:
+    query = scope["query_string"]
+    target = scope["raw_path"] + (b"?" + query if query else b"")
+    return RawRequest(scope["method"], target, scope["headers"], hashlib.sha256(body).hexdigest())
+
+
+def _source(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+def _text(values: list[bytes]) -> str:
+    return values[0].decode("utf-8", "replace") if values else ""

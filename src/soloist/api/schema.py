@@ -1,0 +1,229 @@
+"""The vendor's bodies: what a request may hold, how it becomes a command, and how a job is shown.
+
+The models below are both the validators and the OpenAPI schemas. Validation is strict (no text for numbers, no numbers
+for truth values) but for room_id and user_id, which the vendor's own example sends as numbers.
+Spec: API sections 1, 2.1 to 2.3, 4.1, 4.3.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from soloist.model.errors import InvalidCombinationError, InvalidValueError, MissingFieldError
+from soloist.model.ids import AppId, ParticipantId, RoomId
+from soloist.model.job import Job, StartJob
+from soloist.model.media import Tier, TrackSource
+
+APP_ID_PATTERN = "^[A-Za-z0-9_-]{1,32}$"
+JOB_ID_PATTERN = "^[A-Za-z0-9_-]{1,64}$"
+ROOM_ID_PATTERN = "^[A-Za-z0-9_-]{1,64}$"
+RULE_ID_PATTERN = "^[A-Za-z0-9_-]{1,128}$"
+INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
+DESCRIPTION_LENGTH_MAX = 128
+
+VideoType = Literal["CAMERASTREAM", "SCREENSTREAM", ""]
+StreamType = Literal["LD", "SD", "HD", "FHD"]
+VIDEO_TYPES: dict[VideoType, TrackSource | None] = {
+    "CAMERASTREAM": TrackSource.CAMERA,
+    "SCREENSTREAM": TrackSource.SCREEN,
+    "": None,
+}
+
+
+def _decimal(value: object) -> object:
+    """Return a whole number as its decimal text; anything else unchanged, for the type check to judge."""
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_whole and INTEGER_MIN <= value <= INTEGER_MAX else value  # type: ignore[operator]
+
+
+def _rtmp_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"rtmp", "rtmps"} or not parts.hostname:
+        raise ValueError("must be an rtmp:// or rtmps:// address")
+    return url
+
+
+NumericId = Annotated[
+    str,
+    BeforeValidator(_decimal),
+    Field(pattern=ROOM_ID_PATTERN),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": ROOM_ID_PATTERN},
+                {"type": "integer", "minimum": INTEGER_MIN, "maximum": INTEGER_MAX},
+            ]
+        }
+    ),
+]
+RtmpUrl = Annotated[str, Field(min_length=1, max_length=1024, pattern="^rtmps?://"), AfterValidator(_rtmp_url)]
+
+
+def _nullable(schema: dict[str, Any]) -> None:
+    """Say in the schema what `parse_object` does: null in an optional field counts as absent."""
+    for name, field in schema["properties"].items():
+        if name not in schema.get("required", ()):
+            schema["properties"][name] = {"anyOf": [field, {"type": "null"}]}
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore", json_schema_extra=_nullable)
+
+
+class RecordParam(_Body):
+    """Where and how to record."""
+
+    record_rule_id: str = Field(pattern=RULE_ID_PATTERN)
+
+
+class PublishParam(_Body):
+    """Where to forward to; checked, then refused until forwarding exists."""
+
+    rtmp_urls: list[RtmpUrl] = Field(min_length=1, max_length=5)
+
+
+class StartBody(_Body):
+    """The body of create. Spec: API section 2.1."""
+
+    room_id: NumericId
+    user_id: NumericId
+    is_record_audio: bool = True
+    video_type: VideoType = "CAMERASTREAM"
+    select_stream_type: StreamType = "FHD"
+    max_idle_time: int = Field(default=30, ge=5, le=43_200)
+    record_param: RecordParam | None = None
+    publish_param: PublishParam | None = None
+
+
+class UpdateBody(_Body):
+    """The body of update. Spec: API section 2.3."""
+
+    record_param: RecordParam | None = None
+    publish_param: PublishParam | None = None
+
+
+class JobView(BaseModel):
+    """A job as the API shows it; fields without a value are left out. Spec: API section 2.2."""
+
+    job_id: str
+    stream_name: str
+    app_id: str
+    room_id: str
+    user_id: str
+    is_record_audio: bool
+    video_type: VideoType
+    select_stream_type: StreamType
+    max_idle_time: int
+    record_param: RecordParam
+    create_time: str
+    update_time: str
+    start_time: str
+    stop_time: str | None = None
+    state: Literal["INIT", "RUNNING", "STOPPED"]
+    stop_reason: Literal["TENANT_STOP", "EXCEED_MAX_IDLE_TIME", "INTERNAL_ERROR"] | None = None
+    description: str | None = None
+
+
+class ErrorView(BaseModel):
+    """What every refused request is answered with; `request_id` only by the gateway. Spec: API section 8."""
+
+    error_code: str
+    error_msg: str
+    request_id: str | None = None
+
+
+def parse_start(app_id: AppId, body: dict[str, object]) -> StartJob:
+    """Return the command a create body asks for.
+
+    Raises:
+        MissingFieldError, InvalidValueError, InvalidCombinationError: the caller's, in the order of API section 2.1.
+    """
+    start = _parse(StartBody, body)
+    rule_id = _rule_id(start)
+    video = VIDEO_TYPES[start.video_type]
+    if video is None and not start.is_record_audio:
+        raise InvalidCombinationError("is_record_audio is false and video_type is empty, nothing to record")
+    _refuse_forwarding(start)
+    return StartJob(
+        app_id=app_id,
+        room_id=RoomId(start.room_id),
+        participant_id=ParticipantId(start.user_id),
+        with_audio=start.is_record_audio,
+        video=video,
+        tier=Tier(start.select_stream_type),
+        idle_timeout=timedelta(seconds=start.max_idle_time),
+        rule_id=rule_id,
+    )
+
+
+def parse_update(body: dict[str, object]) -> str:
+    """Return the id of the rule an update body asks for.
+
+    Raises:
+        MissingFieldError, InvalidValueError, InvalidCombinationError: the caller's. Spec: API section 5.4.
+    """
+    update = _parse(UpdateBody, body)
+    rule_id = _rule_id(update)
+    _refuse_forwarding(update)
+    return rule_id
+
+
+def view_job(job: Job) -> JobView:
+    """Return the job in the vendor's words. Spec: API section 2.2."""
+    names = {source: name for name, source in VIDEO_TYPES.items()}
+    return JobView(
+        job_id=job.job_id,
+        stream_name=job.stream_name,
+        app_id=job.app_id,
+        room_id=job.room_id,
+        user_id=job.participant_id,
+        is_record_audio=job.with_audio,
+        video_type=names[job.video],
+        select_stream_type=job.tier.value,
+        max_idle_time=int(job.idle_timeout.total_seconds()),
+        record_param=RecordParam(record_rule_id=job.rule.rule_id),
+        create_time=render_time(job.created_at),
+        update_time=render_time(job.updated_at),
+        start_time=render_time(job.started_at),
+        stop_time=render_time(job.stopped_at) if job.stopped_at else None,
+        state=job.state.value,
+        stop_reason=job.stop_reason.value if job.stop_reason else None,
+        description=job.description[:DESCRIPTION_LENGTH_MAX] or None,
+    )
+
+
+def render_time(moment: datetime) -> str:
+    """Return an aware moment as `2006-01-02T15:04:05.075Z`: UTC, cut (not rounded) to milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+BodyT = TypeVar("BodyT", bound=_Body)
+
+
+def _parse(model: type[BodyT], body: dict[str, object]) -> BodyT:
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False, include_context=False)
+        missing = [_name(fault["loc"]) for fault in faults if fault["type"] == "missing"]
+        if missing:
+            raise MissingFieldError(", ".join(missing)) from error
+        raise InvalidValueError(f"{_name(faults[0]['loc'])}: {faults[0]['msg']}") from error
+
+
+def _name(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location)
+
+
+def _rule_id(body: StartBody | UpdateBody) -> str:
+    """Return the rule asked for; empty where only forwarding is, which `_refuse_forwarding` then refuses."""
+    if body.record_param is None and body.publish_param is None:
+        raise MissingFieldError("record_param")
+    return body.record_param.record_rule_id if body.record_param else ""
+
+
+def _refuse_forwarding(body: StartBody | UpdateBody) -> None:
+    if body.publish_param is not None:
+        raise InvalidCombinationError("publish_param is not supported by this server, leave it out")
