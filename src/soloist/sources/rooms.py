@@ -1,0 +1,268 @@
+"""Who is in which room, on the event loop: publishers, presence, subscriptions and the idle clock.
+
+A room exists from its first join to its last leave. A publisher is keyed by (participant, source); a newcomer of the
+same key takes its place once connected. Media never passes here: that is `ingest.py`, on the media thread.
+Spec: API section 5.2 (idle), design section 7 (rooms).
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+
+from soloist.model.errors import InternalError, SourceError
+from soloist.model.ids import AppId, ParticipantId, RoomId
+from soloist.model.media import Codec, Kind, NegotiatedTrack, TrackSource
+from soloist.sources.ingest import LEFT, Exchange, Feed, PublisherMedia, StreamKey, Subscriber
+from soloist.sources.receiver import MediaThread
+
+log = structlog.get_logger("soloist.rooms")
+
+RoomKey = tuple[AppId, RoomId]
+
+
+class RoomsFullError(SourceError):
+    """This recorder holds as many rooms or publishers as it may; try again later or raise the limit."""
+
+
+class Clock(Protocol):
+    """Monotonic time and waiting on it, so that tests need not wait."""
+
+    def now(self) -> float:
+        """Return monotonic seconds."""
+
+    async def wait(self, event: asyncio.Event, timeout_s: float | None) -> None:
+        """Return when `event` is set or after `timeout_s` seconds."""
+
+
+class MonotonicClock:
+    """The machine's monotonic clock."""
+
+    def now(self) -> float:
+        """Return monotonic seconds."""
+        return time.monotonic()
+
+    async def wait(self, event: asyncio.Event, timeout_s: float | None) -> None:
+        """Return when `event` is set or after `timeout_s` seconds."""
+        try:
+            await asyncio.wait_for(event.wait(), timeout_s)
+        except TimeoutError:
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class RoomLimits:
+    """What one recorder admits."""
+
+    rooms_max: int = 1000
+    publishers_per_room_max: int = 500
+    """The vendor's limit of users in a room. Spec: API section 2.6."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """One WHIP session as the room sees it."""
+
+    key: StreamKey
+    session: int
+    tracks: tuple[NegotiatedTrack, ...]
+
+    @property
+    def room(self) -> RoomKey:
+        """The room it is in."""
+        return (self.key.app_id, self.key.room_id)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """What it sends."""
+        return tuple(track.kind for track in self.tracks)
+
+
+@dataclass(slots=True)
+class _Room:
+    """A room with members, or one somebody waits on."""
+
+    publishers: dict[int, Publisher] = field(default_factory=dict)
+    """By session; whoever is here counts as a co-host."""
+    empty_since: float = 0.0
+    """Monotonic seconds of the last leave; meaningless while there are publishers."""
+    waiters_count: int = 0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Replaced at each change, so that every waiter wakes once."""
+
+    def tell_change(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class Subscription:
+    """A recording's ear in a room; `close` it when done."""
+
+    def __init__(self, media: MediaThread, exchange: Exchange, feed: Feed) -> None:
+        self._media = media
+        self._exchange = exchange
+        self._feed = feed
+
+    async def close(self) -> None:
+        """End it; when this returns the subscriber is not called again. Closing twice is harmless."""
+        await asyncio.wrap_future(self._media.call(lambda: self._exchange.close_feed(self._feed)))
+
+
+class Rooms:
+    """All rooms of this recorder. Use from one event loop only."""
+
+    def __init__(self, media: MediaThread, *, clock: Clock | None = None, limits: RoomLimits | None = None) -> None:
+        self._media = media
+        self._clock = clock or MonotonicClock()
+        self._limits = limits or RoomLimits()
+        self._rooms: dict[RoomKey, _Room] = {}
+        self._exchange = Exchange(self._report_drop)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._on_left: dict[int, Callable[[str], None]] = {}
+        media.post(lambda: media.add_ticker(self._exchange))
+
+    @property
+    def rooms_count(self) -> int:
+        """Rooms with at least one publisher."""
+        return sum(1 for room in self._rooms.values() if room.publishers)
+
+    @property
+    def publishers_count(self) -> int:
+        """Publishers in all rooms."""
+        return sum(len(room.publishers) for room in self._rooms.values())
+
+    def publishers(self, app_id: AppId, room_id: RoomId) -> list[Publisher]:
+        """Return who publishes in a room, in order of arrival; empty if there is no such room."""
+        room = self._rooms.get((app_id, room_id))
+        return list(room.publishers.values()) if room else []
+
+    def publish(
+        self, key: StreamKey, offer: str, video_codecs: Sequence[Codec], on_left: Callable[[str], None]
+    ) -> tuple[Publisher, str]:
+        """Let a publisher join; return it and the SDP answer. The room exists from here on.
+
+        `on_left` is called once on this loop with the reason when the publisher has gone.
+
+        Raises:
+            RoomsFullError: a limit is reached.
+            OfferError: the offer cannot be answered.
+            InternalError: the media thread is overloaded or has stopped.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._check_limits((key.app_id, key.room_id))
+        session, answer, tracks = self._media.accept_offer(offer, video_codecs)
+        media = PublisherMedia(key, session=session, tracks=tracks, receiver=self._media, exchange=self._exchange)
+        try:
+            self._media.post(lambda: self._media.add_handler(session, media))
+        except InternalError:
+            self._media.close_session(session)
+            raise
+        publisher = Publisher(key, session, tracks)
+        self._on_left[session] = on_left
+        self._join(publisher)
+        return publisher, answer
+
+    def leave(self, publisher: Publisher) -> None:
+        """Let a publisher go at its own wish; its last frames still reach those who listen."""
+        self._media.close_session(publisher.session)
+        self._remove(publisher, LEFT)
+
+    async def subscribe(
+        self,
+        app_id: AppId,
+        room_id: RoomId,
+        participant_id: ParticipantId,
+        *,
+        sources: frozenset[TrackSource],
+        subscriber: Subscriber,
+        on_failed: Callable[[Exception], None] | None = None,
+    ) -> Subscription:
+        """Listen to a participant's streams, now or whenever they come; the room need not exist yet.
+
+        `on_failed` is called on the media thread if the subscriber raises; it then hears nothing more.
+        """
+        keys = frozenset(StreamKey(app_id, room_id, participant_id, source) for source in sources)
+        feed = Feed(keys, subscriber, on_failed)
+        await asyncio.wrap_future(self._media.call(lambda: self._exchange.open_feed(feed)))
+        return Subscription(self._media, self._exchange, feed)
+
+    async def wait_idle(
+        self, app_id: AppId, room_id: RoomId, idle_timeout: timedelta, *, presumed_for: timedelta = timedelta(0)
+    ) -> None:
+        """Return when the room has had no co-host for longer than `idle_timeout`.
+
+        The clock starts at this call, or `presumed_for` later (after a restart, when former publishers still count
+        as present), and anew at each leave of the last co-host. Spec: API section 5.2.
+        """
+        room = self._rooms.setdefault((app_id, room_id), _Room())
+        room.waiters_count += 1
+        try:
+            await self._outwait(room, self._clock.now() + presumed_for.total_seconds(), idle_timeout.total_seconds())
+        finally:
+            room.waiters_count -= 1
+            self._forget_if_unused((app_id, room_id))
+
+    async def _outwait(self, room: _Room, idle_from: float, timeout_s: float) -> None:
+        while True:
+            changed = room.changed
+            if room.publishers:
+                await self._clock.wait(changed, None)
+                continue
+            idle_s = self._clock.now() - max(idle_from, room.empty_since)
+            if idle_s > timeout_s:
+                return
+            # A millisecond more, because the comparison is strict and timers may fire a little early.
+            await self._clock.wait(changed, timeout_s - idle_s + 0.001)
+
+    def _check_limits(self, key: RoomKey) -> None:
+        room = self._rooms.get(key)
+        is_new = room is None or not room.publishers
+        if is_new and self.rooms_count >= self._limits.rooms_max:
+            raise RoomsFullError(f"this recorder holds {self._limits.rooms_max} rooms, its limit; try again later")
+        if room is not None and len(room.publishers) >= self._limits.publishers_per_room_max:
+            raise RoomsFullError(f"the room holds {self._limits.publishers_per_room_max} publishers, its limit")
+
+    def _join(self, publisher: Publisher) -> None:
+        room = self._rooms.setdefault(publisher.room, _Room())
+        room.publishers[publisher.session] = publisher
+        room.tell_change()
+        log.info("publisher_joined", **_names(publisher), kinds=[kind.value for kind in publisher.kinds])
+
+    def _remove(self, publisher: Publisher, reason: str) -> None:
+        room = self._rooms.get(publisher.room)
+        if room is None or room.publishers.pop(publisher.session, None) is None:
+            return
+        if not room.publishers:
+            room.empty_since = self._clock.now()
+        room.tell_change()
+        self._forget_if_unused(publisher.room)
+        log.info("publisher_left", **_names(publisher), reason=reason)
+        on_left = self._on_left.pop(publisher.session, None)
+        if on_left is not None:
+            on_left(reason)
+
+    def _forget_if_unused(self, key: RoomKey) -> None:
+        room = self._rooms.get(key)
+        if room is not None and not room.publishers and not room.waiters_count:
+            del self._rooms[key]
+
+    def _report_drop(self, media: PublisherMedia, reason: str) -> None:
+        """Carry a publisher's end from the media thread to the loop."""
+        self._media.remove_handler(media.session)
+        publisher = Publisher(media.key, media.session, media.tracks)
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._remove, publisher, reason)
+
+
+def _names(publisher: Publisher) -> dict[str, str]:
+    key = publisher.key
+    return {
+        "app_id": key.app_id,
+        "room_id": key.room_id,
+        "participant_id": key.participant_id,
+        "source": key.source.value,
+    }

@@ -1,0 +1,182 @@
+"""The recorder's side of WHIP: a small HTTP app on the recorder's unix socket.
+
+The api process has authenticated the caller and passes requests on verbatim; this file carries them to `wire/whip.py`
+for judgement and to `rooms.py` for effect. Location is path-only, so that it holds behind any proxy.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from soloist.core import OfferError
+from soloist.model.errors import InternalError, InvalidValueError
+from soloist.model.ids import AppId, ParticipantId, RoomId, parse_id
+from soloist.model.media import Codec, TrackSource
+from soloist.sources.ingest import StreamKey
+from soloist.sources.receiver import MediaThread
+from soloist.sources.rooms import Publisher, Rooms, RoomsFullError
+from soloist.wire.whip import (
+    OFFER_BYTES_MAX,
+    IceServer,
+    SessionState,
+    WhipError,
+    WhipRequest,
+    WhipResponse,
+    WhipSession,
+    created,
+    endpoint_options,
+    no_such_session,
+    parse_offer,
+    refused,
+)
+
+log = structlog.get_logger("soloist.whip")
+
+VIDEO_CODECS_DEFAULT = (Codec.H264, Codec.VP8, Codec.VP9, Codec.AV1)
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+VideoCodecsOf = Callable[[AppId], Awaitable[Sequence[Codec]]]
+"""An app's video codecs, preferred first."""
+
+
+async def default_video_codecs(app_id: AppId) -> Sequence[Codec]:
+    """Prefer H.264, which every player takes, then the others in the order players do."""
+    del app_id
+    return VIDEO_CODECS_DEFAULT
+
+
+@dataclass(slots=True)
+class _Resource:
+    """A session URL and what stands behind it."""
+
+    session: WhipSession
+    publisher: Publisher
+
+
+class WhipShell:
+    """Carries HTTP requests to the protocol and its verdicts to the rooms."""
+
+    def __init__(self, rooms: Rooms, video_codecs_of: VideoCodecsOf, ice_servers: Sequence[IceServer]) -> None:
+        self._rooms = rooms
+        self._video_codecs_of = video_codecs_of
+        self._ice_servers = tuple(ice_servers)
+        self._resources: dict[str, _Resource] = {}
+
+    async def endpoint(self, request: Request) -> Response:
+        """Answer `/whip/{app}/{room}/{user}`."""
+        try:
+            key = _stream_key(request)
+            if request.method == "OPTIONS":
+                return _render(endpoint_options())
+            return _render(await self._publish(key, await _read(request)))
+        except WhipError as error:
+            return _render(refused(error))
+
+    async def session(self, request: Request) -> Response:
+        """Answer `/whip/{app}/{room}/{user}/{resource}`."""
+        try:
+            return _render(self._answer(_stream_key(request), request.path_params["resource"], await _read(request)))
+        except WhipError as error:
+            return _render(refused(error))
+
+    async def _publish(self, key: StreamKey, request: WhipRequest) -> WhipResponse:
+        offer = parse_offer(request)
+        codecs = await self._video_codecs_of(key.app_id)
+        resource_id = secrets.token_urlsafe(24)
+        session = WhipSession(secrets.token_urlsafe(12), offer.ufrag)
+        try:
+            publisher, answer = self._rooms.publish(
+                key, offer.text, codecs, on_left=lambda _reason: self._forget(resource_id)
+            )
+        except OfferError as error:
+            raise WhipError(400, f"the offer cannot be answered: {error}") from error
+        except (RoomsFullError, InternalError) as error:
+            raise WhipError(503, str(error), (("Retry-After", "5"),)) from error
+        self._resources[resource_id] = _Resource(session, publisher)
+        location = f"/whip/{key.app_id}/{key.room_id}/{key.participant_id}/{resource_id}"
+        return created(location, session.etag, answer, self._ice_servers)
+
+    def _answer(self, key: StreamKey, resource_id: str, request: WhipRequest) -> WhipResponse:
+        resource = self._resources.get(resource_id)
+        if resource is None or resource.publisher.key[:3] != key[:3]:
+            raise no_such_session()
+        response = resource.session.answer(request)
+        if resource.session.state is SessionState.ENDED:
+            self._rooms.leave(resource.publisher)
+        return response
+
+    def _forget(self, resource_id: str) -> None:
+        resource = self._resources.pop(resource_id, None)
+        if resource is not None:
+            resource.session.end()
+
+
+def create_whip_app(
+    rooms: Rooms,
+    media: MediaThread,
+    *,
+    video_codecs_of: VideoCodecsOf = default_video_codecs,
+    ice_servers: Sequence[IceServer] = (),
+) -> Starlette:
+    """Return the recorder's HTTP app: WHIP and `/health`. Serve it on a unix socket only: it asks for no password."""
+    shell = WhipShell(rooms, video_codecs_of, ice_servers)
+
+    async def health(_request: Request) -> Response:
+        return JSONResponse(
+            {
+                "status": "ok",
+                "udp_port": media.port,
+                "rooms": rooms.rooms_count,
+                "publishers": rooms.publishers_count,
+                "core": media.stats(),
+            }
+        )
+
+    return Starlette(
+        routes=[
+            Route("/health", health, methods=["GET"]),
+            Route("/whip/{app}/{room}/{user}", shell.endpoint, methods=METHODS),
+            Route("/whip/{app}/{room}/{user}/{resource}", shell.session, methods=METHODS),
+        ]
+    )
+
+
+def _stream_key(request: Request) -> StreamKey:
+    params = request.path_params
+    source = request.query_params.get("stream", TrackSource.CAMERA.value)
+    try:
+        return StreamKey(
+            AppId(parse_id(params["app"], "app")),
+            RoomId(parse_id(params["room"], "room")),
+            ParticipantId(parse_id(params["user"], "user")),
+            TrackSource(source),
+        )
+    except InvalidValueError as error:
+        raise WhipError(400, str(error)) from error
+    except ValueError as error:
+        raise WhipError(400, "stream is camera or screen") from error
+
+
+async def _read(request: Request) -> WhipRequest:
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > OFFER_BYTES_MAX:
+                raise WhipError(413, f"a body has at most {OFFER_BYTES_MAX} bytes")
+    except ClientDisconnect as error:
+        raise WhipError(400, "the request ended before its body did") from error
+    return WhipRequest(request.method, {name.lower(): value for name, value in request.headers.items()}, bytes(body))
+
+
+def _render(response: WhipResponse) -> Response:
+    rendered = Response(response.body, status_code=response.status)
+    for name, value in response.headers:
+        rendered.headers.append(name, value)
+    return rendered
