@@ -130,7 +130,7 @@ class WhipSession:
         if status == 405:
             raise WhipError(405, "a WHIP session takes PATCH and DELETE", (("Allow", SESSION_ALLOW),))
         if whip_input is SessionInput.OPTIONS:
-            return _options_response(SESSION_ALLOW, "DELETE, PATCH", (("Accept-Patch", SDPFRAG),))
+            return session_options()
         return WhipResponse(status, CORS_HEADERS)
 
     def end(self) -> None:
@@ -236,6 +236,11 @@ def endpoint_options() -> WhipResponse:
     return _options_response(ENDPOINT_ALLOW, "POST", (("Accept-Post", SDP),))
 
 
+def session_options() -> WhipResponse:
+    """Return the answer to OPTIONS on a session URL, CORS preflight or not. Spec: RFC 9725 §4.2, §4.3."""
+    return _options_response(SESSION_ALLOW, "DELETE, PATCH", (("Accept-Patch", SDPFRAG),))
+
+
 def refused(error: WhipError) -> WhipResponse:
     """Return an error as a response: problem details whose `detail` names the remedy. Spec: RFC 9457."""
     problem = {"status": error.status, "title": _TITLES.get(error.status, "Error"), "detail": str(error)}
@@ -262,6 +267,8 @@ def _options_response(allow: str, methods: str, more: tuple[tuple[str, str], ...
 
 _TITLES = {
     400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
     406: "Not Acceptable",
