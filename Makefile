@@ -1,0 +1,42 @@
+# One verb each; `make` alone lists them. CI calls `make test` and nothing else.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve check unit contract e2e test
+
+VENV := .venv/bin
+PYTEST := $(VENV)/python -W error::pytest.PytestWarning -m pytest
+
+help: ## List the verbs
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing: uv, Debian packages, Chromium, and build the native module
+	@scripts/setup.sh tests
+
+demo: ## Record ten seconds of a test participant through the REST API and print what is in the file
+	@scripts/setup.sh base
+	@$(VENV)/python demo/demo.py
+
+serve: ## Start the service in development mode on http://127.0.0.1:8080
+	@scripts/setup.sh base
+	@$(VENV)/soloist serve --dev
+
+check: ## Format, lint, strict types, import contracts, stub check, clippy
+	@scripts/setup.sh tests
+	@scripts/check.sh
+
+unit: ## Unit tests of both languages
+	@scripts/setup.sh tests
+	@scripts/tier.sh unit
+
+contract: ## The official SDK, signing for real, against a running service
+	@scripts/setup.sh tests
+	@scripts/tier.sh contract
+
+e2e: ## Real Chromium publishing to a real service; asserts on the recorded files
+	@scripts/setup.sh tests
+	@scripts/tier.sh e2e
+
+test: ## Everything: check, unit, contract, e2e; a skip, an xfail or an empty tier fails it
+	@scripts/setup.sh tests
+	@scripts/check.sh
+	@scripts/tier.sh unit contract e2e

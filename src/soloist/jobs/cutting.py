@@ -1,0 +1,264 @@
+"""From one recording's samples to a series of files: when one opens, what it holds, when the next one begins.
+
+States of a series: waiting (no file; sound is held for the first keyframe), then open. Cuts fall on keyframes, or on a
+sound packet where there is no picture. Lives on the media thread; knows files through the sink it is given.
+Spec: API section 6.3; design section 5 (opening a file); rules R12, R14, R17.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from soloist.model.media import AudioFormat, Codec, Kind, Sample, VideoFormat
+from soloist.model.rule import AudioMode, RecordFormat
+from soloist.sinks.matrix import Plan, plan
+from soloist.sinks.open_file import OpenFile
+from soloist.wire.opus import channel_count
+
+NS = 1_000_000_000
+HELD_SOUND_NS_MAX = 10 * NS
+"""How long sound waits in memory for the first keyframe before a file without picture opens."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileOpened:
+    """A file now takes samples."""
+
+    index: int
+    path: Path
+    plan: Plan
+    start_ns: int
+    """Its first sample, nanoseconds from the recording's origin."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileEnded:
+    """A file takes no more samples; `file.finish()` is still to be called, on any thread but the media thread.
+
+    Times are nanoseconds from the recording's origin.
+    """
+
+    index: int
+    file: OpenFile
+    path: Path
+    plan: Plan
+    start_ns: int
+    end_ns: int
+    width: int
+    height: int
+    frames: dict[Kind, int]
+    ends_ns: dict[Kind, int]
+    """Where each track's media ends."""
+    video_codec: Codec | None
+    audio_channels: int
+    sizes: tuple[tuple[int, int, int], ...]
+    """Each picture size with the moment it began: (ns from the origin, width, height)."""
+
+
+Fact = FileOpened | FileEnded
+
+
+@dataclass(slots=True)
+class Cuts:
+    """What decides where files begin."""
+
+    wanted: RecordFormat
+    audio_mode: AudioMode
+    cycle_ns: int
+    """A file is followed by the next one at the first cut point after this; 0 for never."""
+
+
+@dataclass(slots=True)
+class _Current:
+    """The open file and what is counted of it."""
+
+    index: int
+    plan: Plan
+    path: Path
+    file: OpenFile
+    start_ns: int
+    video: VideoFormat | None
+    channels: int
+    frames: dict[Kind, int] = field(default_factory=dict)
+    ends_ns: dict[Kind, int] = field(default_factory=dict)
+    sizes: list[tuple[int, int, int]] = field(default_factory=list)
+
+
+class FileSeries:
+    """Cuts one recording's samples into files of one format."""
+
+    def __init__(
+        self,
+        cuts: Cuts,
+        *,
+        new_path: Callable[[int, str], Path],
+        emit: Callable[[Fact], None],
+        first_index: int = 0,
+    ) -> None:
+        self._cuts = cuts
+        self._new_path = new_path
+        self._emit = emit
+        self._index = first_index
+        self._expected: frozenset[Kind] = frozenset()
+        self._current: _Current | None = None
+        self._held_sound: list[Sample] = []
+        self._is_cut_due = False
+        self._channels = 0
+
+    @property
+    def is_open(self) -> bool:
+        """True while a file takes samples."""
+        return self._current is not None
+
+    @property
+    def wants_keyframe(self) -> bool:
+        """True if the next cut only waits for a keyframe."""
+        has_picture = self._current is not None and self._current.video is not None
+        return Kind.VIDEO in self._expected and (self._is_cut_due or not has_picture)
+
+    def expect(self, kinds: frozenset[Kind]) -> None:
+        """Say which tracks are negotiated: a file opened from now on declares these and no others."""
+        if self._current is not None and kinds - self._declared(self._current):
+            self._is_cut_due = True
+        self._expected = kinds
+
+    def update(self, cuts: Cuts) -> None:
+        """Go on under other cuts: the current file ends at the next cut point."""
+        self._cuts = cuts
+        self._is_cut_due = self._current is not None
+
+    def push(self, sample: Sample) -> None:
+        """Take the next sample; both tracks merged, in time order.
+
+        Raises:
+            InternalError: the spool refused the bytes; the file is as readable as after a crash.
+        """
+        if self._current is not None and self._cuts.cycle_ns:
+            self._is_cut_due |= sample.pts_ns - self._current.start_ns >= self._cuts.cycle_ns
+        if sample.kind is Kind.AUDIO:
+            self._push_sound(sample)
+        elif sample.is_keyframe:
+            self._push_keyframe(sample)
+        elif self._current is not None and self._current.video is not None:
+            self._write(self._current, sample)
+
+    def tick(self, now_ns: int) -> None:
+        """Open a file without picture if sound has waited long enough; `now_ns` counts from the origin."""
+        if self._held_sound and now_ns - self._held_sound[0].pts_ns >= HELD_SOUND_NS_MAX:
+            self._open_without_picture()
+
+    def close(self) -> None:
+        """End the current file, if any; what still waits for a keyframe gets a file without picture."""
+        if self._held_sound:
+            self._open_without_picture()
+        current, self._current, self._is_cut_due = self._current, None, False
+        if current is None:
+            return
+        self._emit(_ended(current))
+
+    def abort(self) -> None:
+        """Leave the current file as a crash would: every whole fragment readable."""
+        if self._current is not None:
+            self._current.file.abort()
+            self._current = None
+
+    def _push_sound(self, sample: Sample) -> None:
+        self._channels = self._channels or channel_count(sample.data)
+        current = self._current
+        if current is None:
+            self._held_sound.append(sample)
+            waits = Kind.VIDEO in self._expected
+            if not waits or sample.pts_ns - self._held_sound[0].pts_ns >= HELD_SOUND_NS_MAX:
+                self._open_without_picture()
+            return
+        if current.video is None and self._is_cut_due and Kind.VIDEO not in self._expected:
+            self._held_sound.append(sample)
+            self._cut_without_picture()
+            return
+        if Kind.AUDIO in self._declared(current):
+            self._write(current, sample)
+
+    def _push_keyframe(self, sample: Sample) -> None:
+        current = self._current
+        if current is not None and not self._is_cut_due and _continues(current, sample):
+            self._write(current, sample)
+            return
+        held, self._held_sound = self._held_sound, []
+        if current is not None:
+            self.close()
+        video = VideoFormat(Codec(sample.codec), sample.width, sample.height, sample.data)
+        self._open(video, held[0].pts_ns if held else sample.pts_ns)
+        for waiting in [*held, sample]:
+            assert self._current is not None, "a file has just been opened"  # noqa: S101 - for the type checker
+            self._write(self._current, waiting)
+
+    def _cut_without_picture(self) -> None:
+        held, self._held_sound = self._held_sound, []
+        self.close()
+        self._held_sound = held
+        self._open_without_picture()
+
+    def _open_without_picture(self) -> None:
+        held, self._held_sound = self._held_sound, []
+        current = self._open(None, held[0].pts_ns)
+        for sample in held:
+            self._write(current, sample)
+
+    def _open(self, video: VideoFormat | None, start_ns: int) -> _Current:
+        channels = (self._channels or 2) if Kind.AUDIO in self._expected or video is None else 0
+        chosen = plan(
+            video.codec if video else None,
+            with_audio=bool(channels),
+            audio_mode=self._cuts.audio_mode,
+            wanted=self._cuts.wanted,
+        )
+        path = self._new_path(self._index, chosen.container.value)
+        audio = AudioFormat(Codec.OPUS, channels) if channels else None
+        file = OpenFile(path, chosen, video=video, audio=audio, start=Fraction(start_ns, NS))
+        self._current = _Current(self._index, chosen, path, file, start_ns, video, channels)
+        self._is_cut_due = False
+        self._index += 1
+        self._emit(FileOpened(self._current.index, path, chosen, start_ns))
+        return self._current
+
+    def _write(self, current: _Current, sample: Sample) -> None:
+        current.frames[sample.kind] = current.frames.get(sample.kind, 0) + 1
+        current.ends_ns[sample.kind] = sample.end_ns
+        if sample.width and (not current.sizes or current.sizes[-1][1:] != (sample.width, sample.height)):
+            current.sizes.append((sample.pts_ns, sample.width, sample.height))
+        current.file.push(sample)
+
+    @staticmethod
+    def _declared(current: _Current) -> frozenset[Kind]:
+        kinds = {Kind.VIDEO} if current.video else set()
+        return frozenset(kinds | ({Kind.AUDIO} if current.channels else set()))
+
+
+def _continues(current: _Current, keyframe: Sample) -> bool:
+    """Return whether a keyframe can be carried by the open file: same coding, and a size it may change in band."""
+    if current.video is None or current.video.codec != keyframe.codec:
+        return False
+    if current.video.codec is Codec.AV1:
+        return not current.sizes or current.sizes[-1][1:] == (keyframe.width, keyframe.height)
+    return True
+
+
+def _ended(current: _Current) -> FileEnded:
+    end_ns = max(current.ends_ns.values(), default=current.start_ns)
+    _, width, height = current.sizes[-1] if current.sizes else (0, 0, 0)
+    return FileEnded(
+        index=current.index,
+        file=current.file,
+        path=current.path,
+        plan=current.plan,
+        start_ns=current.start_ns,
+        end_ns=end_ns,
+        width=width,
+        height=height,
+        frames=current.frames,
+        ends_ns=current.ends_ns,
+        video_codec=current.video.codec if current.video else None,
+        audio_channels=current.channels,
+        sizes=tuple(current.sizes),
+    )

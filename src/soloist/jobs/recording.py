@@ -1,0 +1,180 @@
+"""The one page where source, timeline and sinks meet: one job's media, on the media thread.
+
+A `Recording` is a subscriber of the job's room. It routes frames to the timeline, merges the samples, and lets a file
+series cut them. It tells the event loop what happened through `emit`; files are finished, moved and journaled there
+(`filing.py`). All methods but the constructor run on the media thread; none blocks on more than a local write.
+Spec: API section 6.3 (interruptions); rules R12, R14, R16, R40, R41.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from soloist.core import Frame, Overflow, SenderReport
+from soloist.jobs.cutting import Cuts, Fact, FileSeries
+from soloist.jobs.selection import Selection
+from soloist.model.errors import SoloistError
+from soloist.model.job import Job
+from soloist.model.media import Kind, Sample
+from soloist.model.rule import RecordFormat, RecordRule
+from soloist.model.timing import Cause, Missing
+from soloist.sources.ingest import REPLACED, PublisherMedia
+from soloist.wire.clock import NS
+from soloist.wire.interleave import Interleaver
+from soloist.wire.timeline import Placement, Timeline
+
+DETACH_WORDS = {"left": "participant_left", "timeout": "participant_lost", "failed": "transport_failed"}
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFacts:
+    """What the timeline knows beside a file fact, taken at the same moment."""
+
+    origin_ns: int
+    missing: tuple[Missing, ...]
+    """Everything missing so far, oldest first."""
+    placements: tuple[Placement, ...]
+
+
+Emit = Callable[[Fact, MediaFacts], None]
+
+
+class Recording:
+    """Records what one participant publishes, until `stop`."""
+
+    def __init__(
+        self,
+        job: Job,
+        *,
+        new_path: Callable[[int, str], Path],
+        emit: Emit,
+        fail: Callable[[SoloistError], None],
+        first_index: int = 0,
+    ) -> None:
+        """`new_path(index, extension)` names the next spool file; `emit` and `fail` are called on the media thread."""
+        self._selection = Selection(job)
+        self._timeline = Timeline()
+        self._interleaver = Interleaver()
+        self._emit = emit
+        self._fail = fail
+        self._missing: list[Missing] = []
+        self._merge_gap_ns = merge_gap_ns(job.rule)
+        self._left_ns: int | None = None
+        self._is_over = False
+        self._series = FileSeries(cuts_of(job.rule), new_path=new_path, emit=self._tell, first_index=first_index)
+
+    def on_attached(self, publisher: PublisherMedia) -> None:
+        """Take a publisher in: its tracks decide what files declare, its reports place its frames."""
+        mids = self._selection.attach(publisher)
+        self._timeline.expect(publisher.session, mids)
+        self._series.expect(self._selection.kinds)
+        for track in publisher.tracks:
+            for rid in track.rids or (None,):
+                for report in publisher.reports(track.mid, rid):
+                    self._timeline.report(publisher.session, report, _rate_hz(track.kind))
+        if self._selection.is_attached:
+            self._left_ns = None
+
+    def on_detached(self, publisher: PublisherMedia, reason: str) -> None:
+        """Let a publisher go; an interruption begins unless another took its place."""
+        self._selection.detach(publisher)
+        if reason == REPLACED or self._selection.is_attached:
+            return
+        for kind in Kind:
+            self._timeline.interrupt(kind, Cause.IDLE, DETACH_WORDS.get(reason, reason))
+
+    def on_items(self, publisher: PublisherMedia, items: Sequence[Frame | SenderReport | Overflow]) -> None:
+        """Take a batch of one publisher's frames and reports, in order of arrival."""
+        if self._is_over:
+            return
+        for item in items:
+            if isinstance(item, Frame):
+                kind = self._selection.route(publisher, item)
+                if kind is not None:
+                    self._timeline.push(publisher.session, item, kind)
+            elif isinstance(item, SenderReport):
+                self._timeline.report(publisher.session, item, _rate_hz(_kind_of(publisher, item.mid)))
+            else:
+                self._timeline.interrupt(_kind_of(publisher, item.mid), Cause.FAULT, "overload")
+        self._write(self._interleaver.push(self._timeline.take()))
+
+    def on_tick(self, now_ns: int) -> None:
+        """Let time pass: place what waits, ask for overdue keyframes, end a file whose participant stays away."""
+        if self._is_over:
+            return
+        self._timeline.tick(now_ns)
+        self._selection.reconsider(now_ns)
+        self._write(self._interleaver.push(self._timeline.take()))
+        if not self._selection.is_attached:
+            self._left_ns = self._left_ns or now_ns
+            if now_ns - self._left_ns >= self._merge_gap_ns:
+                self._end_file()
+        elif self._series.wants_keyframe:
+            self._selection.request_keyframe()
+        if self._timeline.origin_ns is not None:
+            self._guarded(lambda: self._series.tick(now_ns - (self._timeline.origin_ns or 0)))
+
+    def update(self, rule: RecordRule) -> None:
+        """Go on under another rule: the current file ends at the next keyframe."""
+        self._merge_gap_ns = merge_gap_ns(rule)
+        self._series.update(cuts_of(rule))
+        self._selection.request_keyframe()
+
+    def stop(self, now_ns: int) -> None:
+        """Write what is still held and end the file; nothing is recorded afterwards."""
+        if not self._is_over:
+            self._timeline.finish(now_ns)
+            self._end_file()
+            self._is_over = True
+
+    def abort(self) -> None:
+        """Leave the open file as a crash would; nothing is emitted any more."""
+        self._is_over = True
+        self._series.abort()
+
+    def _end_file(self) -> None:
+        self._write(self._interleaver.push(self._timeline.take()))
+        self._write(self._interleaver.flush())
+        self._guarded(self._series.close)
+
+    def _write(self, samples: Sequence[Sample]) -> None:
+        def write() -> None:
+            for sample in samples:
+                self._series.push(sample)
+
+        self._guarded(write)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do file work; a fault of the disk ends this recording and no other."""
+        if self._is_over:
+            return
+        try:
+            work()
+        except SoloistError as error:
+            self.abort()
+            self._fail(error)
+
+    def _tell(self, fact: Fact) -> None:
+        self._missing += self._timeline.missing
+        self._timeline.missing.clear()
+        placements = tuple(filter(None, (self._timeline.placement(kind) for kind in Kind)))
+        self._emit(fact, MediaFacts(self._timeline.origin_ns or 0, tuple(self._missing), placements))
+
+
+def cuts_of(rule: RecordRule) -> Cuts:
+    """Return where a rule's MP4 files begin."""
+    config = rule.mp4
+    return Cuts(RecordFormat.MP4, rule.audio, config.record_cycle_s * NS if config else 0)
+
+
+def merge_gap_ns(rule: RecordRule) -> int:
+    """Return the longest interruption a rule's MP4 files go over."""
+    return rule.mp4.merge_gap_s * NS if rule.mp4 else 0
+
+
+def _kind_of(publisher: PublisherMedia, mid: str) -> Kind:
+    return next((track.kind for track in publisher.tracks if track.mid == mid), Kind.VIDEO)
+
+
+def _rate_hz(kind: Kind) -> int:
+    return 48_000 if kind is Kind.AUDIO else 90_000

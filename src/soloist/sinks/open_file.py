@@ -1,0 +1,46 @@
+"""One file being written, whatever its container: the right muxer, and AAC made on the way where the plan asks for it.
+
+Lives on the media thread. Knows nothing of when files begin or end, nor of where they go.
+"""
+
+from fractions import Fraction
+from pathlib import Path
+
+from soloist.model.media import AudioFormat, Codec, Kind, Sample, VideoFormat
+from soloist.sinks.aac import AacTranscoder
+from soloist.sinks.matrix import Container, Plan
+from soloist.sinks.mp4 import Mp4Sink
+from soloist.sinks.port import FileSink
+from soloist.sinks.webm import WebmSink
+
+
+class OpenFile:
+    """Takes video as it came and sound as Opus; writes what the plan says."""
+
+    def __init__(
+        self, path: Path, plan: Plan, *, video: VideoFormat | None, audio: AudioFormat | None, start: Fraction
+    ) -> None:
+        """`audio` is what arrives; `start` is the file's zero on the recording's timeline, in seconds."""
+        self._transcoder = AacTranscoder(audio.channels) if audio and plan.audio_codec is Codec.AAC else None
+        written = self._transcoder.format if self._transcoder else audio
+        sink = WebmSink if plan.container is Container.WEBM else Mp4Sink
+        self._sink: FileSink = sink(path, video=video, audio=written, start=start)
+
+    def push(self, sample: Sample) -> None:
+        """Write one sample; those of one track come in time order."""
+        if sample.kind is Kind.AUDIO and self._transcoder is not None:
+            for coded in self._transcoder.push(sample):
+                self._sink.push(coded)
+        else:
+            self._sink.push(sample)
+
+    def finish(self) -> None:
+        """Write what is still in the encoder, then the index; the file is then complete on disk."""
+        if self._transcoder is not None:
+            for coded in self._transcoder.finish():
+                self._sink.push(coded)
+        self._sink.finish()
+
+    def abort(self) -> None:
+        """Stop writing without an index: what is on disk stays as readable as after a crash."""
+        self._sink.abort()
