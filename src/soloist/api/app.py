@@ -3,21 +3,26 @@
 Composition only; who plays `jobs` and `accounts` is decided by the caller.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NoReturn
+from pathlib import Path
+from typing import NoReturn, Protocol
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 
+from soloist import __version__
 from soloist.api.envelope import Envelope
 from soloist.api.errors import MethodNotAllowedError, UnknownRouteError
 from soloist.api.gate import GUARDED, Gate, Keys
 from soloist.api.jobs import JobCommands, job_routes
+from soloist.api.openapi import describe
+from soloist.api.ops import Probe, ops_routes
 from soloist.api.throttle import FailureThrottle
+from soloist.api.whip import Apps, WhipProxy
 from soloist.jobs.clock import utc_now
 from soloist.model.errors import NotFoundError
 
@@ -33,27 +38,44 @@ class ApiLimits:
     auth_window: timedelta = timedelta(minutes=1)
 
 
+class Accounts(Keys, Apps, Protocol):
+    """Where credentials and apps are looked up."""
+
+
 def create_app(
     *,
     jobs: JobCommands,
-    accounts: Keys,
+    accounts: Accounts,
+    recorders: Mapping[str, Path],
+    probes: Mapping[str, Probe] | None = None,
+    is_dev: bool = False,
     clock: Callable[[], datetime] = utc_now,
     limits: ApiLimits = ApiLimits(),
 ) -> FastAPI:
-    """Return the ASGI application of the api process."""
+    """Return the ASGI application of the api process.
+
+    `recorders` maps slot names to the unix sockets of their recorders; `probes` are what `/soloist/v1/health` asks.
+    Its lifespan closes the connections to recorders and nothing else: what is passed in stays the caller's.
+    """
+    registry = CollectorRegistry()
+    whip = WhipProxy(accounts, recorders, clock=clock, is_dev=is_dev)
     app = FastAPI(
-        title="Soloist",
         openapi_url="/soloist/v1/openapi.json",
         docs_url="/soloist/v1/docs",
         redoc_url=None,
         redirect_slashes=False,
+        lifespan=whip.lifespan,
     )
     app.include_router(job_routes(jobs))
+    app.include_router(ops_routes(probes or {}, registry, __version__))
+    app.router.routes.extend(whip.routes())
+    document = describe(app, __version__)
+    app.openapi = lambda: document  # type: ignore[method-assign]  # the framework's documented way to amend it
     app.add_exception_handler(HTTPException, _refuse_route)
     app.add_exception_handler(RequestValidationError, _refuse_path)
     throttle = FailureThrottle(failures_max=limits.auth_failures_max, window=limits.auth_window)
     app.add_middleware(Gate, keys=accounts, throttle=throttle, clock=clock, body_bytes_max=limits.body_bytes_max)
-    app.add_middleware(Envelope, registry=CollectorRegistry())
+    app.add_middleware(Envelope, registry=registry)
     return app
 
 

@@ -1,0 +1,52 @@
+"""The OpenAPI document: what the framework derives, and what it cannot know because bodies and keys are read raw.
+
+Adds body schemas, the two ways to authenticate and the request-id header. Served at /soloist/v1/openapi.json.
+"""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from soloist.api.schema import StartBody, UpdateBody
+
+SECURITY_SCHEMES = {
+    "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},
+    "signature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "SDK-HMAC-SHA256 Access=..., SignedHeaders=..., Signature=..., with X-Sdk-Date",
+    },
+}
+REQUEST_ID = {"schema": {"type": "string"}, "description": "Id of this request, as in the server's log"}
+
+
+def describe(app: FastAPI, version: str) -> dict[str, Any]:
+    """Return the document of `app`'s routes; the framework's own 422 is left out, we never send it."""
+    document = get_openapi(
+        title="Soloist",
+        version=version,
+        routes=app.routes,
+        description="Records one participant's stream of a WebRTC room. Operations below /v2 are the vendor's.",
+    )
+    _, bodies = models_json_schema(
+        [(StartBody, "validation"), (UpdateBody, "validation")], ref_template="#/components/schemas/{model}"
+    )
+    components = document.setdefault("components", {})
+    components.setdefault("schemas", {}).update(bodies["$defs"])
+    components["securitySchemes"] = SECURITY_SCHEMES
+    for name in ("HTTPValidationError", "ValidationError"):
+        components["schemas"].pop(name, None)
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            _complete(operation, is_guarded=path.startswith("/v2/"))
+    return document
+
+
+def _complete(operation: dict[str, Any], *, is_guarded: bool) -> None:
+    operation["security"] = [{"token": []}, {"signature": []}] if is_guarded else []
+    operation["responses"].pop("422", None)
+    for answer in operation["responses"].values():
+        answer.setdefault("headers", {})["X-request-Id"] = REQUEST_ID

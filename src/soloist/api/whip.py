@@ -1,0 +1,201 @@
+"""The public side of WHIP: checks the bearer, then hands the request to the recorder that owns the room.
+
+Knows who may enter which room; knows nothing of SDP or sessions, which are the recorder's (`sources/whip.py`). Requests
+and answers pass verbatim over its unix socket. CORS preflights, which never carry a bearer, are answered here.
+Spec: RFC 9725 §4.2 (OPTIONS), §4.7 (bearer); RFC 6750 §3.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+import aiohttp
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from yarl import URL
+
+from soloist.api.errors import BodyTooLargeError
+from soloist.api.gate import read_body
+from soloist.model.errors import InvalidValueError
+from soloist.model.ids import AppId, ProjectId, parse_id
+from soloist.wire.join_token import JoinTokenError, JoinTokenMismatchError, verify_join_token
+from soloist.wire.placement import slot_of_room
+from soloist.wire.whip import (
+    OFFER_BYTES_MAX,
+    WhipError,
+    WhipRequest,
+    WhipResponse,
+    WhipSession,
+    endpoint_options,
+    refused,
+)
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+PASSED_HEADERS = ("Content-Type", "If-Match")
+HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
+"""Headers of one connection, not of the answer (RFC 9110 §7.6.1), and what our own server adds itself."""
+RECORDER_TIMEOUT = aiohttp.ClientTimeout(total=10, connect=2)
+
+
+class App(Protocol):
+    """What entering a room depends on."""
+
+    @property
+    def project_id(self) -> ProjectId:
+        """Whose app it is."""
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anybody new may enter."""
+
+    @property
+    def join_key(self) -> str:
+        """Key of its join tokens."""
+
+
+class Apps(Protocol):
+    """Where apps are looked up."""
+
+    async def app_anywhere(self, app_id: AppId) -> App | None:
+        """Return an app whichever project owns it; None if there is none."""
+
+    async def project_of_token(self, token: str) -> ProjectId | None:
+        """Return the project of a static token; None if it is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a WHIP path points."""
+
+    app_id: str
+    room_id: str
+    participant_id: str
+
+
+class WhipProxy:
+    """Holds one connection pool per recorder; `lifespan` closes them."""
+
+    def __init__(
+        self, apps: Apps, recorders: Mapping[str, Path], *, clock: Callable[[], datetime], is_dev: bool
+    ) -> None:
+        """`recorders` maps slot names to sockets; in dev mode project tokens are bearers too, and none is needed."""
+        self._apps = apps
+        self._recorders = dict(recorders)
+        self._clock = clock
+        self._is_dev = is_dev
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
+
+    @asynccontextmanager
+    async def lifespan(self, _app: object) -> AsyncIterator[None]:
+        """Close the connections when the application ends."""
+        yield
+        for session in self._sessions.values():
+            await session.close()
+
+    def routes(self) -> list[Route]:
+        """Return the endpoint's and the session's route."""
+        endpoint = "/whip/{app}/{room}/{user}"
+        return [
+            Route(endpoint, self.answer, methods=METHODS),
+            Route(endpoint + "/{resource}", self.answer, methods=METHODS),
+        ]
+
+    async def answer(self, request: Request) -> Response:
+        """Answer one request on an endpoint or session URL."""
+        if request.method == "OPTIONS":
+            return _render(_session_options() if "resource" in request.path_params else endpoint_options())
+        try:
+            place = _place(request)
+            await self._admit(request, place)
+            return await self._pass_on(request, slot_of_room(place.app_id, place.room_id, list(self._recorders)))
+        except WhipError as error:
+            return _render(refused(error))
+
+    async def _admit(self, request: Request, place: _Place) -> None:
+        """Return if the bearer may do this; those already inside a disabled app may still leave it."""
+        app = await self._apps.app_anywhere(AppId(place.app_id))
+        if app is None:
+            raise WhipError(404, f"app {place.app_id} does not exist; check the URL")
+        if not app.enabled and request.method == "POST":
+            raise WhipError(403, f"app {place.app_id} is disabled; enable it first")
+        token = _bearer(request)
+        if self._is_dev and (not token or await self._apps.project_of_token(token) == app.project_id):
+            return
+        if not token:
+            raise _unauthorized("send Authorization: Bearer with a join token of this app", "")
+        self._check_token(token, app.join_key, place)
+
+    def _check_token(self, token: str, join_key: str, place: _Place) -> None:
+        try:
+            claims = verify_join_token(token, join_key, self._clock())
+            claims.require_path(place.app_id, place.room_id, place.participant_id)
+        except JoinTokenMismatchError as error:
+            raise WhipError(403, str(error)) from error
+        except JoinTokenError as error:
+            raise _unauthorized(str(error), ' error="invalid_token"') from error
+        if not claims.role.may_publish:
+            raise WhipError(403, f"role {claims.role} may only watch; mint a token for a joiner or publisher")
+
+    async def _pass_on(self, request: Request, slot: str) -> Response:
+        try:
+            body = await read_body(request.scope, request.receive, OFFER_BYTES_MAX)
+        except BodyTooLargeError as error:
+            raise WhipError(413, str(error)) from error
+        query = request.scope["query_string"]
+        target = request.scope["raw_path"] + (b"?" + query if query else b"")
+        headers = {name: request.headers[name] for name in PASSED_HEADERS if name in request.headers}
+        url = URL("http://recorder" + target.decode("ascii"), encoded=True)
+        try:
+            return await self._ask(slot, request.method, url, headers=headers, body=body)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise WhipError(503, "the room's recorder does not answer; try again", (("Retry-After", "2"),)) from error
+
+    async def _ask(self, slot: str, method: str, url: URL, *, headers: dict[str, str], body: bytes) -> Response:
+        asked = self._session(slot).request(
+            method, url, data=body or None, headers=headers, allow_redirects=False, skip_auto_headers=["Content-Type"]
+        )
+        async with asked as answer:
+            response = Response(await answer.read(), status_code=answer.status)
+            for name, value in answer.headers.items():
+                if name.lower() not in HOP_HEADERS:
+                    response.headers.append(name, value)
+            return response
+
+    def _session(self, slot: str) -> aiohttp.ClientSession:
+        """Return the recorder's pool; it keeps no connection, since a restarted recorder would break the next POST."""
+        if slot not in self._sessions:
+            connector = aiohttp.UnixConnector(path=str(self._recorders[slot]), force_close=True)
+            self._sessions[slot] = aiohttp.ClientSession(connector=connector, timeout=RECORDER_TIMEOUT)
+        return self._sessions[slot]
+
+
+def _session_options() -> WhipResponse:
+    """Return what any open session answers: a preflight asks what may be done, not whether the session lives."""
+    return WhipSession("", "").answer(WhipRequest("OPTIONS"))
+
+
+def _place(request: Request) -> _Place:
+    try:
+        return _Place(*(parse_id(request.path_params[name], name) for name in ("app", "room", "user")))
+    except InvalidValueError as error:
+        raise WhipError(400, str(error)) from error
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _unauthorized(message: str, detail: str) -> WhipError:
+    return WhipError(401, message, (("WWW-Authenticate", f"Bearer{detail}"),))
+
+
+def _render(whip: WhipResponse) -> Response:
+    response = Response(whip.body, status_code=whip.status)
+    for name, value in whip.headers:
+        response.headers.append(name, value)
+    return response
