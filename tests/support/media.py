@@ -72,7 +72,9 @@ def video_samples(
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
     encoder.time_base, encoder.framerate = Fraction(1, VIDEO_RATE_HZ), Fraction(fps)
     encoder.bit_rate, encoder.gop_size, encoder.max_b_frames = bit_rate, gop, 0
-    encoder.options = dict(options) | ({"x264-params": f"keyint={gop}:min-keyint={gop}:scenecut=0"} if codec is Codec.H264 else {})
+    encoder.options = dict(options) | (
+        {"x264-params": f"keyint={gop}:min-keyint={gop}:scenecut=0"} if codec is Codec.H264 else {}
+    )
     encoder.thread_count = 1
     step = VIDEO_RATE_HZ // fps
     packets = []
@@ -86,7 +88,9 @@ def video_samples(
         packets += encoder.encode(frame)
     packets += encoder.encode(None)
     return tuple(
-        Sample(Kind.VIDEO, index * step, step, VIDEO_RATE_HZ, bool(packet.is_keyframe), _as_received(codec, bytes(packet)))
+        Sample(
+            Kind.VIDEO, index * step, step, VIDEO_RATE_HZ, bool(packet.is_keyframe), _as_received(codec, bytes(packet))
+        )
         for index, packet in enumerate(packets)
     )
 

@@ -7,7 +7,6 @@ Spec: ISO/IEC 14496-12; -15 (avc1); VP9, AV1 and Opus bindings.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from av.audio.codeccontext import AudioCodecContext
 from soloist.model.errors import InternalError
 from soloist.model.media import AudioFormat, Codec, Kind, Sample, VideoFormat
 from soloist.sinks.mp4_index import write_index
+from soloist.sinks.origin import origin_tags
 from soloist.sinks.template import audio_template, video_template
 
 FRAGMENT_US = 950_000
@@ -78,7 +78,7 @@ class Mp4Sink:
                 self._add(Kind.AUDIO, audio_template(audio), start, audio.rate_hz)
                 self._declare(audio)
             if origin_ns is not None:
-                self._container.metadata.update(_origin_metadata(origin_ns))
+                self._container.metadata.update(origin_tags(origin_ns))
             self._container.start_encoding()
         except (OSError, ValueError) as error:
             raise InternalError(f"A recording file could not be opened: {error}") from error
@@ -141,10 +141,3 @@ class Mp4Sink:
             self._container.close()
         except OSError:
             return
-
-
-def _origin_metadata(origin_ns: int) -> dict[str, str]:
-    """Return tags that state the wall clock of the file's zero, to the nanosecond (rule R10)."""
-    second = datetime.fromtimestamp(origin_ns // 1_000_000_000, UTC)
-    stamp = f"{second:%Y-%m-%dT%H:%M:%S}.{origin_ns % 1_000_000_000:09d}Z"
-    return {"creation_time": stamp[:26] + "Z", "comment": f"origin {stamp}"}

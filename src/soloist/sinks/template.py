@@ -52,8 +52,20 @@ def audio_template(audio: AudioFormat) -> Stream:
 def _audio_file(codec: Codec, channels: int, rate_hz: int) -> InputContainer:
     """Write an empty MP4 in memory with one audio track and open it."""
     file = io.BytesIO()
-    with av.open(file, "w", format="mp4", options={"movflags": "empty_moov"}) as writer:
+    with av.open(file, mode="w", format="mp4", options={"movflags": "empty_moov"}) as writer:
         writer.add_stream(_ENCODER_OF_AUDIO[codec], rate=rate_hz, layout="mono" if channels == 1 else "stereo")
         writer.start_encoding()
+    if codec is Codec.OPUS:
+        _clear_pre_skip(file)
     file.seek(0)
     return av.open(file, mode="r", format="mp4")
+
+
+def _clear_pre_skip(file: io.BytesIO) -> None:
+    """Let players drop nothing: a WebRTC sender states no pre-skip, and its first packet is kept (rule R12).
+
+    Spec: Opus in ISOBMFF §4.3.2 (dOps: version, channels, then 16 bits of PreSkip).
+    """
+    at = file.getvalue().index(b"dOps") + 4
+    file.seek(at + 2)
+    file.write(b"\0\0")
