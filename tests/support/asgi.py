@@ -16,7 +16,7 @@ class Answer:
         return json.loads(self.body)
 
     def header(self, name):
-        found = [value.decode() for key, value in self.headers if key.lower() == name.lower().encode()]
+        found = [value.decode() for key, value in self.headers if bytes(key).lower() == name.lower().encode()]
         return found[0] if found else None
 
 

@@ -3,6 +3,7 @@
 Composition only; who plays `jobs` and `accounts` is decided by the caller.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -69,8 +70,8 @@ def create_app(
     app.include_router(job_routes(jobs))
     app.include_router(ops_routes(probes or {}, registry, __version__))
     app.router.routes.extend(whip.routes())
-    document = describe(app, __version__)
-    app.openapi = lambda: document  # type: ignore[method-assign]  # the framework's documented way to amend it
+    # The framework's documented way to amend its document.
+    app.openapi = functools.cache(lambda: describe(app, __version__))  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, _refuse_route)
     app.add_exception_handler(RequestValidationError, _refuse_path)
     throttle = FailureThrottle(failures_max=limits.auth_failures_max, window=limits.auth_window)

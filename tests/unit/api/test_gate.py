@@ -1,0 +1,188 @@
+"""Who passes the gate: tokens, signatures by the official signer, projects, limits and throttling."""
+
+from datetime import timedelta
+
+import pytest
+from support.asgi import call
+from support.book import NOW, AccountBook, BookedCredential, JobBook
+from support.signer import signed_headers, start_body
+
+from soloist.api.app import ApiLimits, create_app
+
+pytestmark = pytest.mark.anyio
+
+JOBS = "/v2/apps/demo/individual-stream-jobs"
+TOKEN = [("X-Auth-Token", "devtoken")]
+
+
+class Clock:
+    def __init__(self):
+        self.now = NOW
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def accounts():
+    return AccountBook()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def app(accounts, clock):
+    limits = ApiLimits(body_bytes_max=1000, auth_failures_max=3)
+    return create_app(jobs=JobBook(accounts), accounts=accounts, recorders={}, clock=clock, limits=limits)
+
+
+async def signed_start(app, *, body=None, sent_body=None, **options):
+    body = body or start_body()
+    headers = signed_headers("POST", JOBS, body, at=options.pop("at", NOW), **options)
+    return await call(app, "POST", JOBS, headers=headers.items(), body=sent_body or body)
+
+
+async def start(app, headers, **options):
+    return await call(app, "POST", JOBS, headers=headers, body=start_body(), **options)
+
+
+async def test_a_token_passes(app):
+    assert (await start(app, TOKEN)).status == 201
+
+
+async def test_a_signature_passes(app):
+    assert (await signed_start(app)).status == 201
+
+
+async def test_a_signature_without_a_project_acts_for_the_keys_own(app):
+    assert (await signed_start(app, project=None)).status == 201
+
+
+async def test_a_token_wins_over_a_wrong_signature(app):
+    assert (await start(app, [*TOKEN, ("Authorization", "SDK-HMAC-SHA256 nonsense")])).status == 201
+
+
+async def test_a_wrong_token_is_not_saved_by_a_good_signature(app):
+    headers = signed_headers("POST", JOBS, start_body(), at=NOW)
+
+    answer = await start(app, [*headers.items(), ("X-Auth-Token", "other")])
+
+    assert (answer.status, answer.json()["error_code"]) == (401, "APIGW.0301")
+
+
+async def test_an_empty_token_leaves_the_signature_to_decide(app):
+    headers = signed_headers("POST", JOBS, start_body(), at=NOW)
+
+    assert (await start(app, [*headers.items(), ("X-Auth-Token", "")])).status == 201
+
+
+async def test_neither_token_nor_signature_is_401_with_the_request_id_in_the_body(app):
+    answer = await start(app, [])
+
+    assert answer.status == 401
+    assert answer.json()["error_code"] == "APIGW.0301"
+    assert answer.json()["request_id"] == answer.header("X-request-Id")
+
+
+@pytest.mark.parametrize("authorization", ["Bearer x", "SDK-HMAC-SM3 Access=a, SignedHeaders=b, Signature=c", "x"])
+async def test_another_scheme_is_401(app, authorization):
+    assert (await start(app, [("Authorization", authorization)])).status == 401
+
+
+async def test_an_unknown_key_and_a_wrong_secret_get_the_same_answer(app):
+    unknown = await signed_start(app, access="nobody")
+    wrong = await signed_start(app, secret="guess")
+
+    assert unknown.status == wrong.status == 401
+    assert {**unknown.json(), "request_id": ""} == {**wrong.json(), "request_id": ""}
+
+
+async def test_another_body_than_the_signed_one_is_401(app):
+    assert (await signed_start(app, sent_body=start_body(user_id="other"))).status == 401
+
+
+@pytest.mark.parametrize("minutes", [-16, 16])
+async def test_a_skewed_date_is_401(app, minutes):
+    answer = await signed_start(app, at=NOW + timedelta(minutes=minutes))
+
+    assert (answer.status, answer.json()["error_code"]) == (401, "APIGW.0301")
+    assert "clock" in answer.json()["error_msg"]
+
+
+async def test_any_project_of_the_key_may_be_named(app):
+    answer = await signed_start(app, project="dev2")
+
+    assert answer.status == 404, "demo belongs to dev, so dev2 passes the gate and finds no such app"
+
+
+async def test_a_foreign_project_is_403(app):
+    answer = await signed_start(app, project="foreign")
+
+    assert (answer.status, answer.json()["error_code"]) == (403, "APIGW.0302")
+
+
+async def test_a_foreign_project_beside_a_token_is_403(app):
+    assert (await start(app, [*TOKEN, ("X-Project-Id", "foreign")])).status == 403
+
+
+async def test_a_key_without_any_project_is_told_so(app, accounts):
+    accounts.credentials["orphan"] = BookedCredential("s", (), "")
+
+    answer = await signed_start(app, access="orphan", secret="s", project=None)
+
+    assert (answer.status, answer.json()["error_code"]) == (400, "RTC.00001001")
+
+
+async def test_an_equal_request_in_the_same_second_is_no_replay(app):
+    target = f"{JOBS}/none"
+    headers = signed_headers("GET", target, at=NOW)
+
+    answers = [await call(app, "GET", target, headers=headers.items()) for _ in range(2)]
+
+    assert [answer.status for answer in answers] == [404, 404]
+
+
+async def test_an_announced_oversize_body_is_413_before_it_is_read(app):
+    answer = await call(app, "POST", JOBS, headers=[*TOKEN, ("Content-Length", "1001")], body=b"")
+
+    assert (answer.status, answer.json()["error_code"]) == (413, "APIGW.0201")
+
+
+async def test_an_oversize_body_of_unknown_length_is_413(app):
+    assert (await call(app, "POST", JOBS, headers=TOKEN, body=b" " * 1001)).status == 413
+
+
+async def test_a_strangers_body_is_not_read(app):
+    answer = await call(app, "POST", JOBS, headers=[("Content-Length", "1001")], body=b" " * 1001)
+
+    assert answer.status == 401
+
+
+async def test_repeated_failures_of_one_key_from_one_source_are_429_until_the_window_has_passed(app, clock):
+    refused = [(await signed_start(app, secret="guess")).status for _ in range(3)]
+
+    blocked = await signed_start(app)
+    clock.now += timedelta(minutes=1)
+    later = await signed_start(app)
+
+    assert refused == [401, 401, 401]
+    assert (blocked.status, blocked.json()["error_code"], blocked.header("Retry-After")) == (429, "APIGW.0308", "60")
+    assert later.status == 201
+
+
+async def test_failures_from_elsewhere_do_not_lock_the_owner_out(app):
+    for _ in range(4):
+        await call(app, "POST", JOBS, headers=signed_headers("POST", JOBS, secret="guess", at=NOW).items())
+
+    headers = signed_headers("POST", JOBS, start_body(), at=NOW).items()
+    assert (await start(app, headers)).status == 429
+    assert (await start(app, headers, client=("192.0.2.2", 1))).status == 201
+
+
+async def test_guessed_tokens_are_throttled_too(app):
+    statuses = [(await start(app, [("X-Auth-Token", f"guess{number}")])).status for number in range(4)]
+
+    assert statuses == [401, 401, 401, 429]
