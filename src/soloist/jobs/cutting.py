@@ -94,9 +94,12 @@ class FileSeries:
         *,
         new_path: Callable[[int, str], Path],
         emit: Callable[[Fact], None],
+        wall_ns: Callable[[int], int] = lambda ns: ns,
         first_index: int = 0,
     ) -> None:
+        """`wall_ns` turns nanoseconds from the origin into Unix time, for what files state of themselves."""
         self._cuts = cuts
+        self._wall_ns = wall_ns
         self._new_path = new_path
         self._emit = emit
         self._index = first_index
@@ -215,7 +218,8 @@ class FileSeries:
         )
         path = self._new_path(self._index, chosen.container.value)
         audio = AudioFormat(Codec.OPUS, channels) if channels else None
-        file = OpenFile(path, chosen, video=video, audio=audio, start=Fraction(start_ns, NS))
+        start = Fraction(start_ns, NS)
+        file = OpenFile(path, chosen, video=video, audio=audio, start=start, origin_ns=self._wall_ns(start_ns))
         self._current = _Current(self._index, chosen, path, file, start_ns, video, channels)
         self._is_cut_due = False
         self._index += 1

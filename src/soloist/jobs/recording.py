@@ -34,6 +34,8 @@ class MediaFacts:
     missing: tuple[Missing, ...]
     """Everything missing so far, oldest first."""
     placements: tuple[Placement, ...]
+    rule: RecordRule
+    """The rule in force: that of a file is the one it was opened under."""
 
 
 Emit = Callable[[Fact, MediaFacts], None]
@@ -58,10 +60,13 @@ class Recording:
         self._emit = emit
         self._fail = fail
         self._missing: list[Missing] = []
+        self._rule = job.rule
         self._merge_gap_ns = merge_gap_ns(job.rule)
         self._left_ns: int | None = None
         self._is_over = False
-        self._series = FileSeries(cuts_of(job.rule), new_path=new_path, emit=self._tell, first_index=first_index)
+        self._series = FileSeries(
+            cuts_of(job.rule), new_path=new_path, emit=self._tell, wall_ns=self._wall_ns, first_index=first_index
+        )
 
     def on_attached(self, publisher: PublisherMedia) -> None:
         """Take a publisher in: its tracks decide what files declare, its reports place its frames."""
@@ -116,14 +121,15 @@ class Recording:
 
     def update(self, rule: RecordRule) -> None:
         """Go on under another rule: the current file ends at the next keyframe."""
+        self._rule = rule
         self._merge_gap_ns = merge_gap_ns(rule)
         self._series.update(cuts_of(rule))
         self._selection.request_keyframe()
 
-    def stop(self, now_ns: int) -> None:
+    def stop(self) -> None:
         """Write what is still held and end the file; nothing is recorded afterwards."""
         if not self._is_over:
-            self._timeline.finish(now_ns)
+            self._timeline.finish()
             self._end_file()
             self._is_over = True
 
@@ -158,7 +164,10 @@ class Recording:
         self._missing += self._timeline.missing
         self._timeline.missing.clear()
         placements = tuple(filter(None, (self._timeline.placement(kind) for kind in Kind)))
-        self._emit(fact, MediaFacts(self._timeline.origin_ns or 0, tuple(self._missing), placements))
+        self._emit(fact, MediaFacts(self._wall_ns(0), tuple(self._missing), placements, self._rule))
+
+    def _wall_ns(self, ns: int) -> int:
+        return (self._timeline.origin_ns or 0) + ns
 
 
 def cuts_of(rule: RecordRule) -> Cuts:

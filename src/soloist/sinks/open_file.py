@@ -18,13 +18,26 @@ class OpenFile:
     """Takes video as it came and sound as Opus; writes what the plan says."""
 
     def __init__(
-        self, path: Path, plan: Plan, *, video: VideoFormat | None, audio: AudioFormat | None, start: Fraction
+        self,
+        path: Path,
+        plan: Plan,
+        *,
+        video: VideoFormat | None,
+        audio: AudioFormat | None,
+        start: Fraction,
+        origin_ns: int,
     ) -> None:
-        """`audio` is what arrives; `start` is the file's zero on the recording's timeline, in seconds."""
+        """`audio` is what arrives; `start` is the file's zero on the recording's timeline, in seconds.
+
+        `origin_ns` is the wall clock at the file's zero, nanoseconds of Unix time.
+
+        Raises:
+            InternalError: the spool refused the file.
+        """
         self._transcoder = AacTranscoder(audio.channels) if audio and plan.audio_codec is Codec.AAC else None
         written = self._transcoder.format if self._transcoder else audio
         sink = WebmSink if plan.container is Container.WEBM else Mp4Sink
-        self._sink: FileSink = sink(path, video=video, audio=written, start=start)
+        self._sink: FileSink = sink(path, video=video, audio=written, start=start, origin_ns=origin_ns)
 
     def push(self, sample: Sample) -> None:
         """Write one sample; those of one track come in time order."""

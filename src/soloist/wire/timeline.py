@@ -134,9 +134,9 @@ class Timeline:
         ready, self._ready = self._ready, []
         return ready
 
-    def finish(self, now_ns: int) -> None:
+    def finish(self) -> None:
         """Place whatever is still held: nothing more will come."""
-        self._settle(now_ns + self._settle_ns)
+        self._settle(None)
 
     def end_ns(self, kind: Kind) -> int | None:
         """Return where the track's media ends, nanoseconds from the origin; None if it never had any."""
@@ -161,9 +161,9 @@ class Timeline:
 
     # Settling: from held to placed.
 
-    def _settle(self, now_ns: int) -> None:
+    def _settle(self, now_ns: int | None) -> None:
         waiting = [track for track in self._tracks.values() if track.held]
-        if waiting and (self._all_reported(waiting) or self._waited_enough(waiting, now_ns)):
+        if waiting and (now_ns is None or self._all_reported(waiting) or self._waited_enough(waiting, now_ns)):
             anchors = {track.kind: self._anchor(track) for track in waiting}
             if self.origin_ns is None:
                 self.origin_ns = min(wall_ns for wall_ns, _ in anchors.values())
