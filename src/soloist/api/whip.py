@@ -27,11 +27,10 @@ from soloist.wire.placement import slot_of_room
 from soloist.wire.whip import (
     OFFER_BYTES_MAX,
     WhipError,
-    WhipRequest,
     WhipResponse,
-    WhipSession,
     endpoint_options,
     refused,
+    session_options,
 )
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -107,7 +106,7 @@ class WhipProxy:
     async def answer(self, request: Request) -> Response:
         """Answer one request on an endpoint or session URL."""
         if request.method == "OPTIONS":
-            return _render(_session_options() if "resource" in request.path_params else endpoint_options())
+            return _render(session_options() if "resource" in request.path_params else endpoint_options())
         try:
             place = _place(request)
             await self._admit(request, place)
@@ -171,11 +170,6 @@ class WhipProxy:
             connector = aiohttp.UnixConnector(path=str(self._recorders[slot]), force_close=True)
             self._sessions[slot] = aiohttp.ClientSession(connector=connector, timeout=RECORDER_TIMEOUT)
         return self._sessions[slot]
-
-
-def _session_options() -> WhipResponse:
-    """Return what any open session answers: a preflight asks what may be done, not whether the session lives."""
-    return WhipSession("", "").answer(WhipRequest("OPTIONS"))
 
 
 def _place(request: Request) -> _Place:
