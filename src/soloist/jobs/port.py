@@ -20,6 +20,9 @@ class Journal(Protocol):
         EpochLostError: another recorder has taken the job since; publish nothing more.
     """
 
+    async def permit(self) -> None:
+        """Return once it is certain that nobody has taken the job over; call it before publishing an object."""
+
     async def file_started(self, fact: FileStarted) -> None:
         """Persist that a file was opened."""
 

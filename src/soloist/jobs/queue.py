@@ -4,18 +4,27 @@ procrastinate's tables live in a PostgreSQL schema of their own, reached by the 
 wake-up calls; the truth about a job is the `jobs` table.
 """
 
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import procrastinate
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from soloist.jobs.database import CONNECT_ARGS, conninfo
 from soloist.model.ids import JobId
 
 RECORD_TASK = "record"
 
-Body = Callable[[procrastinate.JobContext, str], Coroutine[Any, Any, None]]
+
+def open_engine(url: str) -> procrastinate.App:
+    """Return procrastinate's application for a database; it connects when opened, and not at all to enqueue.
+
+    Its pool gives up after 5 s, so that an outage ends the worker and not its patience.
+    """
+    connector = procrastinate.PsycopgConnector(
+        conninfo=conninfo(url), kwargs=dict(CONNECT_ARGS), min_size=1, max_size=4, timeout=5, reconnect_timeout=5
+    )
+    return procrastinate.App(connector=connector)
 
 
 def queue_of_slot(slot: str) -> str:

@@ -146,6 +146,18 @@ async def describe(connection: AsyncConnection, claim: Claim, text: str) -> None
         raise EpochLostError
 
 
+async def has_ended(connection: AsyncConnection, claim: Claim) -> bool:
+    """Return whether the job's end is told, with its row locked.
+
+    Raises:
+        EpochLostError: it is no longer ours.
+    """
+    found = await find_job(connection, claim.holds, lock=True)
+    if found is None:
+        raise EpochLostError
+    return found[1].ended_at is not None
+
+
 async def append_event(connection: AsyncConnection, claim: Claim, event: Event, now: datetime) -> int:
     """Append an event under the job's next sequence number; return the number. Spec: recording rule R50.
 

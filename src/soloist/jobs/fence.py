@@ -1,0 +1,53 @@
+"""Once a second, one statement per recorder: renews its slot and compares what it runs with the database.
+
+It is what finds a job taken by another (epoch), stopped (if the notification was missed), or put under another rule.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from soloist.jobs.assignment import Assignment
+from soloist.jobs.codec import parse_rule_body
+from soloist.model.job import JobState
+
+INTERVAL_S = 1.0
+
+_RENEW_AND_READ = text("""
+    WITH renewed AS (
+        INSERT INTO slots (slot, owner, seen_at) VALUES (:slot, :owner, clock_timestamp())
+        ON CONFLICT (slot) DO UPDATE SET owner = :owner, seen_at = clock_timestamp()
+    )
+    SELECT job_id, app_id, epoch, state, rule_id, rule FROM jobs WHERE job_id = ANY(:job_ids)
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Which recorder this is."""
+
+    slot: str
+    owner: str
+    """The slot and this run of it, `<slot>#<boot>`."""
+
+
+async def compare(database: AsyncEngine, holder: Holder, held: Iterable[Assignment]) -> None:
+    """Renew the slot and pass on to each held assignment what the database says of its job."""
+    assignments = {assignment.job_id: assignment for assignment in held}
+    values = {"slot": holder.slot, "owner": holder.owner, "job_ids": list(assignments)}
+    async with database.begin() as connection:
+        rows = {row.job_id: row for row in await connection.execute(_RENEW_AND_READ, values)}
+    for job_id, assignment in assignments.items():
+        _apply(assignment, rows.get(job_id))
+
+
+def _apply(assignment: Assignment, row: Row[Any] | None) -> None:
+    if row is None or row.epoch != assignment.epoch:
+        assignment.lose()
+    elif row.state == JobState.STOPPED:
+        assignment.stop()
+    else:
+        assignment.update(parse_rule_body(row.app_id, row.rule_id, row.rule))

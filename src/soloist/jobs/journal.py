@@ -1,0 +1,98 @@
+"""Writes a recording's progress to the database: fenced by epoch, numbered per job, each fact once.
+
+A file's row and its event are one transaction (R49). A fact is known by its object key and kind, so writing it again
+after an answer was lost changes nothing.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Insert
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from soloist.jobs import schema, store
+from soloist.jobs.outage import Reachability, persist
+from soloist.model.event import Event, FileCompleted, FileStarted
+
+STARTED = "STARTED"
+COMPLETED = "COMPLETED"
+
+files = schema.files
+
+
+class DatabaseJournal:
+    """The `Journal` of one job under one epoch."""
+
+    def __init__(
+        self, database: AsyncEngine, claim: store.Claim, reachability: Reachability, clock: Callable[[], datetime]
+    ) -> None:
+        self._database = database
+        self._claim = claim
+        self._reachability = reachability
+        self._clock = clock
+
+    async def permit(self) -> None:
+        """Return once nobody can have taken the job over; until then publish nothing."""
+        while not self._reachability.may_publish:
+            await self._reachability.wait_until_answered()
+
+    async def file_started(self, fact: FileStarted) -> None:
+        """Persist that a file was opened."""
+        row = insert(files).values(**self._row(fact), state=STARTED).on_conflict_do_nothing()
+        await self._write(row, fact)
+
+    async def file_completed(self, fact: FileCompleted) -> None:
+        """Persist that a file stands in the bucket."""
+        values = self._row(fact) | {
+            "state": COMPLETED,
+            "ended_at": fact.ended_at,
+            "size_bytes": fact.size_bytes,
+            "sha256": fact.sha256,
+            "duration_ms": round(fact.duration / timedelta(milliseconds=1)),
+            "width": fact.width,
+            "height": fact.height,
+        }
+        changed = {name: value for name, value in values.items() if name not in ("job_id", "key")}
+        row = insert(files).values(**values)
+        row = row.on_conflict_do_update(
+            index_elements=["job_id", "key"], set_=changed, where=files.c.state != COMPLETED
+        )
+        await self._write(row, fact)
+
+    async def described(self, text: str) -> None:
+        """Replace the job's description."""
+
+        async def work(connection: AsyncConnection) -> None:
+            await store.describe(connection, self._claim, text)
+
+        await self._persist(work, what="describe the job")
+
+    def _row(self, fact: FileStarted | FileCompleted) -> dict[str, Any]:
+        return {
+            "job_id": self._claim.job_id,
+            "key": fact.key,
+            "epoch": self._claim.epoch,
+            "format": fact.record_format,
+            "started_at": fact.started_at,
+        }
+
+    async def _write(self, row: Insert, fact: Event) -> None:
+        """Write a file's row and, if that changed anything, its event."""
+
+        async def work(connection: AsyncConnection) -> None:
+            # The event comes first: it takes the job's row lock and checks the epoch before anything is changed.
+            async with connection.begin_nested() as savepoint:
+                await store.append_event(connection, self._claim, fact, self._clock())
+                if not (await connection.execute(row)).rowcount:
+                    await savepoint.rollback()
+
+        await self._persist(work, what=type(fact).__name__)
+
+    async def _persist(self, work: Callable[[AsyncConnection], Awaitable[None]], *, what: str) -> None:
+        async def transaction() -> None:
+            async with self._database.begin() as connection:
+                await work(connection)
+
+        await persist(transaction, what=what)

@@ -1,0 +1,140 @@
+"""procrastinate's worker, tamed: one generation of it takes jobs from this recorder's queue until the database goes.
+
+A generation may end and another begin while recordings go on: the engine's task only waits for an assignment, it does
+not contain it. What procrastinate leaves unfenced is fenced here: work is finished or retried only by the worker that
+holds its row.
+"""
+
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from datetime import datetime
+from typing import Any
+
+import procrastinate
+from procrastinate import jobs as engine_jobs
+from procrastinate import manager
+from procrastinate.retry import BaseRetryStrategy, RetryDecision
+from procrastinate.worker import Worker
+
+from soloist.jobs.queue import RECORD_TASK, open_engine
+
+CONCURRENCY_MAX = 1000
+"""Jobs one recorder may hold; far above what its CPU allows, so that the queue is never where a job waits."""
+
+HEARTBEAT_S = 1.0
+
+Record = Callable[[procrastinate.JobContext, str], Coroutine[Any, Any, None]]
+
+
+class RequeueError(Exception):
+    """The work goes back to its queue; not an error of anybody."""
+
+    def __init__(self, delay_s: int = 0) -> None:
+        super().__init__(f"to be taken again in {delay_s} s")
+        self.delay_s = delay_s
+
+
+class _RequeueOnly(BaseRetryStrategy):
+    """Retry what asks for it and nothing else."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: engine_jobs.Job) -> RetryDecision | None:
+        del job
+        if not isinstance(exception, RequeueError):
+            return None
+        return RetryDecision(retry_in={"seconds": exception.delay_s})
+
+
+class FencedJobManager(manager.JobManager):
+    """procrastinate's queries, with the two that end work made conditional on still holding it."""
+
+    fetched_at: float
+    """Monotonic time of the last answered fetch: what the watchdog looks at."""
+
+    def __init__(self, connector: Any) -> None:
+        super().__init__(connector)
+        self.fetched_at = time.monotonic()
+
+    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> engine_jobs.Job | None:
+        """Take the next job and note that fetching works."""
+        job = await super().fetch_job(queues, worker_id)
+        self.fetched_at = time.monotonic()
+        return job
+
+    async def finish_job(self, job: engine_jobs.Job, status: engine_jobs.Status, delete_job: bool) -> None:  # noqa: FBT001 - procrastinate's signature
+        """End work if this worker still holds it."""
+        await self.connector.execute_query_async(
+            query=_FINISH_HELD,
+            job_id=job.id,
+            worker_id=job.worker_id,
+            status=status.value,
+            delete=delete_job,
+        )
+
+    async def retry_job(  # noqa: PLR0917 - procrastinate's signature
+        self,
+        job: engine_jobs.Job,
+        retry_at: datetime | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        lock: str | None = None,
+    ) -> None:
+        """Requeue work if this worker still holds it."""
+        await self.connector.execute_query_async(
+            query=_RETRY_HELD,
+            job_id=job.id,
+            worker_id=job.worker_id,
+            at=retry_at,
+            priority=priority,
+            queue=queue,
+            lock=lock,
+        )
+
+
+class TypedWorker(Worker):
+    """procrastinate's worker with the two calls we make typed."""
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        super().stop()  # type: ignore[no-untyped-call]
+
+    async def run(self) -> None:
+        """Work until stopped, cancelled, or cut off from the database."""
+        await super().run()  # type: ignore[no-untyped-call]
+
+
+def new_worker(url: str, queue: str, record: Record) -> TypedWorker:
+    """Return a worker of its own application, to be opened and run once."""
+    app = open_engine(url)
+    app.job_manager = FencedJobManager(app.connector)
+    app.task(name=RECORD_TASK, pass_context=True, retry=_RequeueOnly())(record)
+    return TypedWorker(
+        app=app,
+        queues=[queue],
+        name=queue,
+        concurrency=CONCURRENCY_MAX,
+        fetch_job_polling_interval=1.0,
+        abort_job_polling_interval=1.0,
+        shutdown_graceful_timeout=0.0,
+        delete_jobs="successful",
+        install_signal_handlers=False,
+        update_heartbeat_interval=HEARTBEAT_S,
+    )
+
+
+_FINISH_HELD = """
+    WITH held AS (
+        SELECT id FROM procrastinate_jobs
+        WHERE id = %(job_id)s AND worker_id = %(worker_id)s AND status = 'doing'
+        FOR UPDATE
+    )
+    SELECT procrastinate_finish_job_v1(id, %(status)s, %(delete)s) FROM held
+"""
+
+_RETRY_HELD = """
+    WITH held AS (
+        SELECT id FROM procrastinate_jobs
+        WHERE id = %(job_id)s AND worker_id = %(worker_id)s AND status = 'doing'
+        FOR UPDATE
+    )
+    SELECT procrastinate_retry_job_v2(id, %(at)s, %(priority)s, %(queue)s, %(lock)s) FROM held
+"""
