@@ -40,7 +40,7 @@ def counter_check(number: int) -> int:
 
 
 def picture(number: int, *, flash: bool, width: int, height: int) -> "np.ndarray":
-    """Return picture `number` as planar YUV 4:2:0: counter on top, below it grey noise-free ground, white in a flash."""
+    """Return picture `number` as planar YUV 4:2:0: the counter on top of grey, white in a flash."""
     luma = np.full((height, width), 235 if flash else 50, dtype=np.uint8)
     bits = (number & 0xFFFF) << CHECK_BITS | counter_check(number & 0xFFFF)
     count = COUNTER_BITS + CHECK_BITS
@@ -127,7 +127,7 @@ def opus_samples(
     wave = tone(seconds, channels=channels, lead_ticks=OPUS_LOOKAHEAD_TICKS)
     packets = [packet for frame in _audio_frames(wave, packet_ticks) for packet in encoder.encode(frame)]
     return tuple(
-        Sample(Kind.AUDIO, index * packet_ticks, packet_ticks, AUDIO_RATE_HZ, True, bytes(packet))  # noqa: FBT003
+        Sample(Kind.AUDIO, index * packet_ticks, packet_ticks, AUDIO_RATE_HZ, True, bytes(packet))
         for index, packet in enumerate(packets)
     )
 

@@ -1,0 +1,53 @@
+"""What a store can refuse, in words that name the remedy; third-party exceptions are translated here, once."""
+
+import errno
+
+from obstore import exceptions as obstore_errors
+
+from soloist.model.errors import DestinationError
+
+
+class KeyTakenError(DestinationError):
+    """Another object stands under this key; choose the next free one."""
+
+    retryable = False
+
+
+class StoreFullError(DestinationError):
+    """The storage location has no room left; free some or configure another location."""
+
+
+class StoreDeniedError(DestinationError):
+    """The storage location refused access; give Soloist's user the right to write there."""
+
+
+class ObjectDamagedError(DestinationError):
+    """What stands in the bucket is not what was written; the spool keeps the file, check the storage location."""
+
+
+_ERRNO = {
+    errno.ENOSPC: StoreFullError,
+    errno.EDQUOT: StoreFullError,
+    errno.EFBIG: StoreFullError,
+    errno.EACCES: StoreDeniedError,
+    errno.EPERM: StoreDeniedError,
+    errno.EROFS: StoreDeniedError,
+    errno.EEXIST: KeyTakenError,
+}
+_DENIED = (obstore_errors.PermissionDeniedError, obstore_errors.UnauthenticatedError)
+
+
+def destination_error(error: Exception) -> DestinationError:
+    """Return what to raise for a failure of a disk or an object store."""
+    if isinstance(error, obstore_errors.AlreadyExistsError):
+        return KeyTakenError()
+    if isinstance(error, _DENIED):
+        return StoreDeniedError()
+    if isinstance(error, OSError) and error.errno in _ERRNO:
+        return _ERRNO[error.errno]()
+    if "os error 28" in str(error):  # ENOSPC, which obstore passes on as text only.
+        return StoreFullError()
+    if "os error 13" in str(error) or "os error 30" in str(error):  # EACCES, EROFS
+        return StoreDeniedError()
+    first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return DestinationError(f"The storage location failed ({first_line[:200]}); check its configuration.")

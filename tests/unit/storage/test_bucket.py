@@ -1,0 +1,188 @@
+"""What every bucket promises, on disk and in memory alike, and what the one on disk does besides."""
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.memory_store import memory_bucket
+
+from soloist.model.errors import DestinationError, InternalError, InvalidValueError
+from soloist.storage import bucket as bucket_module
+from soloist.storage.bucket import Bucket, check_bucket_name, key_after
+from soloist.storage.errors import KeyTakenError, StoreDeniedError, StoreFullError, destination_error
+
+pytestmark = pytest.mark.anyio
+
+KEY = "demo/mp4/s_1_2026-11-22-10-00-00/s_1_2026-11-22-10-00-00.mp4"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(params=["folder", "memory"])
+def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Bucket:
+    return Bucket.in_folder(tmp_path / "storage", "recordings") if request.param == "folder" else memory_bucket()
+
+
+@pytest.fixture
+def spooled(tmp_path: Path) -> Callable[[bytes], Path]:
+    def write(data: bytes) -> Path:
+        path = tmp_path / f"spooled-{len(list(tmp_path.iterdir()))}.mp4"
+        path.write_bytes(data)
+        return path
+
+    return write
+
+
+async def test_committed_object_has_size_and_checksum_of_the_file(bucket, spooled):
+    done = await bucket.commit(spooled(b"media" * 1000), KEY)
+
+    assert (done.key, done.size, done.sha256) == (KEY, 5000, hashlib.sha256(b"media" * 1000).hexdigest())
+    assert done.e_tag
+
+
+async def test_file_larger_than_one_request_arrives_whole(bucket, spooled):
+    data = os.urandom(1024) * (10 * 1024)
+
+    done = await bucket.commit(spooled(data), KEY)
+
+    assert (done.size, done.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+
+
+async def test_committing_the_same_file_twice_is_harmless(bucket, spooled):
+    file = spooled(b"media")
+
+    assert await bucket.commit(file, KEY) == await bucket.commit(file, KEY)
+
+
+@pytest.mark.parametrize("other", [b"other", b"longer than before"])
+async def test_object_under_a_taken_key_is_never_overwritten(bucket, spooled, other):
+    first = await bucket.commit(spooled(b"media"), KEY)
+
+    with pytest.raises(KeyTakenError):
+        await bucket.commit(spooled(other), KEY)
+
+    assert await bucket.commit(spooled(b"media"), KEY) == first
+
+
+async def test_large_file_never_overwrites_either(bucket, spooled):
+    await bucket.commit(spooled(b"media"), KEY)
+
+    with pytest.raises(KeyTakenError):
+        await bucket.commit(spooled(bytes(9 * 1024 * 1024)), KEY)
+
+
+async def test_free_key_counts_up_past_taken_ones(bucket, spooled):
+    assert await bucket.free_key("a/b.mp4") == "a/b.mp4"
+    await bucket.commit(spooled(b"1"), "a/b.mp4")
+    await bucket.commit(spooled(b"2"), "a/b_1.mp4")
+
+    assert await bucket.free_key("a/b.mp4") == "a/b_2.mp4"
+
+
+async def test_manifest_is_replaced_as_a_whole(bucket):
+    await bucket.replace("a/b.json", b"first, and longer")
+    await bucket.replace("a/b.json", b"second")
+
+    assert (await bucket._read_back("a/b.json")).size == len(b"second")
+
+
+@pytest.mark.parametrize(
+    "key", ["", "/a", "a/", "a//b", "../a", "a/../../b", "a/./b", "a\0b", "a\nb", "a\\b", "x" * 1025]
+)
+async def test_key_that_could_leave_the_bucket_is_refused(bucket, spooled, key):
+    for attempt in (bucket.commit(spooled(b"media"), key), bucket.free_key(key), bucket.replace(key, b"")):
+        with pytest.raises(InvalidValueError):
+            await attempt
+
+
+@pytest.mark.parametrize("key", ["a b/ü.mp4", "x%41/y%2F.mp4", "a?b#c.mp4", "日本/語.mp4", "..a/b..mp4", "a:b"])
+async def test_unusual_keys_are_kept_letter_for_letter(bucket, spooled, key):
+    await bucket.commit(spooled(b"media"), key)
+
+    assert await bucket.exists(key)
+    assert await bucket.free_key(key) != key
+
+
+async def test_missing_spool_file_is_our_fault(bucket, tmp_path):
+    with pytest.raises(InternalError):
+        await bucket.commit(tmp_path / "gone.mp4", KEY)
+
+
+async def test_object_on_disk_lies_at_its_key_and_takes_no_second_room(tmp_path, spooled):
+    file = spooled(b"media")
+
+    await Bucket.in_folder(tmp_path / "storage", "recordings").commit(file, "Record/a.mp4")
+
+    assert (tmp_path / "storage/recordings/Record/a.mp4").samefile(file)
+
+
+async def test_file_is_copied_where_links_do_not_reach(tmp_path, spooled, monkeypatch):
+    file = spooled(b"media")
+    monkeypatch.setattr(bucket_module.os, "link", _no_links)
+
+    done = await Bucket.in_folder(tmp_path, "recordings").commit(file, "a.mp4")
+
+    assert (tmp_path / "recordings/a.mp4").read_bytes() == b"media"
+    assert done.size == 5
+    assert [path.name for path in (tmp_path / "recordings").iterdir()] == ["a.mp4"]
+
+
+async def test_copy_never_overwrites_either(tmp_path, spooled, monkeypatch):
+    monkeypatch.setattr(bucket_module.os, "link", _no_links)
+    bucket = Bucket.in_folder(tmp_path, "recordings")
+    await bucket.commit(spooled(b"media"), "a.mp4")
+
+    with pytest.raises(KeyTakenError):
+        await bucket.commit(spooled(b"other"), "a.mp4")
+
+
+async def test_object_read_back_wrong_is_taken_out_again(tmp_path, spooled, monkeypatch):
+    bucket = Bucket.in_folder(tmp_path, "recordings")
+    digest = bucket_module._digest
+    monkeypatch.setattr(
+        bucket_module, "_digest", lambda path: digest(path) if path.parent == tmp_path else (5, "0" * 64)
+    )
+
+    with pytest.raises(DestinationError, match="not what was written"):
+        await bucket.commit(spooled(b"media"), "a.mp4")
+
+    assert not await bucket.exists("a.mp4")
+
+
+async def test_location_that_is_a_file_is_the_operators_fault(tmp_path):
+    (tmp_path / "storage").write_text("")
+
+    with pytest.raises(DestinationError):
+        Bucket.in_folder(tmp_path / "storage", "recordings")
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(errno.ENOSPC, StoreFullError), (errno.EACCES, StoreDeniedError), (errno.EROFS, StoreDeniedError)],
+)
+def test_disk_errors_name_the_remedy(number, expected):
+    assert isinstance(destination_error(OSError(number, "x")), expected)
+
+
+@pytest.mark.parametrize("name", ["ab", "A" * 5, "a" * 64, "-abc", "abc-", "a..b", "a.-b", "a/b", "..", "a_b", ""])
+def test_bucket_name_outside_the_alphabet_is_refused(name):
+    with pytest.raises(InvalidValueError):
+        check_bucket_name(name)
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [("a/b.mp4", "a/b_2.mp4"), ("a.d/b", "a.d/b_2"), ("b", "b_2"), (".hidden", ".hidden_2"), ("a.b.mp4", "a.b_2.mp4")],
+)
+def test_alternative_keeps_folder_and_extension(key, expected):
+    assert key_after(key, 2) == expected
+
+
+def _no_links(source: object, target: object) -> None:
+    raise OSError(errno.EXDEV, "Invalid cross-device link")
