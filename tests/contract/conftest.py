@@ -1,0 +1,94 @@
+"""One running server for the whole tier, the official SDK pointed at it, and what no operation can arrange yet."""
+
+import asyncio
+import json
+import urllib.error
+import urllib.request
+from dataclasses import replace
+from itertools import count
+
+import pytest
+from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
+from support.database import connected
+from support.sdk import Sdk
+from support.server import private_server
+
+from soloist.jobs.accounts import Accounts
+from soloist.jobs.clock import utc_now
+from soloist.model.ids import AppId, ProjectId, RuleId
+
+numbers = count()
+
+
+@pytest.fixture(scope="session")
+def server():
+    """A private `soloist serve --dev` with a second rule `demo2`, a disabled app `off` and a foreign app `theirs`."""
+    with private_server() as running:
+        asyncio.run(_arrange(running.database_url))
+        yield running
+
+
+async def _arrange(database_url):
+    now = utc_now()
+    async with connected(database_url) as database:
+        accounts = Accounts(database)
+        app = await accounts.app_anywhere(AppId("demo"))
+        rule = await accounts.rule(AppId("demo"), RuleId("demo"))
+        elsewhere = replace(rule.address, location="elsewhere")
+        await accounts.save_rule(replace(rule, rule_id=RuleId("demo2"), address=elsewhere), now)
+        await accounts.create_app(replace(app, app_id=AppId("off"), enabled=False))
+        await accounts.create_app(replace(app, app_id=AppId("theirs"), project_id=ProjectId("other")))
+        await accounts.save_rule(replace(rule, app_id=AppId("theirs"), rule_id=RuleId("their-rule")), now)
+
+
+@pytest.fixture(scope="session")
+def sdk(server):
+    """The official SDK with the dev credential."""
+    return Sdk(server.url)
+
+
+@pytest.fixture
+def who():
+    """A room and a user that no other test uses."""
+    number = next(numbers)
+    return {"room_id": f"room{number}", "user_id": f"user{number}"}
+
+
+@pytest.fixture
+def job(sdk, who):
+    """A live job; stopped afterwards."""
+    created = sdk.create(**who)
+    yield created
+    sdk.stop(created.job_id)
+
+
+@pytest.fixture
+def refused():
+    """Run a call that must be refused; return the SDK's exception."""
+
+    def run(call, *arguments, **named):
+        with pytest.raises(ClientRequestException) as caught:
+            call(*arguments, **named)
+        return caught.value
+
+    return run
+
+
+@pytest.fixture
+def http(server):
+    """Send a request without the SDK: `http(method, path, body, headers)` gives status, headers and JSON or None."""
+
+    def send(method, path, body=None, headers=(("X-Auth-Token", "devtoken"),)):
+        request = urllib.request.Request(server.url + path, body, dict(headers), method=method)  # noqa: S310 - our own
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own
+                return answer.status, answer.headers, _json(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.headers, _json(error.read())
+
+    return send
+
+
+def _json(body):
+    return json.loads(body) if body else None

@@ -1,0 +1,43 @@
+"""The vendor's other operations, by the official SDK: refused in the vendor's shape until they are built."""
+
+import inspect
+
+import huaweicloudsdkcloudrtc.v2 as vendor
+import pytest
+from huaweicloudsdkcloudrtc.v2 import CloudRTCClient
+
+BUILT = {f"{verb}_individual_stream_job" for verb in ("create", "show", "update", "stop")}
+OPERATIONS = [
+    name
+    for name, _ in inspect.getmembers(CloudRTCClient, inspect.isfunction)
+    if hasattr(CloudRTCClient, f"{name}_invoker") and name not in BUILT
+]
+
+
+def test_the_sdk_knows_24_more_operations():
+    assert len(OPERATIONS) == 24
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_an_operation_that_is_not_built_is_404_in_the_vendors_shape(sdk, refused, operation):
+    request = getattr(vendor, "".join(part.capitalize() for part in operation.split("_")) + "Request")()
+
+    error = refused(getattr(sdk.client, operation), request)
+
+    assert (error.status_code, error.error_code) == (404, "APIGW.0101")
+    assert len(error.request_id) == 32
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PATCH", "/v2/apps/demo/individual-stream-jobs"),
+        ("GET", "/v2/apps/demo/individual-stream-jobs"),
+        ("PUT", "/v2/apps/demo/individual-stream-jobs/j/control?action=SUSPEND"),
+        ("GET", "/v2/none"),
+    ],
+)
+def test_a_wrong_method_or_path_is_404_too(http, method, path):
+    status, _, body = http(method, path)
+
+    assert (status, body["error_code"]) == (404, "APIGW.0101")

@@ -1,0 +1,50 @@
+"""The unmodified official Python SDK, pointed at a server, with one short call per operation."""
+
+from huaweicloudsdkcloudrtc.v2 import (
+    CloudRTCClient,
+    CreateIndividualStreamJobRequest,
+    IndividualStreamJobReq,
+    RecordParam,
+    ShowIndividualStreamJobRequest,
+    StopIndividualStreamJobRequest,
+    UpdateIndividualJobReq,
+    UpdateIndividualStreamJobRequest,
+)
+from huaweicloudsdkcore.auth.credentials import BasicCredentials
+
+__all__ = ["RecordParam", "Sdk"]
+
+RULE = RecordParam(record_rule_id="demo")
+
+
+class Sdk:
+    """One customer: an access key, its secret and a project, or a token besides."""
+
+    def __init__(self, url, *, access="devkey", secret=None, project="dev", token=None):
+        credentials = BasicCredentials(access, secret or "devsecret", project)
+        self.client = CloudRTCClient.new_builder().with_credentials(credentials).with_endpoints([url]).build()
+        if token is not None:
+            self.client.preset_headers = {"X-Auth-Token": token}
+
+    def create(self, app="demo", **fields):
+        body = IndividualStreamJobReq(**{"record_param": RULE, **fields})
+        return self.create_raw(body, app)
+
+    def create_raw(self, body, app="demo", **headers):
+        """Send a body of the caller's own: a model, a dict, a string, or none."""
+        return self.client.create_individual_stream_job(
+            CreateIndividualStreamJobRequest(app_id=app, body=body, **headers)
+        )
+
+    def show(self, job_id, app="demo"):
+        return self.client.show_individual_stream_job(ShowIndividualStreamJobRequest(app_id=app, job_id=job_id))
+
+    def update(self, job_id, rule="demo", app="demo"):
+        return self.update_raw(job_id, UpdateIndividualJobReq(record_param=RecordParam(record_rule_id=rule)), app)
+
+    def update_raw(self, job_id, body, app="demo"):
+        request = UpdateIndividualStreamJobRequest(app_id=app, job_id=job_id, body=body)
+        return self.client.update_individual_stream_job(request)
+
+    def stop(self, job_id, app="demo"):
+        return self.client.stop_individual_stream_job(StopIndividualStreamJobRequest(app_id=app, job_id=job_id))
