@@ -1,1 +1,33 @@
-//! Sans-IO WebRTC receive core.
+//! Sans-IO WebRTC receive core: datagrams and time in, encoded frames and datagrams out.
+//!
+//! Knows ICE-lite, DTLS, SRTP, NACK, TWCC and keyframe requests (through str0m), what an offer must hold, which session a
+//! datagram belongs to, and how long frames may wait for their reader. Knows no socket, no clock, no thread and no
+//! Python: every call carries `now`, every limit is an argument.
+//!
+//! The path of a datagram: [`Engine`] finds its [`session::Session`], the session hands it to str0m and turns what comes
+//! back into [`Item`]s, the [`Queue`] holds them until their reader comes.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod codec;
+pub mod engine;
+pub mod error;
+pub mod item;
+pub mod keyframes;
+pub mod layer;
+pub mod offer;
+pub mod picture;
+pub mod queue;
+pub mod session;
+pub mod stats;
+
+pub use clock::Clock;
+pub use codec::{Codec, Kind};
+pub use engine::{Datagram, Engine};
+pub use error::OfferError;
+pub use item::{CloseReason, Frame, Item, SenderReport, SessionId, Track};
+pub use queue::Queue;
+pub use session::{Settings, Wishes};
+pub use stats::Stats;
+/// How a datagram travelled.
+pub use str0m::net;

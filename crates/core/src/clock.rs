@@ -1,0 +1,46 @@
+//! Turns the monotonic instants of datagrams into Unix time.
+//!
+//! The offset between the two clocks is fixed at construction, so media time neither jumps nor slews when the machine's
+//! wall clock is corrected.
+
+use std::time::Instant;
+
+/// A monotonic clock with a fixed offset to Unix time.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    origin: Instant,
+    origin_unix_ns: i64,
+}
+
+impl Clock {
+    /// Pin `origin` to `origin_unix_ns`, nanoseconds since the Unix epoch.
+    #[must_use]
+    pub const fn new(origin: Instant, origin_unix_ns: i64) -> Self {
+        Self { origin, origin_unix_ns }
+    }
+
+    /// Return nanoseconds since the Unix epoch; saturates in the year 2262.
+    #[must_use]
+    pub fn unix_ns(&self, instant: Instant) -> i64 {
+        let after = instant.saturating_duration_since(self.origin).as_nanos();
+        let before = self.origin.saturating_duration_since(instant).as_nanos();
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        let before = i64::try_from(before).unwrap_or(i64::MAX);
+        self.origin_unix_ns.saturating_add(after).saturating_sub(before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Clock;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn instants_on_both_sides_of_the_origin_keep_their_distance() {
+        let origin = Instant::now() + Duration::from_secs(10);
+        let clock = Clock::new(origin, 1_000_000_000_000);
+
+        assert_eq!(clock.unix_ns(origin + Duration::from_nanos(7)), 1_000_000_000_007);
+        assert_eq!(clock.unix_ns(origin - Duration::from_nanos(7)), 999_999_999_993);
+    }
+}

@@ -1,0 +1,200 @@
+//! All sessions of one receiver: which of them a datagram belongs to, and what is due when.
+//!
+//! Demultiplexing: by source address; for STUN requests by the local user fragment in USERNAME, which a session must
+//! confirm with its password before the source counts as its own. Being ICE-lite we send no requests, so there are no
+//! responses to match, and anything else from an unknown source is dropped after one table look-up. Spec: RFC 8445 §2.5.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use str0m::Input;
+use str0m::net::{Protocol, Receive};
+
+use crate::item::{CloseReason, SessionId};
+use crate::session::{Outbox, Session};
+
+/// Source addresses remembered per session; a phone that roams needs a handful.
+const SOURCES_MAX: usize = 32;
+const STUN_HEADER_BYTES: usize = 20;
+const STUN_USERNAME: u16 = 0x0006;
+
+/// One received datagram.
+#[derive(Debug, Clone, Copy)]
+pub struct Datagram<'a> {
+    pub protocol: Protocol,
+    pub source: SocketAddr,
+    /// One of the addresses publishers were told; the socket loop maps the real one to it.
+    pub destination: SocketAddr,
+    pub payload: &'a [u8],
+}
+
+type Source = (Protocol, SocketAddr);
+
+struct Entry {
+    session: Session,
+    sources: Vec<Source>,
+}
+
+/// All sessions of one receiver.
+#[derive(Default)]
+pub struct Engine {
+    sessions: BTreeMap<SessionId, Entry>,
+    by_source: HashMap<Source, SessionId>,
+    by_ufrag: HashMap<String, SessionId>,
+    outbox: Outbox,
+}
+
+impl Engine {
+    /// Take over a session that was just answered.
+    pub fn open(&mut self, session: Session) {
+        let id = session.id();
+        self.by_ufrag.insert(session.ufrag().to_owned(), id);
+        self.sessions.insert(id, Entry { session, sources: Vec::new() });
+        self.outbox.stats.sessions = self.count();
+    }
+
+    /// Take in one datagram received at `now`.
+    pub fn receive(&mut self, now: Instant, datagram: Datagram<'_>) {
+        let source = (datagram.protocol, datagram.source);
+        let owner = match stun_ufrag(datagram.payload) {
+            Some(ufrag) => self.by_ufrag.get(ufrag).copied(),
+            None => self.by_source.get(&source).copied(),
+        };
+        let parsed = owner.and_then(|id| {
+            Receive::new(datagram.protocol, datagram.source, datagram.destination, datagram.payload)
+                .ok()
+                .map(|receive| (id, receive))
+        });
+        let Some((id, receive)) = parsed else {
+            self.outbox.stats.datagrams_unknown += 1;
+            return;
+        };
+        self.deliver(now, id, source, receive, datagram.payload);
+    }
+
+    /// Do what is due at `now` in every session.
+    pub fn tick(&mut self, now: Instant) {
+        let due: Vec<SessionId> =
+            self.sessions.iter().filter(|(_, entry)| entry.session.deadline() <= now).map(|(id, _)| *id).collect();
+        for id in due {
+            self.with_session(now, id, |session, outbox| session.tick(now, outbox));
+        }
+    }
+
+    /// Return when the next session has something to do.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.sessions.values().map(|entry| entry.session.deadline()).min()
+    }
+
+    /// Ask for a keyframe; unknown sessions are ignored.
+    pub fn request_keyframe(&mut self, now: Instant, id: SessionId, mid: &str, rid: Option<&str>) {
+        self.with_session(now, id, |session, outbox| {
+            session.request_keyframe(mid, rid, now);
+            session.tick(now, outbox);
+        });
+    }
+
+    /// End a session; unknown sessions are ignored.
+    pub fn close(&mut self, now: Instant, id: SessionId) {
+        self.with_session(now, id, |session, outbox| session.close(CloseReason::Closed, now, outbox));
+    }
+
+    /// End all sessions.
+    pub fn close_all(&mut self, now: Instant) {
+        let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for id in ids {
+            self.close(now, id);
+        }
+    }
+
+    /// Give access to what is to be sent, handed over and counted; the caller takes it out.
+    pub const fn outbox(&mut self) -> &mut Outbox {
+        &mut self.outbox
+    }
+
+    fn deliver(&mut self, now: Instant, id: SessionId, source: Source, receive: Receive<'_>, payload: &[u8]) {
+        let Some(entry) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let input = Input::Receive(now, receive);
+        let is_known = self.by_source.get(&source) == Some(&id);
+        if !is_known && !entry.session.accepts(&input) {
+            self.outbox.stats.datagrams_unknown += 1;
+            return;
+        }
+        let Input::Receive(_, receive) = input else {
+            return;
+        };
+        if !is_known {
+            self.remember_source(id, source);
+        }
+        self.outbox.stats.packets_received += 1;
+        self.outbox.stats.bytes_received += u64::try_from(payload.len()).unwrap_or(0);
+        let first_two = [payload.first().copied().unwrap_or(0), payload.get(1).copied().unwrap_or(0)];
+        self.with_session(now, id, |session, outbox| session.receive(now, receive, first_two, outbox));
+    }
+
+    fn remember_source(&mut self, id: SessionId, source: Source) {
+        if let Some(former) = self.by_source.insert(source, id)
+            && let Some(entry) = self.sessions.get_mut(&former)
+        {
+            entry.sources.retain(|known| *known != source);
+        }
+        if let Some(entry) = self.sessions.get_mut(&id) {
+            entry.sources.push(source);
+            if entry.sources.len() > SOURCES_MAX {
+                let oldest = entry.sources.remove(0);
+                self.by_source.remove(&oldest);
+            }
+        }
+    }
+
+    /// Run `work` on a session; a panic in it ends that session only, and a session that closed is forgotten.
+    fn with_session(&mut self, _now: Instant, id: SessionId, work: impl FnOnce(&mut Session, &mut Outbox)) {
+        let Some(entry) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let outbox = &mut self.outbox;
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut entry.session, outbox)));
+        if outcome.is_err() {
+            entry.session.abandon(_now, outbox);
+        }
+        if entry.session.is_closed() {
+            self.forget(id);
+        }
+    }
+
+    fn forget(&mut self, id: SessionId) {
+        if let Some(entry) = self.sessions.remove(&id) {
+            self.by_ufrag.remove(entry.session.ufrag());
+            for source in entry.sources {
+                self.by_source.remove(&source);
+            }
+        }
+        self.outbox.stats.sessions = self.count();
+    }
+
+    fn count(&self) -> u64 {
+        u64::try_from(self.sessions.len()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Return the local user fragment of a STUN request: what precedes the colon in its USERNAME. Spec: RFC 8489 §5, §14.3.
+fn stun_ufrag(payload: &[u8]) -> Option<&str> {
+    if payload.len() < STUN_HEADER_BYTES || payload[0] > 3 || payload[4..8] != [0x21, 0x12, 0xa4, 0x42] {
+        return None;
+    }
+    let mut rest = &payload[STUN_HEADER_BYTES..];
+    while let [type_high, type_low, length_high, length_low, body @ ..] = rest {
+        let length = usize::from(u16::from_be_bytes([*length_high, *length_low]));
+        let value = body.get(..length)?;
+        if u16::from_be_bytes([*type_high, *type_low]) == STUN_USERNAME {
+            return std::str::from_utf8(value).ok()?.split(':').next();
+        }
+        rest = body.get(length.next_multiple_of(4)..)?;
+    }
+    None
+}

@@ -1,0 +1,142 @@
+//! What is remembered of one RTP stream: its unwrapped time axis, its parameter sets, its sequence numbers.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::codec::Codec;
+use crate::picture::h264::ParameterSets;
+use crate::picture::{self, PictureSize};
+
+/// Extends 32-bit RTP time stamps to 64 bits on one axis, across wraps and for values a little out of order.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct TickAxis {
+    newest: Option<i64>,
+}
+
+impl TickAxis {
+    /// Place `ticks` on the axis and move the axis on; the first value is its own place.
+    pub fn advance(&mut self, ticks: u32) -> i64 {
+        let placed = self.place(ticks).unwrap_or(i64::from(ticks));
+        self.newest = Some(self.newest.map_or(placed, |newest| newest.max(placed)));
+        placed
+    }
+
+    /// Place `ticks` within half a wrap of the newest value; None before the first. Spec: RFC 3550 §5.1.
+    #[must_use]
+    pub fn place(&self, ticks: u32) -> Option<i64> {
+        let newest = self.newest?;
+        let newest_wrapped = u32::try_from(newest.rem_euclid(1 << 32)).ok()?;
+        let distance = ticks.wrapping_sub(newest_wrapped).cast_signed();
+        Some(newest + i64::from(distance))
+    }
+}
+
+/// A sender report that came before the first frame of its layer.
+#[derive(Debug, Clone, Copy)]
+pub struct EarlyReport {
+    pub ticks: u32,
+    pub ntp_ns: i64,
+    pub received_ns: i64,
+}
+
+/// State of one layer of one session.
+#[derive(Debug, Default)]
+pub struct Layer {
+    pub axis: TickAxis,
+    pub early_report: Option<EarlyReport>,
+    pub last_frame_at: Option<Instant>,
+    parameter_sets: ParameterSets,
+    last_sequence: Option<u64>,
+}
+
+/// What a keyframe turned out to be.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Keyframe {
+    /// A picture to record, complete with its parameter sets.
+    Picture { data: Arc<[u8]>, size: Option<PictureSize> },
+    /// The tiny picture an SFU flushes decoders with; not part of the recording.
+    Flush,
+}
+
+impl Layer {
+    /// Remember H.264 parameter sets the SDP carried (sprop-parameter-sets). Spec: RFC 6184 §8.1.
+    pub fn keep_parameter_sets(&mut self, sets: &[Vec<u8>]) {
+        for set in sets {
+            self.parameter_sets.keep(set);
+        }
+    }
+
+    /// Complete a video keyframe and read its size.
+    pub fn inspect_keyframe(&mut self, codec: Codec, data: Arc<[u8]>) -> Keyframe {
+        let size = picture::size_of_keyframe(codec, &data);
+        if size.is_some_and(|size| picture::is_flush_picture(codec, size)) {
+            return Keyframe::Flush;
+        }
+        let completed = if codec == Codec::H264 { self.parameter_sets.complete(&data) } else { None };
+        match completed {
+            Some(whole) => {
+                let size = size.or_else(|| picture::size_of_keyframe(codec, &whole));
+                Keyframe::Picture { data: whole.into(), size }
+            }
+            None => Keyframe::Picture { data, size },
+        }
+    }
+
+    /// Note the sequence numbers of a delivered frame; return how many packets before it never came.
+    ///
+    /// Meaningful only where the frame was flagged as not contiguous: padding uses up sequence numbers too.
+    pub fn note_sequence(&mut self, first: u64, last: u64) -> u64 {
+        let missing = self.last_sequence.map_or(0, |previous| first.saturating_sub(previous.saturating_add(1)));
+        self.last_sequence = Some(last);
+        missing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Keyframe, Layer, TickAxis};
+    use crate::codec::Codec;
+
+    #[test]
+    fn ticks_go_on_growing_across_the_32_bit_wrap() {
+        let mut axis = TickAxis::default();
+        let placed: Vec<i64> = [u32::MAX - 1_000, u32::MAX, 2_000, 5_000].map(|ticks| axis.advance(ticks)).into();
+        assert_eq!(placed, [4_294_966_295, 4_294_967_295, 4_294_969_296, 4_294_972_296]);
+    }
+
+    #[test]
+    fn a_late_value_from_before_the_wrap_is_placed_before_it() {
+        let mut axis = TickAxis::default();
+        axis.advance(u32::MAX - 10);
+        axis.advance(20);
+        assert_eq!(axis.advance(u32::MAX), 4_294_967_295);
+        assert_eq!(axis.advance(21), 4_294_967_317);
+    }
+
+    #[test]
+    fn a_hundred_wraps_are_counted() {
+        let mut axis = TickAxis::default();
+        let mut ticks = 0_u32;
+        let mut last = axis.advance(ticks);
+        for _ in 0..1_000 {
+            ticks = ticks.wrapping_add(1 << 29);
+            let placed = axis.advance(ticks);
+            assert_eq!(placed - last, 1 << 29);
+            last = placed;
+        }
+    }
+
+    #[test]
+    fn a_flush_picture_is_not_recorded() {
+        let flush: &[u8] = &[0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x08, 0x00, 0x08, 0x00, 0x00];
+        assert_eq!(Layer::default().inspect_keyframe(Codec::Vp8, flush.into()), Keyframe::Flush);
+    }
+
+    #[test]
+    fn missing_packets_are_counted_between_frames() {
+        let mut layer = Layer::default();
+        assert_eq!(layer.note_sequence(10, 12), 0);
+        assert_eq!(layer.note_sequence(13, 14), 0);
+        assert_eq!(layer.note_sequence(18, 20), 3);
+    }
+}

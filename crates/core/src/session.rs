@@ -1,0 +1,512 @@
+//! One publisher's session: its str0m machine, its layers, its keyframe requests and its silence limit.
+//!
+//! States in order: New (answered, nothing heard), Connected (ICE and DTLS done), Closed (nothing follows). Only `drain` and
+//! `close` move them. After every mutation of the machine its output is drained to the next deadline.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use str0m::change::SdpOffer;
+use str0m::config::DtlsCert;
+use str0m::crypto::CryptoProvider;
+use str0m::error::RtcError;
+use str0m::format::FormatParams;
+use str0m::media::{KeyframeRequestKind, MediaData, Mid, Rid, SenderFeedback};
+use str0m::net::{Receive, Transmit};
+use str0m::stats::MediaIngressStats;
+use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
+
+use crate::clock::Clock;
+use crate::codec::{Codec, Kind};
+use crate::error::OfferError;
+use crate::item::{CloseReason, Frame, Item, LayerName, SenderReport, SessionId, Track};
+use crate::keyframes::KeyframePolicy;
+use crate::layer::{EarlyReport, Keyframe, Layer};
+use crate::offer::{Accepted, Offer, Preference, Section, alias_of_mid, alias_of_rid};
+use crate::stats::Stats;
+
+/// How long a connected video track may show nothing decodable before its first keyframe is asked for.
+const FIRST_KEYFRAME_PATIENCE: Duration = Duration::from_millis(500);
+/// A layer without frames for this long is paused by its sender; asking it for keyframes would only disturb the others.
+const PAUSED_AFTER: Duration = Duration::from_secs(2);
+/// How often str0m reports the retransmissions it asked for.
+const STATS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// What all sessions of a receiver share.
+#[derive(Clone)]
+pub struct Settings {
+    /// Addresses publishers are told to send to; the first of each family stands for the others.
+    pub candidates: Vec<SocketAddr>,
+    pub certificate: DtlsCert,
+    pub crypto: Arc<CryptoProvider>,
+    pub clock: Clock,
+    /// A session that hears nothing valid for this long is over.
+    pub silence_timeout: Duration,
+}
+
+/// What is asked of one publisher.
+#[derive(Debug, Clone)]
+pub struct Wishes {
+    /// Preferred first.
+    pub video_codecs: Vec<Codec>,
+    /// Accept redundant audio where offered.
+    pub with_red: bool,
+}
+
+/// What leaves a session: datagrams to send and items for the reader.
+#[derive(Default)]
+pub struct Outbox {
+    pub transmits: Vec<Transmit>,
+    pub items: Vec<(SessionId, Item)>,
+    pub stats: Stats,
+}
+
+type LayerKey = (Mid, Option<Rid>);
+
+struct MediaInfo {
+    mid: Arc<str>,
+    kind: Kind,
+    rids: Vec<(Rid, Arc<str>)>,
+    parameter_sets: Vec<Vec<u8>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    New,
+    Connected,
+    Closed,
+}
+
+/// One publisher.
+pub struct Session {
+    id: SessionId,
+    ufrag: String,
+    rtc: Rtc,
+    clock: Clock,
+    phase: Phase,
+    media: BTreeMap<Mid, MediaInfo>,
+    layers: HashMap<LayerKey, Layer>,
+    keyframes: KeyframePolicy<LayerKey>,
+    /// Payload types of retransmissions, by number.
+    retransmission_pts: [bool; 128],
+    nacks: HashMap<LayerKey, u64>,
+    silence_timeout: Duration,
+    heard_at: Instant,
+    machine_deadline: Instant,
+}
+
+impl Session {
+    /// Answer an offer; return the session, the answer and what the publisher will send.
+    ///
+    /// # Errors
+    /// The offer cannot be answered; mostly the publisher's fault, see [`OfferError`].
+    pub fn answer(
+        settings: &Settings,
+        id: SessionId,
+        offer: &str,
+        wishes: &Wishes,
+        now: Instant,
+    ) -> Result<(Self, String, Vec<Track>), OfferError> {
+        let preference = Preference { video_codecs: &wishes.video_codecs, with_red: wishes.with_red };
+        let offer = Offer::parse(offer, &preference)?;
+        let mut rtc = machine(settings, &offer, now);
+        for address in &settings.candidates {
+            let candidate =
+                Candidate::host(*address, "udp").map_err(|error| OfferError::Internal(error.to_string()))?;
+            rtc.add_local_candidate(candidate);
+        }
+        let for_core = SdpOffer::from_sdp_string(&offer.render_for_core()).map_err(|error| refused(&error))?;
+        let answer = rtc.sdp_api().accept_offer(for_core).map_err(|error| refused(&error))?;
+        let text = offer.finish_answer(&answer.to_sdp_string())?;
+        let mut session = Self {
+            id,
+            ufrag: rtc.direct_api().local_ice_credentials().ufrag,
+            rtc,
+            clock: settings.clock,
+            phase: Phase::New,
+            media: offer.accepted().map(media_info).collect(),
+            layers: HashMap::new(),
+            keyframes: KeyframePolicy::default(),
+            retransmission_pts: [false; 128],
+            nacks: HashMap::new(),
+            silence_timeout: settings.silence_timeout,
+            heard_at: now,
+            machine_deadline: now,
+        };
+        session.mark_retransmissions(&offer);
+        Ok((session, text, offer.accepted().map(track).collect()))
+    }
+
+    #[must_use]
+    pub const fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Return the local ICE user fragment, which names the session in STUN requests.
+    #[must_use]
+    pub fn ufrag(&self) -> &str {
+        &self.ufrag
+    }
+
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
+    /// Tell whether a datagram is this session's; proves the sender of a STUN request knows our password.
+    #[must_use]
+    pub fn accepts(&self, input: &Input<'_>) -> bool {
+        self.rtc.accepts(input)
+    }
+
+    /// Take in one datagram. Only those that are valid for the machine count as heard.
+    pub fn receive(&mut self, now: Instant, receive: Receive<'_>, first_two: [u8; 2], outbox: &mut Outbox) {
+        if self.is_closed() {
+            return;
+        }
+        let is_media = first_two[0] >> 6 == 2;
+        if is_media && self.retransmission_pts[usize::from(first_two[1] & 0x7f)] {
+            outbox.stats.packets_recovered += 1;
+        }
+        self.heard_at = now;
+        if let Err(error) = self.rtc.handle_input(Input::Receive(now, receive)) {
+            self.fail(&error, now, outbox);
+        }
+        self.drain(now, outbox);
+    }
+
+    /// Do what is due at `now`.
+    pub fn tick(&mut self, now: Instant, outbox: &mut Outbox) {
+        if self.is_closed() {
+            return;
+        }
+        if now.saturating_duration_since(self.heard_at) >= self.silence_timeout {
+            self.close(CloseReason::Timeout, now, outbox);
+            return;
+        }
+        if now >= self.machine_deadline
+            && let Err(error) = self.rtc.handle_input(Input::Timeout(now))
+        {
+            self.fail(&error, now, outbox);
+        }
+        self.drain(now, outbox);
+        if self.ask_for_keyframes(now, outbox) {
+            self.drain(now, outbox);
+        }
+    }
+
+    /// Return when `tick` has something to do.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        let silence = self.heard_at + self.silence_timeout;
+        let machine = self.machine_deadline.min(silence);
+        self.keyframes.deadline().map_or(machine, |keyframes| machine.min(keyframes))
+    }
+
+    /// Say goodbye to the publisher and end. Does nothing if it is over already.
+    pub fn close(&mut self, reason: CloseReason, now: Instant, outbox: &mut Outbox) {
+        if self.is_closed() {
+            return;
+        }
+        // A machine that cannot say goodbye is closed all the same.
+        if self.rtc.close().is_ok() {
+            self.drain(now, outbox);
+        }
+        self.end(reason, now, outbox);
+    }
+
+    /// Ask for a keyframe of one layer, or of all layers of a media section, within the policy.
+    pub fn request_keyframe(&mut self, mid: &str, rid: Option<&str>, now: Instant) {
+        let Some((&mid, info)) = self.media.iter().find(|(_, info)| &*info.mid == mid) else {
+            return;
+        };
+        if info.kind != Kind::Video {
+            return;
+        }
+        let rid = rid.map(|rid| Rid::from(alias_of_rid(rid).as_str()));
+        let of_media = self.layers.keys().filter(|(owner, _)| *owner == mid);
+        let wanted: Vec<LayerKey> = of_media.filter(|(_, layer)| rid.is_none() || *layer == rid).copied().collect();
+        for layer in wanted {
+            self.keyframes.need(layer, now);
+        }
+    }
+
+    fn mark_retransmissions(&mut self, offer: &Offer) {
+        for (_, accepted) in offer.accepted() {
+            for rtx in accepted.payloads.iter().filter_map(|payload| payload.rtx) {
+                self.retransmission_pts[usize::from(rtx & 0x7f)] = true;
+            }
+        }
+    }
+
+    /// Take the machine's output until it has nothing more to say before its deadline.
+    fn drain(&mut self, now: Instant, outbox: &mut Outbox) {
+        while !self.is_closed() {
+            match self.rtc.poll_output() {
+                Ok(Output::Timeout(deadline)) => {
+                    self.machine_deadline = deadline;
+                    break;
+                }
+                Ok(Output::Transmit(transmit)) => outbox.transmits.push(transmit),
+                Ok(Output::Event(event)) => self.take_event(event, now, outbox),
+                Err(error) => self.fail(&error, now, outbox),
+            }
+        }
+    }
+
+    fn take_event(&mut self, event: Event, now: Instant, outbox: &mut Outbox) {
+        match event {
+            Event::Connected => self.connected(now, outbox),
+            Event::MediaData(data) => self.take_frame(data, now, outbox),
+            Event::SenderFeedback(report) => self.take_report(&report, outbox),
+            Event::MediaIngressStats(stats) => self.take_stats(&stats, outbox),
+            Event::Closed => {
+                // The machine is drained on by the caller, which sends our own goodbye; then the session ends.
+                while let Ok(Output::Transmit(transmit)) = self.rtc.poll_output() {
+                    outbox.transmits.push(transmit);
+                }
+                self.end(CloseReason::Closed, now, outbox);
+            }
+            _ => {}
+        }
+    }
+
+    fn connected(&mut self, now: Instant, outbox: &mut Outbox) {
+        self.phase = Phase::Connected;
+        outbox.items.push((self.id, Item::Connected { received_ns: self.clock.unix_ns(now) }));
+        let unlayered = self.media.iter().filter(|(_, info)| info.kind == Kind::Video && info.rids.is_empty());
+        for (mid, _) in unlayered {
+            self.keyframes.need((*mid, None), now + FIRST_KEYFRAME_PATIENCE);
+        }
+    }
+
+    fn take_frame(&mut self, media: MediaData, now: Instant, outbox: &mut Outbox) {
+        let key = (media.mid, media.rid);
+        let Some(codec) = Codec::from_rtc(media.params.spec().codec) else {
+            return;
+        };
+        let Some(name) = self.layer_name(key) else {
+            return;
+        };
+        let is_video = codec.kind() == Kind::Video;
+        let is_keyframe = !is_video || media.is_keyframe();
+        let layer = self.layers.entry(key).or_insert_with(|| new_layer(&self.media, key));
+        layer.last_frame_at = Some(now);
+        let missing = layer.note_sequence(**media.seq_range.start(), **media.seq_range.end());
+        if !media.contiguous {
+            outbox.stats.packets_lost += missing;
+        }
+        let (data, size) = if is_video && is_keyframe {
+            match layer.inspect_keyframe(codec, media.data) {
+                Keyframe::Flush => return,
+                Keyframe::Picture { data, size } => (data, size),
+            }
+        } else {
+            (media.data, None)
+        };
+        // RTP time is 32 bits on the wire; str0m's extension restarts when a stream's SSRC changes, ours does not.
+        let rtp_ticks = layer.axis.advance(low_32_bits(media.time.numer()));
+        let early = layer.early_report.take();
+        if is_video {
+            if is_keyframe {
+                self.keyframes.arrived(key);
+            } else if !media.contiguous || self.is_first(key) {
+                self.keyframes.need(key, now);
+            }
+        }
+        let frame = Frame {
+            layer: name.clone(),
+            codec,
+            rtp_ticks,
+            is_keyframe,
+            follows_gap: !media.contiguous,
+            received_ns: self.clock.unix_ns(media.network_time),
+            width: size.map_or(0, |size| size.width),
+            height: size.map_or(0, |size| size.height),
+            data,
+        };
+        outbox.items.push((self.id, Item::Frame(frame)));
+        if let Some(early) = early {
+            self.push_report(key, name, early, outbox);
+        }
+    }
+
+    fn take_report(&mut self, feedback: &SenderFeedback, outbox: &mut Outbox) {
+        let key = (feedback.mid, feedback.rid);
+        let Some(name) = self.layer_name(key) else {
+            return;
+        };
+        let report = EarlyReport {
+            ticks: low_32_bits(feedback.sender_info.rtp_time.numer()),
+            ntp_ns: unix_ns(feedback.sender_info.ntp_time),
+            received_ns: self.clock.unix_ns(feedback.received_at),
+        };
+        self.push_report(key, name, report, outbox);
+    }
+
+    /// Hand over a report, or keep it until the layer's axis exists.
+    fn push_report(&mut self, key: LayerKey, name: LayerName, report: EarlyReport, outbox: &mut Outbox) {
+        let layer = self.layers.entry(key).or_insert_with(|| new_layer(&self.media, key));
+        let Some(rtp_ticks) = layer.axis.place(report.ticks) else {
+            layer.early_report = Some(report);
+            return;
+        };
+        let report = SenderReport { layer: name, rtp_ticks, ntp_ns: report.ntp_ns, received_ns: report.received_ns };
+        outbox.items.push((self.id, Item::SenderReport(report)));
+    }
+
+    fn take_stats(&mut self, stats: &MediaIngressStats, outbox: &mut Outbox) {
+        let seen = self.nacks.entry((stats.mid, stats.rid)).or_insert(0);
+        outbox.stats.nacks_sent += stats.nacks.saturating_sub(*seen);
+        *seen = stats.nacks;
+    }
+
+    /// Send the requests that are due; tell whether any was queued in the machine.
+    fn ask_for_keyframes(&mut self, now: Instant, outbox: &mut Outbox) -> bool {
+        let mut asked = false;
+        while let Some(key) = self.keyframes.take_due(now) {
+            let (mid, rid) = key;
+            let last_frame_at = self.layers.get(&key).and_then(|layer| layer.last_frame_at);
+            let is_paused = last_frame_at.is_some_and(|at| now.saturating_duration_since(at) > PAUSED_AFTER);
+            if is_paused || self.is_closed() {
+                continue;
+            }
+            if let Some(stream) = self.rtc.direct_api().stream_rx_by_mid(mid, rid) {
+                stream.request_keyframe(KeyframeRequestKind::Pli);
+                outbox.stats.plis_sent += 1;
+                asked = true;
+            }
+        }
+        if asked && let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
+            self.fail(&error, now, outbox);
+        }
+        asked
+    }
+
+    fn is_first(&self, key: LayerKey) -> bool {
+        self.keyframes.is_waiting(key)
+    }
+
+    fn layer_name(&self, key: LayerKey) -> Option<LayerName> {
+        let info = self.media.get(&key.0)?;
+        let rid = match key.1 {
+            None => None,
+            Some(rid) => {
+                let known = info.rids.iter().find(|(alias, _)| *alias == rid).map(|(_, name)| name.clone());
+                Some(known.unwrap_or_else(|| rid.to_string().into()))
+            }
+        };
+        Some(LayerName { mid: info.mid.clone(), rid })
+    }
+
+    /// End after an error of the machine; damage in a single frame is not one.
+    fn fail(&mut self, error: &RtcError, now: Instant, outbox: &mut Outbox) {
+        match error {
+            RtcError::Packet(..) => {}
+            RtcError::Dtls(_) | RtcError::RemoteSdp(_) => self.end(CloseReason::Dtls, now, outbox),
+            _ => self.end(CloseReason::Failed, now, outbox),
+        }
+    }
+
+    /// End because of a fault of ours, without touching the machine again.
+    pub fn abandon(&mut self, now: Instant, outbox: &mut Outbox) {
+        self.end(CloseReason::Failed, now, outbox);
+    }
+
+    fn end(&mut self, reason: CloseReason, now: Instant, outbox: &mut Outbox) {
+        if self.phase != Phase::Closed {
+            self.phase = Phase::Closed;
+            outbox.items.push((self.id, Item::Closed { reason, received_ns: self.clock.unix_ns(now) }));
+        }
+    }
+}
+
+/// Return the cryptography all sessions share, and a fresh certificate.
+///
+/// # Errors
+/// The certificate cannot be made; ours to mend.
+pub fn crypto() -> Result<(Arc<CryptoProvider>, DtlsCert), OfferError> {
+    let provider = str0m::crypto::from_feature_flags();
+    let certificate = provider.dtls_provider.generate_certificate();
+    let certificate = certificate.ok_or_else(|| OfferError::Internal("no certificate could be made".into()))?;
+    Ok((Arc::new(provider), certificate))
+}
+
+/// Build the machine: ICE-lite, one shared certificate, exactly the payload types offered.
+fn machine(settings: &Settings, offer: &Offer, now: Instant) -> Rtc {
+    let mut config = RtcConfig::new()
+        .set_ice_lite(true)
+        .set_crypto_provider(settings.crypto.clone())
+        .set_dtls_cert(settings.certificate.clone())
+        .set_stats_interval(Some(STATS_INTERVAL))
+        .clear_codecs();
+    let mut known = Vec::new();
+    for (_, accepted) in offer.accepted() {
+        for payload in &accepted.payloads {
+            if known.contains(&payload.pt) {
+                continue;
+            }
+            known.push(payload.pt);
+            if payload.codec == Codec::Opus {
+                config = config.enable_opus(true, payload.red.is_some());
+                continue;
+            }
+            config.codec_config().add_config(
+                payload.pt.into(),
+                payload.rtx.map(Into::into),
+                payload.codec.rtc(),
+                payload.codec.frequency(),
+                None,
+                FormatParams::parse_line(&payload.fmtp),
+            );
+        }
+    }
+    config.build(now)
+}
+
+fn refused(error: &dyn std::fmt::Display) -> OfferError {
+    OfferError::Malformed(error.to_string())
+}
+
+fn media_info((section, accepted): (&Section, &Accepted)) -> (Mid, MediaInfo) {
+    let rids = section.rids.iter().map(|rid| (Rid::from(alias_of_rid(rid).as_str()), Arc::from(rid.as_str())));
+    let info = MediaInfo {
+        mid: section.mid.as_str().into(),
+        kind: accepted.kind,
+        rids: rids.collect(),
+        parameter_sets: accepted.payloads.iter().flat_map(crate::offer::parameter_sets).collect(),
+    };
+    (Mid::from(alias_of_mid(&section.mid).as_str()), info)
+}
+
+fn track((section, accepted): (&Section, &Accepted)) -> Track {
+    let mut codecs: Vec<Codec> = accepted.payloads.iter().map(|payload| payload.codec).collect();
+    codecs.dedup();
+    Track {
+        mid: section.mid.as_str().into(),
+        kind: accepted.kind,
+        codecs,
+        rids: section.rids.iter().map(|rid| rid.as_str().into()).collect(),
+    }
+}
+
+fn new_layer(media: &BTreeMap<Mid, MediaInfo>, key: LayerKey) -> Layer {
+    let mut layer = Layer::default();
+    if let Some(info) = media.get(&key.0) {
+        layer.keep_parameter_sets(&info.parameter_sets);
+    }
+    layer
+}
+
+fn low_32_bits(ticks: u64) -> u32 {
+    u32::try_from(ticks & u64::from(u32::MAX)).unwrap_or(0)
+}
+
+fn unix_ns(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |ns| -ns),
+    }
+}

@@ -1,0 +1,52 @@
+//! Counters since start.
+
+/// What the core counts; the socket loop adds what only it can see.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// RTP and RTCP datagrams handed to a session.
+    pub packets_received: u64,
+    /// Their bytes, without UDP and IP headers.
+    pub bytes_received: u64,
+    /// Media packets missing for good when the frame after them was delivered.
+    pub packets_lost: u64,
+    /// Retransmitted media packets that arrived.
+    pub packets_recovered: u64,
+    /// Datagrams the kernel dropped because the socket buffer was full.
+    pub kernel_drops: u64,
+    /// Longest time between two readings of the socket while work was due, milliseconds.
+    pub loop_gap_ms_max: u64,
+    pub plis_sent: u64,
+    pub nacks_sent: u64,
+    /// Frame bytes waiting for the reader now.
+    pub queue_bytes: u64,
+    /// The most they ever were.
+    pub queue_bytes_max: u64,
+    /// Frames dropped because the queue was full.
+    pub frames_dropped: u64,
+    /// Sessions open now.
+    pub sessions: u64,
+    /// Datagrams that belong to no session.
+    pub datagrams_unknown: u64,
+}
+
+impl Stats {
+    /// Return every counter with the name Python sees.
+    #[must_use]
+    pub const fn named(&self) -> [(&'static str, u64); 13] {
+        [
+            ("packets_received", self.packets_received),
+            ("bytes_received", self.bytes_received),
+            ("packets_lost", self.packets_lost),
+            ("packets_recovered", self.packets_recovered),
+            ("kernel_drops", self.kernel_drops),
+            ("loop_gap_ms_max", self.loop_gap_ms_max),
+            ("plis_sent", self.plis_sent),
+            ("nacks_sent", self.nacks_sent),
+            ("queue_bytes", self.queue_bytes),
+            ("queue_bytes_max", self.queue_bytes_max),
+            ("frames_dropped", self.frames_dropped),
+            ("sessions", self.sessions),
+            ("datagrams_unknown", self.datagrams_unknown),
+        ]
+    }
+}

@@ -1,0 +1,391 @@
+//! The I/O thread: one UDP socket, one engine, one queue to Python. The only file with a thread, and with `udp` a socket.
+//!
+//! The thread sleeps in epoll until a datagram, a command or the nearest deadline, reads everything there is, and hands
+//! items over in batches. It never holds the GIL. Python's side is `Handle`: commands in, batches out.
+
+mod udp;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use soloist_core::net::Protocol;
+use soloist_core::session::{Outbox, Session};
+use soloist_core::{Datagram, Engine, Item, Queue, SessionId, Stats};
+
+use udp::{Outgoing, Udp};
+
+/// Items of one session in order, sessions in order of first appearance.
+pub type Batch = Vec<(SessionId, Vec<Item>)>;
+
+const TOKEN_SOCKET: u64 = 0;
+const TOKEN_COMMAND: u64 = 1;
+/// Deadlines are rounded up to this grid, so that the timers of many sessions share their wake-ups.
+const DEADLINE_GRID_MS: u128 = 5;
+/// Batches read before commands and deadlines get their turn.
+const READS_PER_TURN: usize = 16;
+/// Local addresses remembered for publishers; beyond it the kernel chooses the source address again.
+const LOCAL_ADDRESSES_MAX: usize = 4_096;
+
+/// How the loop is set up.
+pub struct LoopSettings {
+    pub bind: SocketAddr,
+    pub socket_buffer_bytes: usize,
+    pub queue_bytes_max: usize,
+    pub batch_interval: Duration,
+}
+
+/// What Python asks of the I/O thread.
+enum Command {
+    Open(Box<Session>),
+    RequestKeyframe { session: SessionId, mid: String, rid: Option<String> },
+    Close(SessionId),
+    Stop,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    ready: Condvar,
+}
+
+struct State {
+    queue: Queue,
+    /// When the oldest item in the queue came.
+    first_at: Option<Instant>,
+    is_woken: bool,
+    is_closed: bool,
+    stats: Stats,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while holding the lock leaves a queue that is still whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Python's side of the I/O thread.
+pub struct Handle {
+    shared: Arc<Shared>,
+    commands: Sender<Command>,
+    bell: Arc<EventFd>,
+    batch_interval: Duration,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A bound socket whose thread has not started yet.
+pub struct Bound {
+    udp: Udp,
+    pub address: SocketAddr,
+}
+
+impl Bound {
+    pub fn bind(settings: &LoopSettings) -> io::Result<Self> {
+        let udp = Udp::bind(settings.bind, settings.socket_buffer_bytes)?;
+        let address = udp.local_address()?;
+        Ok(Self { udp, address })
+    }
+
+    /// Start the I/O thread; `candidates` are the addresses publishers were told.
+    pub fn start(self, settings: &LoopSettings, candidates: Vec<SocketAddr>) -> io::Result<Handle> {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                queue: Queue::new(settings.queue_bytes_max),
+                first_at: None,
+                is_woken: false,
+                is_closed: false,
+                stats: Stats::default(),
+            }),
+            ready: Condvar::new(),
+        });
+        let (commands, inbox) = channel();
+        let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(self.udp.fd(), EpollEvent::new(EpollFlags::EPOLLIN, TOKEN_SOCKET))?;
+        epoll.add(&*bell, EpollEvent::new(EpollFlags::EPOLLIN, TOKEN_COMMAND))?;
+        let io_loop = IoLoop {
+            udp: self.udp,
+            epoll,
+            bell: bell.clone(),
+            inbox,
+            engine: Engine::default(),
+            shared: shared.clone(),
+            batch_interval: settings.batch_interval,
+            port: self.address.port(),
+            is_wildcard: self.address.ip().is_unspecified(),
+            candidates,
+            locals: HashMap::new(),
+            outgoing: Vec::new(),
+            stats: Stats::default(),
+            started: Instant::now(),
+        };
+        let thread = Builder::new().name("soloist-io".into()).spawn(move || io_loop.run())?;
+        let batch_interval = settings.batch_interval;
+        Ok(Handle { shared, commands, bell, batch_interval, thread: Mutex::new(Some(thread)) })
+    }
+}
+
+impl Handle {
+    pub fn open(&self, session: Session) {
+        self.send(Command::Open(Box::new(session)));
+    }
+
+    pub fn request_keyframe(&self, session: SessionId, mid: String, rid: Option<String>) {
+        self.send(Command::RequestKeyframe { session, mid, rid });
+    }
+
+    pub fn close_session(&self, session: SessionId) {
+        self.send(Command::Close(session));
+    }
+
+    /// Wait until a batch is due, `wake` is called, the receiver closes or `limit` passes; return what there is.
+    pub fn wait(&self, limit: Duration) -> Batch {
+        let until = Instant::now() + limit;
+        let mut state = self.shared.lock();
+        loop {
+            let now = Instant::now();
+            let is_due = state.first_at.is_some_and(|first_at| now >= first_at + self.batch_interval);
+            if state.is_woken || state.is_closed || is_due || now >= until {
+                state.is_woken = false;
+                state.first_at = None;
+                return state.queue.drain();
+            }
+            let waited = self.shared.ready.wait_timeout(state, until - now);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    pub fn wake(&self) {
+        self.shared.lock().is_woken = true;
+        self.shared.ready.notify_all();
+    }
+
+    pub fn stats(&self) -> Stats {
+        let state = self.shared.lock();
+        let mut stats = state.stats;
+        stats.queue_bytes = u64::try_from(state.queue.bytes()).unwrap_or(u64::MAX);
+        stats.queue_bytes_max = u64::try_from(state.queue.bytes_peak()).unwrap_or(u64::MAX);
+        stats.frames_dropped = state.queue.dropped_total();
+        stats
+    }
+
+    /// End all sessions and the thread; returns when it has ended.
+    pub fn close(&self) {
+        self.send(Command::Stop);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A thread that panicked has ended as well.
+            let _ = thread.join();
+        }
+        self.shared.lock().is_closed = true;
+        self.shared.ready.notify_all();
+    }
+
+    fn send(&self, command: Command) {
+        // After the thread has ended nobody reads commands any more, and nothing is left to command.
+        if self.commands.send(command).is_ok() {
+            let _ = self.bell.write(1);
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+struct IoLoop {
+    udp: Udp,
+    epoll: Epoll,
+    bell: Arc<EventFd>,
+    inbox: Receiver<Command>,
+    engine: Engine,
+    shared: Arc<Shared>,
+    batch_interval: Duration,
+    port: u16,
+    is_wildcard: bool,
+    candidates: Vec<SocketAddr>,
+    /// The local address each publisher sends to, where several are possible.
+    locals: HashMap<SocketAddr, IpAddr>,
+    outgoing: Vec<Outgoing>,
+    stats: Stats,
+    started: Instant,
+}
+
+impl IoLoop {
+    fn run(mut self) {
+        let mut goes_on = true;
+        while goes_on {
+            self.sleep();
+            let woken_at = Instant::now();
+            goes_on = self.obey(woken_at);
+            self.read();
+            let now = Instant::now();
+            self.engine.tick(now);
+            if !goes_on {
+                self.engine.close_all(now);
+            }
+            self.flush(now);
+            let gap_ms = u64::try_from(woken_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.stats.loop_gap_ms_max = self.stats.loop_gap_ms_max.max(gap_ms);
+        }
+        self.shared.lock().is_closed = true;
+        self.shared.ready.notify_all();
+    }
+
+    fn sleep(&self) {
+        let batch_due = self.shared.lock().first_at.map(|first_at| first_at + self.batch_interval);
+        let engine_due = self.engine.deadline().map(|deadline| self.on_grid(deadline));
+        let deadline = [batch_due, engine_due].into_iter().flatten().min();
+        let mut events = [EpollEvent::empty(); 2];
+        // An interrupted sleep is a short one.
+        let _ = self.epoll.wait(&mut events, timeout_until(deadline));
+    }
+
+    /// Round up to the grid; a deadline that has passed stays as it is.
+    fn on_grid(&self, deadline: Instant) -> Instant {
+        let since_start = deadline.saturating_duration_since(self.started).as_millis();
+        let rounded = since_start.div_ceil(DEADLINE_GRID_MS) * DEADLINE_GRID_MS;
+        u64::try_from(rounded).map_or(deadline, |ms| self.started + Duration::from_millis(ms))
+    }
+
+    /// Carry out the commands that wait; return false for the last one.
+    fn obey(&mut self, now: Instant) -> bool {
+        // The bell only says that the inbox is worth a look.
+        let _ = self.bell.read();
+        while let Ok(command) = self.inbox.try_recv() {
+            match command {
+                Command::Open(session) => self.engine.open(*session),
+                Command::RequestKeyframe { session, mid, rid } => {
+                    self.engine.request_keyframe(now, session, &mid, rid.as_deref());
+                }
+                Command::Close(session) => self.engine.close(now, session),
+                Command::Stop => return false,
+            }
+        }
+        true
+    }
+
+    fn read(&mut self) {
+        for _ in 0..READS_PER_TURN {
+            let now = Instant::now();
+            // A socket error other than "nothing there" is passing (no buffer space); the next turn tries again.
+            let count = self.udp.receive().unwrap_or(0);
+            for index in 0..count {
+                let Some(received) = self.udp.received(index) else {
+                    continue;
+                };
+                if self.is_wildcard
+                    && let Some(local) = received.local
+                    && (self.locals.len() < LOCAL_ADDRESSES_MAX || self.locals.contains_key(&received.source))
+                {
+                    self.locals.insert(received.source, local);
+                }
+                let destination = advertised(&self.candidates, received.local, received.source, self.port);
+                self.engine.receive(
+                    now,
+                    Datagram {
+                        protocol: Protocol::Udp,
+                        source: received.source,
+                        destination,
+                        payload: received.payload,
+                    },
+                );
+            }
+            self.stats.kernel_drops += self.udp.new_kernel_drops(count);
+            if count == 0 {
+                break;
+            }
+        }
+    }
+
+    /// Send and hand over what the engine produced.
+    fn flush(&mut self, now: Instant) {
+        let outbox = self.engine.outbox();
+        for transmit in outbox.transmits.drain(..) {
+            let local = self.locals.get(&transmit.destination).copied();
+            self.outgoing.push(Outgoing {
+                destination: transmit.destination,
+                local,
+                payload: transmit.contents.into(),
+            });
+        }
+        let Outbox { items, stats, .. } = outbox;
+        self.stats =
+            Stats { kernel_drops: self.stats.kernel_drops, loop_gap_ms_max: self.stats.loop_gap_ms_max, ..*stats };
+        let mut state = self.shared.lock();
+        state.stats = self.stats;
+        let mut starved = Vec::new();
+        for (session, item) in items.drain(..) {
+            let layer = match &item {
+                Item::Frame(frame) => Some(frame.layer.clone()),
+                _ => None,
+            };
+            if state.queue.push(session, item) == soloist_core::queue::Pushed::Dropped {
+                starved.extend(layer.map(|layer| (session, layer)));
+            }
+        }
+        if state.first_at.is_none() && !state.queue.is_empty() {
+            state.first_at = Some(now);
+        }
+        let is_due = state.first_at.is_some_and(|first_at| now >= first_at + self.batch_interval);
+        drop(state);
+        if is_due {
+            self.shared.ready.notify_all();
+        }
+        for (session, layer) in starved {
+            self.engine.request_keyframe(now, session, &layer.mid, layer.rid.as_deref());
+        }
+        self.udp.send(&mut self.outgoing);
+    }
+}
+
+/// Return which advertised address a datagram stands for: behind a one-to-one NAT the real one is none of them.
+fn advertised(candidates: &[SocketAddr], local: Option<IpAddr>, source: SocketAddr, port: u16) -> SocketAddr {
+    let real =
+        local.and_then(|ip| candidates.iter().find(|candidate| candidate.ip() == ip && candidate.port() == port));
+    let same_family = || candidates.iter().find(|candidate| candidate.is_ipv4() == source.is_ipv4());
+    real.or_else(same_family).or(candidates.first()).copied().unwrap_or(source)
+}
+
+fn timeout_until(deadline: Option<Instant>) -> EpollTimeout {
+    let Some(deadline) = deadline else {
+        return EpollTimeout::NONE;
+    };
+    // Rounded up: waking a fraction of a millisecond early would only mean sleeping again.
+    let wait_ms = deadline.saturating_duration_since(Instant::now()).as_micros().div_ceil(1_000);
+    EpollTimeout::try_from(wait_ms.min(60_000)).unwrap_or(EpollTimeout::MAX)
+}
+
+/// Return the addresses publishers are told: the public ones, else the bound one, else all of this machine.
+pub fn candidates(public: &[IpAddr], bound: SocketAddr) -> io::Result<Vec<SocketAddr>> {
+    let with_port = |ip: IpAddr| SocketAddr::new(ip, bound.port());
+    if !public.is_empty() {
+        return Ok(public.iter().copied().map(with_port).collect());
+    }
+    if !bound.ip().is_unspecified() {
+        return Ok(vec![bound]);
+    }
+    let mut found: Vec<IpAddr> = Vec::new();
+    for interface in nix::ifaddrs::getifaddrs()? {
+        let Some(address) = interface.address else {
+            continue;
+        };
+        let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+        let v6 = address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip()));
+        // Link-local addresses need a scope the answer cannot carry.
+        let usable = v4.or(v6).filter(|ip| match ip {
+            IpAddr::V4(ip) => !ip.is_link_local(),
+            IpAddr::V6(ip) => bound.is_ipv6() && !ip.is_unicast_link_local(),
+        });
+        found.extend(usable.filter(|ip| !found.contains(ip)));
+    }
+    Ok(found.into_iter().map(with_port).collect())
+}
