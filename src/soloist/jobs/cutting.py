@@ -6,7 +6,7 @@ Spec: API section 6.3; design section 5 (opening a file); rules R12, R14, R17.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from soloist.model.media import AudioFormat, Codec, Kind, Sample, VideoFormat
 from soloist.model.rule import AudioMode, RecordFormat
 from soloist.sinks.matrix import Plan, plan
 from soloist.sinks.open_file import OpenFile
+from soloist.wire.manifest import LayerSpan
 from soloist.wire.opus import channel_count
 
 NS = 1_000_000_000
@@ -33,27 +34,34 @@ class FileOpened:
 
 
 @dataclass(frozen=True, slots=True)
-class FileEnded:
-    """A file takes no more samples; `file.finish()` is still to be called, on any thread but the media thread.
+class FileSummary:
+    """What a file holds; times are nanoseconds from the recording's origin."""
 
-    Times are nanoseconds from the recording's origin.
-    """
+    start_ns: int
+    end_ns: int
+    width: int
+    """Of the picture at the end, in pixels; 0 without one."""
+    height: int
+    codecs: dict[Kind, Codec]
+    """As written: AAC where sound was transcoded."""
+    frames: dict[Kind, int]
+    """Frames received for each track; AAC has other frames than the Opus it was made of."""
+    ends_ns: dict[Kind, int]
+    """Where each track's media ends."""
+    channels: int = 0
+    """Of sound; 0 without it."""
+    layers: tuple[LayerSpan, ...] = ()
+    """Which layer and picture size was recorded from when on."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileEnded:
+    """A file takes no more samples; `file.finish()` is still to be called, on any thread but the media thread."""
 
     index: int
     file: OpenFile
     path: Path
-    plan: Plan
-    start_ns: int
-    end_ns: int
-    width: int
-    height: int
-    frames: dict[Kind, int]
-    ends_ns: dict[Kind, int]
-    """Where each track's media ends."""
-    video_codec: Codec | None
-    audio_channels: int
-    sizes: tuple[tuple[int, int, int], ...]
-    """Each picture size with the moment it began: (ns from the origin, width, height)."""
+    summary: FileSummary
 
 
 Fact = FileOpened | FileEnded
@@ -82,7 +90,7 @@ class _Current:
     channels: int
     frames: dict[Kind, int] = field(default_factory=dict)
     ends_ns: dict[Kind, int] = field(default_factory=dict)
-    sizes: list[tuple[int, int, int]] = field(default_factory=list)
+    layers: list[LayerSpan] = field(default_factory=list)
 
 
 class FileSeries:
@@ -229,8 +237,10 @@ class FileSeries:
     def _write(self, current: _Current, sample: Sample) -> None:
         current.frames[sample.kind] = current.frames.get(sample.kind, 0) + 1
         current.ends_ns[sample.kind] = sample.end_ns
-        if sample.width and (not current.sizes or current.sizes[-1][1:] != (sample.width, sample.height)):
-            current.sizes.append((sample.pts_ns, sample.width, sample.height))
+        if sample.width:
+            span = LayerSpan(sample.pts_ns, sample.rid, sample.width, sample.height)
+            if not current.layers or replace(current.layers[-1], start_ns=span.start_ns) != span:
+                current.layers.append(span)
         current.file.push(sample)
 
     @staticmethod
@@ -244,25 +254,25 @@ def _continues(current: _Current, keyframe: Sample) -> bool:
     if current.video is None or current.video.codec != keyframe.codec:
         return False
     if current.video.codec is Codec.AV1:
-        return not current.sizes or current.sizes[-1][1:] == (keyframe.width, keyframe.height)
+        last = current.layers[-1] if current.layers else None
+        return last is None or (last.width, last.height) == (keyframe.width, keyframe.height)
     return True
 
 
 def _ended(current: _Current) -> FileEnded:
-    end_ns = max(current.ends_ns.values(), default=current.start_ns)
-    _, width, height = current.sizes[-1] if current.sizes else (0, 0, 0)
-    return FileEnded(
-        index=current.index,
-        file=current.file,
-        path=current.path,
-        plan=current.plan,
+    last = current.layers[-1] if current.layers else None
+    codecs = {Kind.VIDEO: current.video.codec} if current.video else {}
+    if current.plan.audio_codec is not None:
+        codecs[Kind.AUDIO] = current.plan.audio_codec
+    summary = FileSummary(
         start_ns=current.start_ns,
-        end_ns=end_ns,
-        width=width,
-        height=height,
+        end_ns=max(current.ends_ns.values(), default=current.start_ns),
+        width=last.width if last else 0,
+        height=last.height if last else 0,
+        codecs=codecs,
         frames=current.frames,
         ends_ns=current.ends_ns,
-        video_codec=current.video.codec if current.video else None,
-        audio_channels=current.channels,
-        sizes=tuple(current.sizes),
+        channels=current.channels,
+        layers=tuple(current.layers),
     )
+    return FileEnded(current.index, current.file, current.path, summary)

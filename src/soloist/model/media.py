@@ -181,6 +181,8 @@ class Sample:
     width: int = 0
     """Picture width in pixels, in video keyframes; else 0."""
     height: int = 0
+    rid: str | None = None
+    """Simulcast layer it came by."""
 
     @property
     def pts_ns(self) -> int:

@@ -225,8 +225,8 @@ class Timeline:
         ticks = packet_ticks(frame.data) if track.kind is Kind.AUDIO else _frame_ticks(track, pts)
         self._declare(track, pts)
         track.last_pts, track.last_ticks = pts, ticks
-        key, size = frame.is_keyframe, (frame.width, frame.height)
-        self._ready.append(Sample(track.kind, pts, ticks, track.rate_hz, key, frame.data, frame.codec, *size))
+        picture = (frame.codec, frame.width, frame.height, frame.rid)
+        self._ready.append(Sample(track.kind, pts, ticks, track.rate_hz, frame.is_keyframe, frame.data, *picture))
 
     def _is_whole(self, track: _Track, frame: EncodedFrame) -> bool:
         """Drop pictures that refer to something lost, up to the next keyframe (rule R16)."""

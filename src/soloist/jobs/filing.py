@@ -1,0 +1,154 @@
+"""What becomes of a file once media stopped flowing into it: finished, committed to the bucket, told.
+
+One `Filing` per recording, on the event loop, works off the media thread's facts strictly in order, so that a job's
+events are in order too. Beside each spool file lies its note (`notes.py`): what the next recorder needs to settle the
+file if this process dies. Nothing leaves the spool before it stands verified in the bucket (rules R25, R26, R33, R34).
+Spec: API sections 5.5, 6.2; design section 5 (spool, manifest).
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from soloist.jobs.cutting import Fact, FileEnded, FileOpened, FileSummary
+from soloist.jobs.notes import FileNote, write_note
+from soloist.jobs.port import Journal
+from soloist.jobs.recording import MediaFacts
+from soloist.jobs.shelf import Shelf
+from soloist.jobs.store import EpochLostError
+from soloist.jobs.summary import manifest_of
+from soloist.model.errors import DestinationError, InternalError, SoloistError
+from soloist.model.event import FileCompleted, FileStarted
+from soloist.model.job import Job
+from soloist.storage.bucket import Committed
+from soloist.wire.clock import NS
+
+log = structlog.get_logger("soloist.filing")
+
+RETRY_DELAYS_S = (0.5, 1, 2, 4, 8, 16)
+"""Waits between tries of a store that refuses; then the job fails and the file stays in the spool."""
+
+
+class Filing:
+    """Works off one recording's file facts."""
+
+    def __init__(self, job: Job, journal: Journal, shelf: Shelf, fail: Callable[[SoloistError], None]) -> None:
+        self._job = job
+        self._journal = journal
+        self._shelf = shelf
+        self._fail = fail
+        self._loop = asyncio.get_running_loop()
+        self._facts: asyncio.Queue[tuple[Fact, MediaFacts]] = asyncio.Queue()
+        self._open: dict[int, FileNote] = {}
+        self._taken: set[str] = set()
+        self._task = asyncio.create_task(self._run(), name=f"filing-{job.job_id}")
+
+    def tell(self, fact: Fact, media: MediaFacts) -> None:
+        """Take a fact, from any thread; facts are worked off in the order they were told."""
+        self._loop.call_soon_threadsafe(self._facts.put_nowait, (fact, media))
+
+    async def drain(self) -> None:
+        """Return when every fact told so far is worked off."""
+        await asyncio.sleep(0)  # What the media thread has told by now is in the queue after one turn of the loop.
+        await self._facts.join()
+        self._task.cancel()
+
+    def abandon(self) -> None:
+        """Publish nothing more; the spool keeps what is there."""
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            fact, media = await self._facts.get()
+            try:
+                await self._file(fact, media)
+            except EpochLostError:
+                log.warning("epoch_lost", job_id=self._job.job_id)
+            except SoloistError as error:
+                log.exception("file_not_published", job_id=self._job.job_id)
+                self._fail(error)
+            except Exception as error:
+                log.exception("filing_failed", job_id=self._job.job_id)
+                self._fail(InternalError(f"A file could not be published: {error}"))
+            finally:
+                self._facts.task_done()
+
+    async def _file(self, fact: Fact, media: MediaFacts) -> None:
+        if isinstance(fact, FileOpened):
+            await self._file_opened(fact, media)
+        else:
+            await self._file_ended(fact, media)
+
+    async def _file_opened(self, fact: FileOpened, media: MediaFacts) -> None:
+        started_at = datetime.fromtimestamp((media.origin_ns + fact.start_ns) / NS, UTC)
+        key = await self._shelf.free_key(
+            self._job, media.rule, plan=fact.plan, started_at=started_at, taken=self._taken
+        )
+        self._taken.add(key)
+        note = FileNote(
+            job_id=self._job.job_id,
+            epoch=self._job.epoch,
+            path=fact.path,
+            key=key,
+            record_format=fact.plan.record_format,
+            location=media.rule.address.location,
+            bucket=media.rule.address.bucket,
+            origin_ns=media.origin_ns,
+            start_ns=fact.start_ns,
+            detail=fact.plan.note,
+        )
+        self._open[fact.index] = note
+        await asyncio.to_thread(write_note, note)
+        await self._journal.file_started(FileStarted(key, note.record_format, started_at))
+        if note.detail:
+            await self._journal.described(note.detail)
+
+    async def _file_ended(self, fact: FileEnded, media: MediaFacts) -> None:
+        await asyncio.to_thread(fact.file.finish)
+        note = self._open.pop(fact.index, None)
+        if note is None:
+            raise InternalError(f"{fact.path.name} was opened without a key; it stays in the spool.")
+        committed = await publish(
+            self._shelf, note, lambda done: manifest_of(self._job, note, fact.summary, media=media, committed=done)
+        )
+        await self._journal.file_completed(completed(note, committed, fact.summary))
+        await asyncio.to_thread(self._shelf.forget, note, committed)
+
+
+async def publish(shelf: Shelf, note: FileNote, manifest: Callable[[Committed], str]) -> Committed:
+    """Put a file and its manifest into the bucket, trying again for half a minute.
+
+    Raises:
+        DestinationError: the store went on refusing; the file stays in the spool.
+    """
+    delays_s = iter(RETRY_DELAYS_S)
+    while True:
+        try:
+            committed = await shelf.commit(note)
+            await shelf.put_manifest(note, manifest(committed))
+        except DestinationError as error:
+            log.warning("bucket_refused", job_id=note.job_id, key=note.key, error=str(error))
+            delay_s = next(delays_s, None)
+            if delay_s is None or not error.retryable:
+                raise
+            await asyncio.sleep(delay_s)
+        else:
+            return committed
+
+
+def completed(note: FileNote, committed: Committed, summary: FileSummary) -> FileCompleted:
+    """Return the event that tells of a file in the bucket."""
+    return FileCompleted(
+        key=note.key,
+        record_format=note.record_format,
+        size_bytes=committed.size,
+        sha256=committed.sha256,
+        started_at=datetime.fromtimestamp((note.origin_ns + summary.start_ns) / NS, UTC),
+        ended_at=datetime.fromtimestamp((note.origin_ns + summary.end_ns) / NS, UTC),
+        duration=timedelta(microseconds=(summary.end_ns - summary.start_ns) // 1000),
+        width=summary.width,
+        height=summary.height,
+        detail=note.detail,
+    )

@@ -1,0 +1,112 @@
+"""Opening and ending recordings: where the engine, the rooms, the media thread and the spool are tied together.
+
+Runs on the event loop; the media itself is `recording.py`'s, on the media thread. Implements `jobs/port.py`.
+Spec: API section 5; design section 5 (spool); rules R36, R42.
+"""
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from soloist.jobs.filing import Filing
+from soloist.jobs.port import Journal
+from soloist.jobs.recording import Recording
+from soloist.jobs.salvage import salvage
+from soloist.jobs.selection import sources_of
+from soloist.jobs.shelf import Shelf
+from soloist.model.errors import InternalError, SoloistError
+from soloist.model.job import Job, StopReason
+from soloist.model.rule import RecordRule
+from soloist.sources.receiver import MediaThread
+from soloist.sources.rooms import Rooms, Subscription
+from soloist.storage.spool import Spool
+
+log = structlog.get_logger("soloist.recorder")
+
+
+class Recorder:
+    """Opens recordings of embedded rooms; one per recorder process."""
+
+    def __init__(self, rooms: Rooms, media: MediaThread, shelf: Shelf) -> None:
+        self._rooms = rooms
+        self._media = media
+        self._shelf = shelf
+
+    async def open(self, job: Job, journal: Journal) -> "RunningRecording":
+        """Begin recording `job`; see `RecordingPort.open`."""
+        await salvage(job, journal, self._shelf)
+        running = RunningRecording(job, journal, rooms=self._rooms, media=self._media, shelf=self._shelf)
+        if job.is_live:
+            await running.begin()
+        return running
+
+
+class RunningRecording:
+    """One job being recorded; see `OpenRecording`."""
+
+    def __init__(self, job: Job, journal: Journal, *, rooms: Rooms, media: MediaThread, shelf: Shelf) -> None:
+        self._job = job
+        self._rooms = rooms
+        self._media = media
+        self._loop = asyncio.get_running_loop()
+        self._failure: asyncio.Future[SoloistError] = self._loop.create_future()
+        self._filing = Filing(job, journal, shelf, self._fail)
+        self._subscription: Subscription | None = None
+        self._recording = Recording(
+            job,
+            new_path=partial(_new_path, shelf.spool, job),
+            emit=self._filing.tell,
+            fail=self._fail_from_media,
+        )
+
+    async def begin(self) -> None:
+        """Listen to the participant from now on."""
+        self._subscription = await self._rooms.subscribe(
+            self._job.app_id,
+            self._job.room_id,
+            self._job.participant_id,
+            sources=sources_of(self._job),
+            subscriber=self._recording,
+            on_failed=self._fail_from_media,
+        )
+
+    async def idle(self) -> None:
+        """Return once the room was without a co-host for too long; see `OpenRecording.idle`."""
+        await self._rooms.wait_idle(self._job.app_id, self._job.room_id, self._job.idle_timeout)
+
+    async def failed(self) -> SoloistError:
+        """Return the fault that ends this recording; see `OpenRecording.failed`."""
+        return await asyncio.shield(self._failure)
+
+    def update(self, rule: RecordRule) -> None:
+        """Go on under `rule` from the next cut point."""
+        self._media.post(lambda: self._recording.update(rule))
+
+    async def finish(self, reason: StopReason | None) -> None:
+        """Close the open file and publish everything; see `OpenRecording.finish`."""
+        if self._subscription is not None:
+            await self._subscription.close()
+            await asyncio.wrap_future(self._media.call(self._recording.stop))
+        await self._filing.drain()
+        log.info("recording_finished", job_id=self._job.job_id, reason=reason)
+
+    async def abandon(self) -> None:
+        """Stop without publishing; see `OpenRecording.abandon`."""
+        self._filing.abandon()
+        if self._subscription is not None:
+            await self._subscription.close()
+            await asyncio.wrap_future(self._media.call(self._recording.abort))
+
+    def _fail(self, error: SoloistError) -> None:
+        if not self._failure.done():
+            self._failure.set_result(error)
+
+    def _fail_from_media(self, error: Exception) -> None:
+        fault = error if isinstance(error, SoloistError) else InternalError(f"Recording failed: {error}")
+        self._loop.call_soon_threadsafe(self._fail, fault)
+
+
+def _new_path(spool: Spool, job: Job, index: int, extension: str) -> Path:
+    return spool.create(job.job_id, job.epoch, f"{index:05d}.{extension}")

@@ -1,0 +1,90 @@
+"""The recorder's two shelves, tied together: the spool for open files, the customer's buckets for finished ones.
+
+Knows which location is which folder, how objects are named, and that a spool file goes only once its object stands.
+Spec: API sections 3 (obs_addr), 6.2 (keys); rules R25, R34.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from soloist.jobs.notes import FileNote, remove_note
+from soloist.model.errors import DestinationError
+from soloist.model.job import Job
+from soloist.model.rule import DEFAULT_PREFIX, RecordRule
+from soloist.sinks.matrix import Plan
+from soloist.storage.bucket import Bucket, Committed
+from soloist.storage.spool import Spool
+from soloist.wire.keys import EXTENSIONS, object_key, render_prefix
+
+MANIFEST_EXTENSION = ".json"
+
+
+class UnknownLocationError(DestinationError):
+    """The rule's location is not configured here; add it to SOLOIST_STORAGE or change the rule."""
+
+    retryable = False
+
+
+class Shelf:
+    """Spool and buckets of one recorder."""
+
+    def __init__(self, spool: Spool, locations: Mapping[str, Path]) -> None:
+        """`locations` maps a storage region id to the folder that holds its buckets."""
+        self.spool = spool
+        self._locations = locations
+        self._buckets: dict[tuple[str, str], Bucket] = {}
+
+    async def free_key(self, job: Job, rule: RecordRule, *, plan: Plan, started_at: datetime, taken: set[str]) -> str:
+        """Return the object key for a file of `plan` whose first sample was at `started_at`.
+
+        Neither the bucket nor `taken`, the job's own keys, has it yet, with the manifest's extension included.
+        """
+        template = rule.mp4.prefix if rule.mp4 else DEFAULT_PREFIX
+        prefix = render_prefix(template, job, plan.record_format, started_at)
+        bucket = self.bucket(rule.address.location, rule.address.bucket)
+        attempt = 0
+        while True:
+            stem = object_key(rule.address.object, prefix, attempt)
+            key = stem + EXTENSIONS[plan.record_format]
+            is_free = key not in taken and not await bucket.exists(key)
+            if is_free and not await bucket.exists(stem + MANIFEST_EXTENSION):
+                return key
+            attempt += 1
+
+    async def commit(self, note: FileNote) -> Committed:
+        """Put a finished spool file into its bucket; doing it again is harmless.
+
+        Raises:
+            DestinationError: the store refused it; the spool file stays.
+        """
+        return await self.bucket(note.location, note.bucket).commit(note.path, note.key)
+
+    async def put_manifest(self, note: FileNote, text: str) -> None:
+        """Put a file's manifest beside it, in place of an earlier one.
+
+        Raises:
+            DestinationError: the store refused it.
+        """
+        stem = note.key.removesuffix(EXTENSIONS[note.record_format])
+        await self.bucket(note.location, note.bucket).replace(stem + MANIFEST_EXTENSION, text.encode())
+
+    def forget(self, note: FileNote, committed: Committed) -> None:
+        """Remove what stands in the bucket from the spool. Blocks on the disk."""
+        remove_note(note)
+        self.spool.remove(note.path, committed)
+
+    def bucket(self, location: str, name: str) -> Bucket:
+        """Return a bucket of a configured location.
+
+        Raises:
+            UnknownLocationError: the location is not configured here.
+            DestinationError: its folder cannot be made.
+        """
+        folder = self._locations.get(location)
+        if folder is None:
+            raise UnknownLocationError
+        key = (location, name)
+        if key not in self._buckets:
+            self._buckets[key] = Bucket.in_folder(folder, name)
+        return self._buckets[key]
