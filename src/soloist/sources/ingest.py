@@ -11,9 +11,10 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
-from soloist.core import Closed, Connected, Frame, Item, Overflow, SenderReport
+from soloist.core import Frame, Item, SenderReport
 from soloist.model.ids import AppId, ParticipantId, RoomId
 from soloist.model.media import Kind, Layer, NegotiatedTrack, TrackSource
+from soloist.sources.items import Media, is_closed, is_connected, is_frame, is_media, is_report
 
 log = structlog.get_logger("soloist.media")
 
@@ -47,7 +48,7 @@ class Session(Protocol):
 class Subscriber(Protocol):
     """Listens to the streams of one participant. All methods run on the media thread and must not block on network."""
 
-    def on_items(self, publisher: "PublisherMedia", items: Sequence[Frame | SenderReport | Overflow]) -> None:
+    def on_items(self, publisher: "PublisherMedia", items: Sequence[Media]) -> None:
         """Take a batch in order of arrival; never empty."""
 
     def on_attached(self, publisher: "PublisherMedia") -> None:
@@ -119,23 +120,18 @@ class PublisherMedia:
 
     def on_items(self, items: Sequence[Item]) -> None:
         """Note what is learnt from a batch and hand its media on."""
-        media: list[Frame | SenderReport | Overflow] = []
+        media: list[Media] = []
         for item in items:
-            if isinstance(item, Frame):
-                self._note_frame(item)
+            if is_media(item):
+                self._note(item)
                 media.append(item)
-            elif isinstance(item, SenderReport):
-                self._note_report(item)
-                media.append(item)
-            elif isinstance(item, Overflow):
-                media.append(item)
-            elif isinstance(item, Connected):
-                self.connected_ns = item.received_ns
-                self._exchange.admit(self)
-            elif isinstance(item, Closed):
+            elif is_closed(item):
                 self._hand_on(media)
                 media = []
                 self._exchange.drop(self, DETACH_REASONS.get(item.reason, FAILED))
+            elif is_connected(item):
+                self.connected_ns = item.received_ns
+                self._exchange.admit(self)
         self._hand_on(media)
 
     def on_failed(self, error: Exception) -> None:
@@ -144,9 +140,16 @@ class PublisherMedia:
         self._exchange.drop(self, FAILED)
         self.close()
 
-    def _hand_on(self, media: Sequence[Frame | SenderReport | Overflow]) -> None:
+    def _hand_on(self, media: Sequence[Media]) -> None:
         if media:
             self._exchange.hand_on(self, media)
+
+    def _note(self, item: Media) -> None:
+        if is_frame(item):
+            self._note_frame(item)
+        elif is_report(item):
+            kept = self._reports.setdefault((item.mid, item.rid), deque(maxlen=REPORTS_COUNT_MAX))
+            kept.append(item)
 
     def _note_frame(self, frame: Frame) -> None:
         key = (frame.mid, frame.rid)
@@ -155,10 +158,6 @@ class PublisherMedia:
             known = self.layers.get(key)
             if known is None or (known.width, known.height) != (frame.width, frame.height):
                 self.layers[key] = Layer(frame.rid, frame.width, frame.height)
-
-    def _note_report(self, report: SenderReport) -> None:
-        kept = self._reports.setdefault((report.mid, report.rid), deque(maxlen=REPORTS_COUNT_MAX))
-        kept.append(report)
 
 
 class Feed:
@@ -181,7 +180,7 @@ class Feed:
         """Tell the subscriber that a publisher is gone."""
         self._guard(lambda: self._subscriber.on_detached(publisher, reason))
 
-    def push(self, publisher: PublisherMedia, items: Sequence[Frame | SenderReport | Overflow]) -> None:
+    def push(self, publisher: PublisherMedia, items: Sequence[Media]) -> None:
         """Hand a batch to the subscriber."""
         self._guard(lambda: self._subscriber.on_items(publisher, items))
 
@@ -231,7 +230,7 @@ class Exchange:
                 feed.detach(publisher, reason)
         self._on_dropped(publisher, reason)
 
-    def hand_on(self, publisher: PublisherMedia, items: Sequence[Frame | SenderReport | Overflow]) -> None:
+    def hand_on(self, publisher: PublisherMedia, items: Sequence[Media]) -> None:
         """Hand a batch to everyone who listens to this publisher, unless it has been replaced."""
         if self._live.get(publisher.key) is publisher:
             for feed in self._feeds_of(publisher.key):

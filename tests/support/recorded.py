@@ -1,0 +1,137 @@
+"""What a recorded file says of itself and of its sender; every figure is measured by decoding the file."""
+
+import itertools
+import statistics
+import subprocess
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import av
+
+from support.burnt_in import Picture, beep_onsets, read_pictures
+
+
+def wait_for_files(bucket: Path, job_id: str, *, extension: str, count: int = 1, within_s: float = 20.0) -> list[Path]:
+    """Return a job's finished files of one kind, in order of name, once there are at least `count`."""
+    deadline = time.monotonic() + within_s
+    while len(found := sorted(bucket.rglob(f"*{job_id}*{extension}"))) < count:
+        if time.monotonic() > deadline:
+            there = sorted(str(path.relative_to(bucket)) for path in bucket.rglob("*") if path.is_file())
+            raise AssertionError(f"no {extension} of job {job_id} within {within_s} s; the bucket holds {there}")
+        time.sleep(0.05)
+    return found
+
+
+def ffmpeg_complaints(path: Path) -> str:
+    """Return what ffmpeg says while it decodes the whole file; empty if nothing is wrong."""
+    command = ["ffmpeg", "-v", "warning", "-nostdin", "-i", str(path), "-f", "null", "-"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return done.stderr if done.returncode == 0 else done.stderr or f"ffmpeg ended with {done.returncode}"
+
+
+@dataclass
+class Recorded:
+    """One file with the test page's pictures and beeps in it."""
+
+    path: Path
+    near_ms: int
+    """Any moment of the recording, milliseconds since 1970, from which burnt-in times are completed."""
+
+    @cached_property
+    def pictures(self) -> list[Picture]:
+        """Every picture, in order."""
+        return read_pictures(self.path)
+
+    @property
+    def readable(self) -> list[Picture]:
+        """The pictures whose checksum holds."""
+        return [picture for picture in self.pictures if picture.time_ms is not None]
+
+    def captured_ms(self, picture: Picture) -> int:
+        """Return when a picture was taken, milliseconds since 1970."""
+        assert picture.time_ms is not None
+        epoch = self.near_ms >> 32 << 32
+        candidates = (epoch + picture.time_ms + shift for shift in (-(1 << 32), 0, 1 << 32))
+        return min(candidates, key=lambda moment: abs(moment - self.near_ms))
+
+    @property
+    def captured_span_s(self) -> float:
+        """From the first to the last picture's capture, seconds."""
+        return (self.captured_ms(self.readable[-1]) - self.captured_ms(self.readable[0])) / 1000
+
+    @cached_property
+    def durations_s(self) -> dict[str, float]:
+        """Duration of each track as the file declares it, by kind."""
+        with av.open(str(self.path)) as container:
+            declared = container.duration / av.time_base if container.duration else 0.0
+            return {
+                stream.type: float(stream.duration * stream.time_base) if stream.duration else declared
+                for stream in container.streams
+            }
+
+    @cached_property
+    def codecs(self) -> dict[str, str]:
+        """Codec of each track, by kind."""
+        with av.open(str(self.path)) as container:
+            return {stream.type: stream.codec_context.name for stream in container.streams}
+
+    @cached_property
+    def beeps_s(self) -> list[float]:
+        """When beeps begin, in file time."""
+        return beep_onsets(self.path)
+
+    @cached_property
+    def av_offsets_ms(self) -> list[float]:
+        """How much later each beep is in the file than the flash of the same second; negative if earlier.
+
+        The flash is taken at the exact second by its picture's own burnt-in time, so the frame rate does not matter.
+        """
+        offsets = []
+        for before, picture in itertools.pairwise(self.pictures):
+            if picture.is_flash and not before.is_flash and picture.time_ms is not None:
+                late_s = self.captured_ms(picture) % 1000 / 1000
+                second_s = picture.pts_s - late_s
+                nearest = min(self.beeps_s, key=lambda beep: abs(beep - second_s), default=None)
+                if nearest is not None and abs(nearest - second_s) < 0.5:
+                    offsets.append((nearest - second_s) * 1000)
+        return offsets
+
+    @property
+    def av_offset_median_ms(self) -> float:
+        """Median of the A/V offset's size."""
+        return statistics.median(abs(offset) for offset in self.av_offsets_ms)
+
+    @property
+    def av_offset_worst_ms(self) -> float:
+        """Largest size of the A/V offset."""
+        return max(abs(offset) for offset in self.av_offsets_ms)
+
+    def holes(self, sent: list[dict]) -> list[int]:
+        """Return the RTP times of pictures that were sent between the file's first and last, but are not in it.
+
+        Pictures are told apart by the distance between their times, which passes from RTP to the file unchanged.
+        """
+        first, ticks = self._sent_index(sent)
+        present = {round((p.pts_s - self.pictures[0].pts_s) * 90_000) for p in self.pictures}
+        last = max(present)
+        return [
+            tick for tick in ticks[first:] if tick - ticks[first] <= last + 45
+            and not any(abs(tick - ticks[first] - have) <= 45 for have in present)
+        ]  # fmt: skip
+
+    def _sent_index(self, sent: list[dict]) -> tuple[int, list[int]]:
+        """Return which sent picture is the file's first, and all sent times unwrapped."""
+        ticks = [0]
+        for before, after in itertools.pairwise(sent):
+            ticks.append(ticks[-1] + ((after["rtp"] - before["rtp"] + (1 << 31)) % (1 << 32)) - (1 << 31))
+        distances = [round((p.pts_s - self.pictures[0].pts_s) * 90_000) for p in self.pictures[:60]]
+        keys = [n for n, picture in enumerate(sent) if picture["key"]]
+        return max(keys, key=lambda n: _agreement(ticks, n, distances)), ticks
+
+
+def _agreement(ticks: list[int], first: int, distances: list[int]) -> int:
+    """Return how many of the file's first pictures a run of sent ones from `first` explains."""
+    run = [tick - ticks[first] for tick in ticks[first : first + 80]]
+    return sum(any(abs(tick - distance) <= 45 for tick in run) for distance in distances)
