@@ -1,7 +1,7 @@
 """Turning a fragmented MP4 of ours into an ordinary indexed one, in place.
 
 The same step ends a recording and repairs one that a killed process left behind. It never rewrites media: it appends
-a moov with the whole index and then, in one 16-byte write, renames the header moov to an mdat that spans every
+a moov with the whole index and then, in one write of 8 or 16 bytes, renames the header moov to an mdat that spans every
 fragment. Killed at any instant, the file is readable either the old way or the new.
 Spec: ISO/IEC 14496-12 §8.2, §8.5, §8.6, §8.7, §10.1 (roll groups).
 """
@@ -50,7 +50,10 @@ def _append(fd: int, found: FragmentedFile) -> None:
     except OSError:
         os.ftruncate(fd, found.data_end)
         raise
-    os.pwrite(fd, struct.pack(">I4sQ", 1, b"mdat", found.data_end - found.moov_start), found.moov_start)
+    span = found.data_end - found.moov_start
+    # Some parsers know only 32-bit sizes: they get one wherever it is enough.
+    header = struct.pack(">I4s", span, b"mdat") if span < 2**32 else struct.pack(">I4sQ", 1, b"mdat", span)
+    os.pwrite(fd, header, found.moov_start)
 
 
 def _write_all(fd: int, data: bytes, at: int) -> None:
