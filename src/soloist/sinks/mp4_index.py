@@ -65,23 +65,23 @@ def _write_all(fd: int, data: bytes, at: int) -> None:
 
 
 def render_moov(found: FragmentedFile) -> bytes:
-    """Return a moov with the whole index, codec descriptions and metadata taken from the header moov."""
+    """Return a moov with the whole index, codec descriptions and metadata taken from the header moov.
+
+    A declared track that never got a sample is left out (unless none did): players would wait for it.
+    """
     moov = found.moov
-    parts = {
-        child.kind: moov[child.start : child.end] for child in children(moov, 8, len(moov)) if child.kind != b"trak"
-    }
-    header = find(moov, 8, len(moov), b"mvhd")
-    if header is None:
-        raise InternalError("The spooled file's header is broken; it is not one of ours.")
-    (movie_hz,) = struct.unpack_from(">I", moov, header.body + 12)
-    traks = [child for child in children(moov, 8, len(moov)) if child.kind == b"trak"]
-    rendered, lengths = [], [0]
-    for trak, track in zip(traks, found.tracks.values(), strict=True):
-        body, length = _render_trak(moov[trak.start : trak.end], track, movie_hz)
-        rendered.append(body)
-        lengths.append(length)
-    mvhd = _with_duration(parts[b"mvhd"], 16, max(lengths))
-    return box(b"moov", mvhd, *rendered, parts.get(b"udta", b""))
+    mvhd, udta = _part(moov, b"mvhd"), find(moov, 8, len(moov), b"udta")
+    (movie_hz,) = struct.unpack_from(">I", mvhd, 20)
+    traks = [moov[child.start : child.end] for child in children(moov, 8, len(moov)) if child.kind == b"trak"]
+    is_empty = not any(track.sizes for track in found.tracks.values())
+    rendered = [
+        _render_trak(trak, track, movie_hz)
+        for trak, track in zip(traks, found.tracks.values(), strict=True)
+        if track.sizes or is_empty
+    ]
+    length = max((length for _, length in rendered), default=0)
+    header = _with_duration(mvhd, 16, length)[:-4] + struct.pack(">I", max(found.tracks, default=0) + 1)
+    return box(b"moov", header, *(body for body, _ in rendered), moov[udta.start : udta.end] if udta else b"")
 
 
 def _render_trak(trak: bytes, track: TrackIndex, movie_hz: int) -> tuple[bytes, int]:
