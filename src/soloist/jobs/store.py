@@ -181,3 +181,16 @@ async def list_jobs(
     """Return jobs, newest first."""
     query = select(jobs).where(*scope).order_by(jobs.c.created_at.desc(), jobs.c.job_id).offset(offset).limit(limit)
     return [job_of_row(row) for row in await connection.execute(query)]
+
+
+async def list_files(connection: AsyncConnection, job_id: JobId) -> list[Row[Any]]:
+    """Return a job's files, oldest first."""
+    table = schema.files
+    query = select(table).where(table.c.job_id == job_id).order_by(table.c.started_at, table.c.key)
+    return list(await connection.execute(query))
+
+
+async def list_events(connection: AsyncConnection, job_id: JobId) -> list[Row[Any]]:
+    """Return a job's events in order."""
+    table = schema.job_events
+    return list(await connection.execute(select(table).where(table.c.job_id == job_id).order_by(table.c.seq)))

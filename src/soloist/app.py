@@ -1,0 +1,250 @@
+"""The composition root: who plays which part in each process, and the order parts start and stop in.
+
+Three processes: `serve` (the supervisor), `run_api` and `run_recorder`. Nothing here decides anything about media, jobs
+or HTTP; it only introduces parts to each other.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import ipaddress
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from soloist.jobs.accounts import Accounts
+from soloist.jobs.clock import utc_now
+from soloist.jobs.database import open_database
+from soloist.jobs.dev import seed_dev_account
+from soloist.jobs.migrate import migrate
+from soloist.jobs.reaper import rehome_jobs
+from soloist.model.ids import AppId
+from soloist.model.media import Codec
+from soloist.service.errors import StartError
+from soloist.service.http import Server, http_server, open_tcp, open_unix, url_of
+from soloist.service.parent import follow_supervisor, is_supervised, tell_ready
+from soloist.service.settings import Settings, node_id_of
+from soloist.service.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+log = structlog.get_logger("soloist.app")
+
+SLOT_WAIT_S = 15.0
+"""How long a recorder waits for its predecessor, which may still be draining."""
+
+
+async def serve(settings: Settings) -> None:
+    """Run `soloist serve`.
+
+    Raises:
+        StartError: something keeps it from starting.
+    """
+    _check_dev(settings)
+
+    async def prepare(url: str, node_id: str) -> None:
+        migrate(url)
+        async with _database(url) as database:
+            if settings.dev:
+                await seed_dev_account(Accounts(database), utc_now())
+            await rehome_jobs(database, node_id, settings.slots(node_id))
+
+    await Supervisor(settings, prepare).run()
+
+
+async def run_api(settings: Settings) -> None:
+    """Run the api process until SIGTERM.
+
+    Raises:
+        StartError: its port or its database cannot be had.
+    """
+    follow_supervisor()
+    _check_dev(settings)
+    url = _database_url(settings)
+    listener = open_tcp(settings.host, settings.port)
+    async with _database(url) as database:
+        server = http_server(build_api(settings, database, url))
+        _on_stop(lambda: setattr(server, "should_exit", True))
+        await _serve_until_stopped(server, listener, lambda: tell_ready(http=url_of(listener)))
+
+
+def build_api(settings: Settings, database: AsyncEngine, url: str) -> "FastAPI":
+    """Return the api's ASGI application over an open database."""
+    from soloist.api.app import create_app  # noqa: PLC0415 - only the api process needs FastAPI
+    from soloist.jobs.queue import open_engine  # noqa: PLC0415 - likewise
+    from soloist.jobs.service import JobLimits, JobService  # noqa: PLC0415 - likewise
+
+    slots = settings.slots(_node_id(settings))
+    sockets = {slot: settings.recorder_socket(index) for index, slot in enumerate(slots)}
+
+    async def database_answers() -> None:
+        async with database.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    probes: dict[str, Callable[[], Awaitable[None]]] = {"database": database_answers}
+    for index, path in enumerate(sockets.values()):
+        probes[f"recorder-{index}"] = _socket_probe(path)
+    limits = JobLimits(live_per_project_max=settings.live_jobs_max)
+    return create_app(
+        jobs=JobService(database, open_engine(url), slots, limits=limits),
+        accounts=Accounts(database),
+        recorders=sockets,
+        probes=probes,
+        is_dev=settings.dev,
+    )
+
+
+async def run_recorder(settings: Settings, index: int) -> None:
+    """Run the recorder of slot `index` until SIGTERM, then drain it.
+
+    Raises:
+        StartError: its port, its slot or its database cannot be had.
+    """
+    from soloist.jobs.engine import Engine, EngineSettings  # noqa: PLC0415 - only recorders need media and engine
+    from soloist.jobs.recorder import Recorder  # noqa: PLC0415 - likewise
+    from soloist.jobs.shelf import Shelf  # noqa: PLC0415 - likewise
+    from soloist.sources.receiver import open_media_thread  # noqa: PLC0415 - likewise
+    from soloist.sources.rooms import Rooms  # noqa: PLC0415 - likewise
+    from soloist.sources.whip import create_whip_app  # noqa: PLC0415 - likewise
+    from soloist.storage.spool import Spool  # noqa: PLC0415 - likewise
+
+    follow_supervisor()
+    url = _database_url(settings)
+    slot = settings.slots(_node_id(settings))[index]
+    port = settings.media_port + index if settings.media_port else 0
+    async with _own_slot(settings.runtime_dir, index), _database(url) as database:
+        media = open_media_thread(bind=_media_host(settings), port=port, public_addresses=settings.public_address)
+        rooms = Rooms(media)
+        locations = {name: Path(folder) for name, folder in settings.storage_locations.items()}
+        recorder = Recorder(rooms, media, Shelf(Spool(settings.data / "spool"), locations))
+        engine_settings = EngineSettings(url, slot, secrets.token_hex(4), settings.drain_s)
+        engine = Engine(engine_settings, database, recorder)
+        server = http_server(create_whip_app(rooms, media, video_codecs_of=_codecs_of(Accounts(database))))
+        socket_path = settings.recorder_socket(index)
+        stopped = asyncio.Event()
+        _on_stop(stopped.set)
+        media.start()
+        try:
+            serving = asyncio.create_task(server.serve(sockets=[open_unix(socket_path)]), name="recorder http")
+            running = asyncio.create_task(engine.run(), name="engine")
+            await _first(engine.wait_ready(), stopped.wait(), running, serving)
+            tell_ready(media=f"{_media_host(settings)}:{media.port}")
+            log.info("recorder_ready", slot=slot)
+            await _first(stopped.wait(), running, serving)
+            await engine.drain()
+            server.should_exit = True
+            await asyncio.gather(running, serving)
+        finally:
+            await asyncio.to_thread(media.stop)
+            socket_path.unlink(missing_ok=True)
+
+
+def _codecs_of(accounts: Accounts) -> Callable[[AppId], Awaitable[Sequence[Codec]]]:
+    async def codecs_of(app_id: AppId) -> Sequence[Codec]:
+        app = await accounts.app_anywhere(app_id)
+        return app.video_codecs if app else ()
+
+    return codecs_of
+
+
+async def _serve_until_stopped(server: Server, listener: socket.socket, on_started: Callable[[], None]) -> None:
+    serving = asyncio.create_task(server.serve(sockets=[listener]), name="api http")
+    while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers no event
+        await asyncio.sleep(0.01)
+    if not serving.done():
+        on_started()
+    await serving
+
+
+async def _first(*awaitables: Awaitable[object]) -> None:
+    """Return when one is done, raising what it raised; the plain coroutines among the others are cancelled."""
+    tasks = [(asyncio.ensure_future(item), not isinstance(item, asyncio.Future)) for item in awaitables]
+    done, _ = await asyncio.wait([task for task, _ in tasks], return_when=asyncio.FIRST_COMPLETED)
+    for task, is_ours in tasks:
+        if is_ours and task not in done:
+            task.cancel()
+    for task in done:
+        task.result()
+
+
+def _on_stop(callback: Callable[[], object]) -> None:
+    loop = asyncio.get_running_loop()
+    for which in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(which, callback)
+
+
+@contextlib.asynccontextmanager
+async def _database(url: str) -> AsyncIterator[AsyncEngine]:
+    database = open_database(url)
+    try:
+        yield database
+    finally:
+        await database.dispose()
+
+
+@contextlib.asynccontextmanager
+async def _own_slot(runtime: Path, index: int) -> AsyncIterator[None]:
+    """Hold the slot's file lock: what an earlier process of this slot was doing may then be taken back at once.
+
+    Raises:
+        StartError: another process keeps it.
+    """
+    deadline = time.monotonic() + SLOT_WAIT_S
+    with (runtime / f"recorder-{index}.lock").open("w", encoding="ascii") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise StartError(f"another recorder holds slot {index} of {runtime}; stop it first") from None
+            await asyncio.sleep(0.05)
+        yield
+
+
+def _socket_probe(path: Path) -> Callable[[], Awaitable[None]]:
+    async def probe() -> None:
+        _, writer = await asyncio.wait_for(asyncio.open_unix_connection(path), 2)
+        writer.close()
+
+    return probe
+
+
+def _database_url(settings: Settings) -> str:
+    """Return the database of a child process, brought to our schema if no supervisor has done so."""
+    if settings.database_url is None:
+        raise StartError("This command needs SOLOIST_DATABASE_URL; `soloist serve` sets it for its children.")
+    url = settings.database_url.get_secret_value()
+    if not is_supervised():
+        migrate(url)
+    return url
+
+
+def _node_id(settings: Settings) -> str:
+    return os.environ.get("SOLOIST_NODE_ID") or node_id_of(settings.data)
+
+
+def _media_host(settings: Settings) -> str:
+    return "127.0.0.1" if settings.host == "localhost" else settings.host
+
+
+def _check_dev(settings: Settings) -> None:
+    if not settings.dev or settings.host == "localhost":
+        return
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(settings.host).is_loopback:
+            return
+    raise StartError(
+        f"Development mode has public credentials and listens on loopback only, not on {settings.host}. "
+        "Leave --host out, or run without --dev and create a credential: soloist credential create."
+    )

@@ -1,0 +1,239 @@
+"""The `soloist` command: parses arguments, and imports a command's parts only when it runs, so that --help is quick."""
+
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from soloist.service.settings import Settings
+
+EPILOG = """
+Try it: [bold]soloist serve --dev[/bold], then in another terminal
+[bold]soloist publish clip.mp4 --room r --user u[/bold].
+
+Settings are SOLOIST_* variables; options win over them. Logs go to stderr.
+"""
+
+app = typer.Typer(
+    help="Record one participant's stream of a WebRTC room to MP4, without decoding it.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+jobs = typer.Typer(help="Look at recording jobs.", no_args_is_help=True)
+credential = typer.Typer(help="Who may use the API.", no_args_is_help=True)
+apps = typer.Typer(help="Applications: the scope of rooms, rules and jobs.", no_args_is_help=True)
+join_token = typer.Typer(help="Tokens by which a participant publishes.", no_args_is_help=True)
+for name, group in (("jobs", jobs), ("credential", credential), ("app", apps), ("join-token", join_token)):
+    app.add_typer(group, name=name)
+
+Data = Annotated[Path | None, typer.Option(help="Data folder. [dim]Default: /var/lib/soloist as root.[/dim]")]
+Project = Annotated[str, typer.Option(help="Project id.")]
+
+
+@app.command(epilog="Example: soloist serve --dev --data /tmp/soloist")
+def serve(
+    *,
+    dev: Annotated[bool, typer.Option("--dev", help="Loopback only, public credentials, app demo.")] = False,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [dim]Default: 127.0.0.1[/dim]")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port of the API. [dim]Default: 8080[/dim]")] = None,
+    media_port: Annotated[int | None, typer.Option(help="First UDP port of media. [dim]Default: 8100[/dim]")] = None,
+    data: Data = None,
+    recorders: Annotated[int | None, typer.Option(help="Recorder processes. [dim]Default: 1[/dim]")] = None,
+    public_address: Annotated[
+        list[str] | None, typer.Option(help="Address publishers reach the media port by; may be given again.")
+    ] = None,
+) -> None:
+    """Start everything: database, API and recorders. Ctrl-C stops it cleanly."""
+    settings = _settings(
+        dev=dev or None,
+        host=host,
+        port=port,
+        media_port=media_port,
+        data=data,
+        recorders=recorders,
+        public_address=tuple(public_address) if public_address else None,
+    )
+    from soloist.app import serve as run_serve  # noqa: PLC0415 - see the module
+
+    _run(run_serve(settings), settings, "supervisor")
+
+
+@app.command()
+def api() -> None:
+    """Run the API alone, over SOLOIST_DATABASE_URL; `serve` starts it as a child."""
+    settings = _settings()
+    from soloist.app import run_api  # noqa: PLC0415 - see the module
+
+    _run(run_api(settings), settings, "api")
+
+
+@app.command()
+def recorder(slot: Annotated[int, typer.Option(help="Number of the slot this recorder serves.")] = 0) -> None:
+    """Run one recorder alone, over SOLOIST_DATABASE_URL; `serve` starts them as children."""
+    settings = _settings()
+    from soloist.app import run_recorder  # noqa: PLC0415 - see the module
+
+    _run(run_recorder(settings, slot), settings, f"recorder-{slot}")
+
+
+@app.command(epilog="Example: soloist publish clip.mp4 --room r --user u --loop")
+def publish(  # noqa: PLR0913 - the command's options
+    file: Annotated[Path, typer.Argument(help="Any media file; what is not H.264 or Opus is encoded.")],
+    *,
+    url: Annotated[str | None, typer.Option(help="A whole WHIP endpoint, in place of the next five.")] = None,
+    server: Annotated[str, typer.Option(help="Where the API is.")] = "http://127.0.0.1:8080",
+    app_id: Annotated[str, typer.Option("--app", help="App id.")] = "demo",
+    room: Annotated[str, typer.Option(help="Room id; it need not exist.")] = "demo",
+    user: Annotated[str, typer.Option(help="User id to publish as.")] = "demo",
+    stream: Annotated[str, typer.Option(help="camera or screen.")] = "camera",
+    token: Annotated[
+        str | None, typer.Option(envvar="SOLOIST_TOKEN", help="Join token; development mode needs none.")
+    ] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end of the file.")] = False,
+    duration: Annotated[float | None, typer.Option(help="Stop after this many seconds.")] = None,
+) -> None:
+    """Publish a media file into a room by WHIP, in real time, as a participant would."""
+    from soloist.publisher import publish_command  # noqa: PLC0415 - see the module
+
+    status = publish_command(
+        file,
+        url=url,
+        server=server,
+        app=app_id,
+        room=room,
+        user=user,
+        stream=stream,
+        token=token,
+        loop=loop,
+        duration=duration,
+    )
+    raise typer.Exit(status)
+
+
+@jobs.command("list", epilog="Example: soloist jobs list --state RUNNING")
+def list_jobs(
+    *,
+    state: Annotated[str | None, typer.Option(help="INIT, RUNNING or STOPPED. [dim]Default: all[/dim]")] = None,
+    limit: Annotated[int, typer.Option(help="How many at most, newest first.")] = 50,
+    data: Data = None,
+) -> None:
+    """List recording jobs of all projects, newest first."""
+    from soloist.service.admin import jobs_listed  # noqa: PLC0415 - see the module
+
+    _administer(lambda office: jobs_listed(office, state, limit), data)
+
+
+@jobs.command("show")
+def show_job(job_id: str, *, data: Data = None) -> None:
+    """Show a job with its files and events."""
+    from soloist.service.admin import job_shown  # noqa: PLC0415 - see the module
+
+    _administer(lambda office: job_shown(office, job_id), data)
+
+
+@credential.command("create", epilog="Example: soloist credential create --project acme --token")
+def create_credential(
+    *,
+    project: Project = "default",
+    token: Annotated[bool, typer.Option("--token", help="A static X-Auth-Token instead of an AK/SK pair.")] = False,
+    data: Data = None,
+) -> None:
+    """Make an AK/SK pair or a token for a project. What is shown once cannot be shown again."""
+    from soloist.service.admin import credential_created  # noqa: PLC0415 - see the module
+
+    _administer(lambda office: credential_created(office, project, as_token=token), data)
+
+
+@apps.command("create", epilog="Example: soloist app create shop --project acme")
+def create_app(app_name: str, *, project: Project = "default", data: Data = None) -> None:
+    """Make an app and show its id and join key."""
+    from soloist.service.admin import app_created  # noqa: PLC0415 - see the module
+
+    _administer(lambda office: app_created(office, app_name, project), data)
+
+
+@apps.command("show")
+def show_app(app_id: str, *, data: Data = None) -> None:
+    """Show an app with its join key, by which your backend signs join tokens (HS256)."""
+    from soloist.service.admin import app_shown  # noqa: PLC0415 - see the module
+
+    _administer(lambda office: app_shown(office, app_id), data)
+
+
+@join_token.command("create", epilog="Example: soloist join-token create --app demo --room r --user u --minutes 60")
+def create_join_token(
+    *,
+    app_id: Annotated[str, typer.Option("--app", help="App id.")],
+    room: Annotated[str, typer.Option(help="Room id.")],
+    user: Annotated[str, typer.Option(help="User id.")],
+    minutes: Annotated[int, typer.Option(help="How long it is good for.", min=1)] = 60,
+    data: Data = None,
+) -> None:
+    """Make a token with which one user may publish into one room."""
+    from soloist.service.admin import join_token_created  # noqa: PLC0415 - see the module
+
+    _administer(lambda office: join_token_created(office, app_id, room, user, minutes), data)
+
+
+def run() -> None:
+    """Run the command line; faults that have a remedy are told in one sentence."""
+    app()
+
+
+def _settings(**chosen: object) -> "Settings":
+    """Return the settings of the environment, with what was given as options put over them."""
+    from pydantic import ValidationError  # noqa: PLC0415 - see the module
+
+    from soloist.service.settings import Settings  # noqa: PLC0415 - see the module
+
+    try:
+        return Settings(**{name: value for name, value in chosen.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        faults = "; ".join(f"SOLOIST_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors())
+        _complain(faults)
+
+
+def _run(work: Coroutine[Any, Any, None], settings: "Settings", process: str) -> None:
+    """Run a long-lived process to its end."""
+    import uvloop  # noqa: PLC0415 - see the module
+
+    from soloist.model.errors import SoloistError  # noqa: PLC0415 - see the module
+    from soloist.service.errors import StartError  # noqa: PLC0415 - see the module
+    from soloist.service.logs import configure_logs  # noqa: PLC0415 - see the module
+
+    configure_logs(process=process, as_json=settings.logs_are_json, level=settings.log_level)
+    try:
+        uvloop.run(work)
+    except (StartError, SoloistError) as error:
+        _complain(str(error))
+
+
+def _administer(command: Any, data: Path | None) -> None:
+    """Run one operator's command on the database of the running server, or of one started for it."""
+    import asyncio  # noqa: PLC0415 - see the module
+
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - see the module
+
+    from soloist.model.errors import SoloistError  # noqa: PLC0415 - see the module
+    from soloist.service.admin import open_office  # noqa: PLC0415 - see the module
+    from soloist.service.errors import StartError  # noqa: PLC0415 - see the module
+
+    settings = _settings(data=data)
+    try:
+        with open_office(settings) as office:
+            asyncio.run(command(office))
+    except (StartError, SoloistError) as error:
+        _complain(str(error))
+    except SQLAlchemyError as error:
+        _complain(f"The database refused: {error}. Is SOLOIST_DATABASE_URL right, and is its server up?")
+
+
+def _complain(text: str) -> NoReturn:
+    typer.secho(f"soloist: {text}", fg=typer.colors.RED if sys.stderr.isatty() else None, err=True)
+    raise typer.Exit(1)

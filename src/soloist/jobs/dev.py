@@ -1,0 +1,37 @@
+"""The account of development mode: fixed, public credentials, so only a service on loopback may have it.
+
+Spec: design section 7.
+"""
+
+import secrets
+from datetime import datetime
+
+from soloist.jobs.accounts import Accounts, App, Credential
+from soloist.model.ids import AppId, ProjectId, RuleId
+from soloist.model.media import Codec
+from soloist.model.rule import HlsConfig, Mp4Config, RecordFormat, RecordRule, StorageAddress
+
+PROJECT = ProjectId("dev")
+APP = AppId("demo")
+RULE = RuleId("demo")
+VIDEO_CODECS = (Codec.H264, Codec.VP8, Codec.VP9, Codec.AV1)
+
+
+async def seed_dev_account(accounts: Accounts, now: datetime) -> None:
+    """Make sure project, credential, token, app and rule of development mode exist; an edited app stays as it is."""
+    await accounts.create_credential(Credential("devkey", "devsecret", (PROJECT,), PROJECT), now)
+    await accounts.create_token("devtoken", PROJECT)
+    await accounts.create_app(App(APP, PROJECT, "demo", True, secrets.token_hex(32), VIDEO_CODECS, now))  # noqa: FBT003 - a row
+    if await accounts.rule(APP, RULE) is None:
+        await accounts.save_rule(_demo_rule(), now)
+
+
+def _demo_rule() -> RecordRule:
+    return RecordRule(
+        rule_id=RULE,
+        app_id=APP,
+        address=StorageAddress(location="cn-north-4", project_id=PROJECT, bucket="recordings"),
+        formats=(RecordFormat.MP4,),
+        mp4=Mp4Config(record_cycle_s=3600, merge_gap_s=300),
+        hls=HlsConfig(record_cycle_s=0, merge_gap_s=-1),
+    )

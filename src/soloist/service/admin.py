@@ -1,0 +1,194 @@
+"""What the operator's commands do, on the database of a running server or of one started for the moment."""
+
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from soloist.jobs import store
+from soloist.jobs.accounts import Accounts, App, Credential
+from soloist.jobs.clock import utc_now
+from soloist.jobs.database import open_database
+from soloist.jobs.migrate import migrate
+from soloist.model.errors import InvalidValueError, NotFoundError
+from soloist.model.ids import AppId, JobId, ParticipantId, ProjectId, RoomId, parse_id
+from soloist.model.job import JobState
+from soloist.model.media import Codec
+from soloist.service.folders import hold_data, prepare_folders
+from soloist.service.postgres import Postgres, running
+from soloist.service.settings import Settings
+from soloist.wire.join_token import JoinRole, mint_join_token
+
+VIDEO_CODECS = (Codec.H264, Codec.VP8, Codec.VP9, Codec.AV1)
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """Where an operator's command works and what it writes on."""
+
+    url: str
+    out: Console
+
+    @contextlib.asynccontextmanager
+    async def accounts(self) -> AsyncIterator[Accounts]:
+        """Yield the accounts."""
+        database = open_database(self.url)
+        try:
+            yield Accounts(database)
+        finally:
+            await database.dispose()
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection]:
+        """Yield a connection for reading."""
+        database = open_database(self.url)
+        try:
+            async with database.connect() as connection:
+                yield connection
+        finally:
+            await database.dispose()
+
+
+@contextlib.contextmanager
+def open_office(settings: Settings, out: Console | None = None) -> Iterator[Office]:
+    """Yield an office on the configured database; a private one that is not running is started meanwhile.
+
+    Raises:
+        StartError: the private database cannot be started.
+    """
+    out = out or Console(highlight=False, soft_wrap=True)
+    if settings.database_url is not None:
+        url = settings.database_url.get_secret_value()
+        migrate(url)
+        yield Office(url, out)
+        return
+    prepare_folders(settings)
+    postgres = Postgres(settings.data, settings.runtime_dir)
+    if postgres.is_answering:
+        yield Office(postgres.url, out)
+        return
+    with hold_data(settings.data), running(postgres) as url:
+        migrate(url)
+        yield Office(url, out)
+
+
+async def jobs_listed(office: Office, state: str | None, limit: int) -> None:
+    """Print a table of jobs, newest first."""
+    if state is not None and state not in list(JobState):
+        raise InvalidValueError(f"--state is one of {', '.join(JobState)}")
+    scope = [store.jobs.c.state == state] if state else []
+    async with office.connection() as connection:
+        found = await store.list_jobs(connection, scope, offset=0, limit=limit)
+    table = _table("job", "app", "room", "user", "state", "reason", "created")
+    for job in found:
+        reason = job.stop_reason or ""
+        table.add_row(job.job_id, job.app_id, job.room_id, job.participant_id, job.state, reason, _time(job.created_at))
+    office.out.print(table)
+
+
+async def job_shown(office: Office, job_id: str) -> None:
+    """Print a job with its files and events."""
+    async with office.connection() as connection:
+        found = await store.find_job(connection, store.jobs.c.job_id == JobId(job_id))
+        if found is None:
+            raise NotFoundError(f"job {job_id} does not exist")
+        files = await store.list_files(connection, JobId(job_id))
+        events = await store.list_events(connection, JobId(job_id))
+    job, row = found
+    facts = _table("", "")
+    for name in ("project_id", "app_id", "room_id", "participant_id", "state", "stop_reason", "description", "epoch"):
+        facts.add_row(name, str(getattr(job, name) or ""))
+    facts.add_row("rule", job.rule.rule_id)
+    facts.add_row("owner", row.owner or "")
+    office.out.print(facts)
+    written = _table("file", "state", "bytes", "seconds", "sha256")
+    for file in files:
+        seconds = "" if file.duration_ms is None else f"{file.duration_ms / 1000:.3f}"
+        written.add_row(file.key, file.state, str(file.size_bytes or ""), seconds, (file.sha256 or "")[:16])
+    office.out.print(written)
+    told = _table("seq", "epoch", "event", "at")
+    for event in events:
+        told.add_row(str(event.seq), str(event.epoch), event.type, _time(event.at))
+    office.out.print(told)
+
+
+async def credential_created(office: Office, project: str, *, as_token: bool) -> None:
+    """Make and print an AK/SK pair, or a token."""
+    project_id = ProjectId(parse_id(project, "project", 128))
+    async with office.accounts() as accounts:
+        if as_token:
+            token = secrets.token_urlsafe(32)
+            await accounts.create_token(token, project_id)
+            office.out.print(f"X-Auth-Token  {token}\nproject       {project_id}")
+            return
+        credential = Credential(secrets.token_hex(10).upper(), secrets.token_hex(20), (project_id,), project_id)
+        await accounts.create_credential(credential, utc_now())
+    office.out.print(f"AK       {credential.access_key}\nSK       {credential.secret_key}\nproject  {project_id}")
+
+
+async def app_created(office: Office, app_name: str, project: str) -> None:
+    """Make and print an app."""
+    project_id = ProjectId(parse_id(project, "project", 128))
+    created = App(
+        app_id=AppId(secrets.token_hex(12)),
+        project_id=project_id,
+        app_name=app_name,
+        enabled=True,
+        join_key=secrets.token_hex(32),
+        video_codecs=VIDEO_CODECS,
+        created_at=utc_now(),
+    )
+    async with office.accounts() as accounts:
+        await accounts.create_app(created)
+    _print_app(office, created)
+
+
+async def app_shown(office: Office, app_id: str) -> None:
+    """Print an app."""
+    _print_app(office, await _app(office, app_id))
+
+
+async def join_token_created(office: Office, app_id: str, room: str, user: str, minutes: int) -> None:  # noqa: PLR0917 - the command's options
+    """Make and print a token for one user of one room."""
+    found = await _app(office, app_id)
+    token = mint_join_token(
+        found.join_key,
+        app_id=found.app_id,
+        room_id=RoomId(parse_id(room, "room")),
+        participant_id=ParticipantId(parse_id(user, "user")),
+        role=JoinRole.PUBLISHER,
+        expires_at=utc_now() + timedelta(minutes=minutes),
+    )
+    office.out.print(token)
+
+
+async def _app(office: Office, app_id: str) -> App:
+    async with office.accounts() as accounts:
+        found = await accounts.app_anywhere(AppId(app_id))
+    if found is None:
+        raise NotFoundError(f"app {app_id} does not exist; make one with: soloist app create NAME")
+    return found
+
+
+def _print_app(office: Office, app: App) -> None:
+    office.out.print(
+        f"app       {app.app_id}\nname      {app.app_name}\nproject   {app.project_id}\n"
+        f"enabled   {'yes' if app.enabled else 'no'}\njoin key  {app.join_key}"
+    )
+
+
+def _table(*columns: str) -> Table:
+    table = Table(*columns, box=None, pad_edge=False)
+    for column in table.columns:
+        column.overflow = "fold"
+    return table
+
+
+def _time(at: Any) -> str:
+    return str(at.strftime("%Y-%m-%d %H:%M:%S"))

@@ -1,0 +1,103 @@
+"""Log lines: one past-tense event each, as JSON in production and for people in development, without secrets.
+
+Every line of ours and of the libraries passes `redact`: values under a secret's name are dropped, and IP addresses,
+candidate lines, bearer tokens, signatures and passwords in URLs are replaced wherever they stand.
+"""
+
+import logging
+import logging.config
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+HIDDEN = "***"
+
+_SECRET_NAMES = re.compile(
+    r"secret|token|password|passwd|authorization|cookie|credential|join_key|auth_key|private_key|ice_pwd|database_url",
+    re.IGNORECASE,
+)
+
+_IPV4 = r"\b(?:\d{1,3}\.){3}\d{1,3}\b"
+_IPV6 = r"(?<![\w:])(?:(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}|(?:[0-9a-f]{1,4}:){1,6}(?::[0-9a-f]{1,4}){1,6}|(?:[0-9a-f]{1,4}:){1,7}:|::(?:[0-9a-f]{1,4}:){0,6}[0-9a-f]{1,4})(?![\w:])"  # noqa: E501 - one pattern
+
+_PATTERNS = (
+    (re.compile(r"candidate:[^\r\n\"]*", re.IGNORECASE), f"candidate:{HIDDEN}"),
+    (re.compile(r"(ice-pwd:|ice-ufrag:)[^\s\"]+", re.IGNORECASE), rf"\1{HIDDEN}"),
+    (re.compile(r"(bearer\s+)[^\s\",]+", re.IGNORECASE), rf"\1{HIDDEN}"),
+    (re.compile(r"(signature=|x-auth-token:\s*)[^\s\",]+", re.IGNORECASE), rf"\1{HIDDEN}"),
+    (re.compile(r"(://[^/\s:@]*):[^/\s@]+@"), rf"\1:{HIDDEN}@"),
+    (re.compile(_IPV4), HIDDEN),
+    (re.compile(_IPV6, re.IGNORECASE), HIDDEN),
+)
+
+_UNTOUCHED = frozenset({"timestamp", "level", "logger", "process"})
+
+
+def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Replace what must not be logged; the last processor before rendering."""
+    for name, value in event.items():
+        if name in _UNTOUCHED:
+            continue
+        event[name] = HIDDEN if _SECRET_NAMES.search(name) and value else redacted(value)
+    return event
+
+
+def redacted(value: Any) -> Any:
+    """Return a value with every secret pattern in its strings replaced; containers are searched."""
+    if isinstance(value, str):
+        for pattern, replacement in _PATTERNS:
+            value = pattern.sub(replacement, value)
+        return value
+    if isinstance(value, dict):
+        return {key: HIDDEN if _SECRET_NAMES.search(str(key)) else redacted(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [redacted(item) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return redacted(str(value))
+
+
+def configure_logs(*, process: str, as_json: bool, level: str) -> None:
+    """Send our lines and the libraries' to stderr in one shape; `process` names the writer."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _name_process(process),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=_has_colours())
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("soloist").setLevel(level.upper())
+    logging.getLogger("uvicorn").handlers.clear()
+
+
+def _name_process(process: str) -> Any:
+    def name(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event["process"] = process
+        return event
+
+    return name
+
+
+def _has_colours() -> bool:
+    return sys.stderr.isatty()
