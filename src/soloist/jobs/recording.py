@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from soloist.core import Frame, Overflow, SenderReport
 from soloist.jobs.cutting import Cuts, Fact, FileSeries
 from soloist.jobs.selection import Selection
 from soloist.model.errors import SoloistError
@@ -19,6 +18,7 @@ from soloist.model.media import Kind, Sample
 from soloist.model.rule import RecordFormat, RecordRule
 from soloist.model.timing import Cause, Missing
 from soloist.sources.ingest import REPLACED, PublisherMedia
+from soloist.sources.items import Media, is_frame, is_report
 from soloist.wire.clock import NS
 from soloist.wire.interleave import Interleaver
 from soloist.wire.timeline import Placement, Timeline
@@ -88,16 +88,16 @@ class Recording:
         for kind in Kind:
             self._timeline.interrupt(kind, Cause.IDLE, DETACH_WORDS.get(reason, reason))
 
-    def on_items(self, publisher: PublisherMedia, items: Sequence[Frame | SenderReport | Overflow]) -> None:
+    def on_items(self, publisher: PublisherMedia, items: Sequence[Media]) -> None:
         """Take a batch of one publisher's frames and reports, in order of arrival."""
         if self._is_over:
             return
         for item in items:
-            if isinstance(item, Frame):
+            if is_frame(item):
                 kind = self._selection.route(publisher, item)
                 if kind is not None:
                     self._timeline.push(publisher.session, item, kind)
-            elif isinstance(item, SenderReport):
+            elif is_report(item):
                 self._timeline.report(publisher.session, item, _rate_hz(_kind_of(publisher, item.mid)))
             else:
                 self._timeline.interrupt(_kind_of(publisher, item.mid), Cause.FAULT, "overload")

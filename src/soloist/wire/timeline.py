@@ -32,6 +32,8 @@ STALL_NS = 2 * NS
 AUDIO_TOLERANCE_NS = 10_000_000
 VIDEO_TOLERANCE_NS = 2 * NS
 """A picture may stand this long without anything being missing: screens are sent at one frame a second."""
+START_TOLERANCE_NS = 50_000_000
+"""Tracks that begin this close together begin together: a picture's first moment is not missing for a packet's length."""
 VIDEO_FRAME_TICKS = 3000
 
 
@@ -261,7 +263,9 @@ class Timeline:
     def _declare(self, track: _Track, pts: int) -> None:
         """Put what is missing before `pts` into words."""
         tolerance_ns = AUDIO_TOLERANCE_NS if track.kind is Kind.AUDIO else VIDEO_TOLERANCE_NS
-        if track.last_pts < 0 or track.lost or track.interruption:
+        if track.last_pts < 0:
+            tolerance_ns = START_TOLERANCE_NS
+        elif track.lost or track.interruption:
             tolerance_ns = AUDIO_TOLERANCE_NS
         end = track.end_pts
         if pts - end > ns_to_ticks(tolerance_ns, track.rate_hz):

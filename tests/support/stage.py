@@ -1,0 +1,134 @@
+"""A recording on stage: scripted publishers in front of it, real files behind it.
+
+Frames carry real coded media (`support/media.py`) with RTP times and arrivals of their own, so that what comes out can
+be played and measured. No thread, no socket, no clock: time is that of the script.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from soloist.jobs.cutting import FileEnded, FileOpened
+from soloist.jobs.recording import Recording
+from soloist.model.ids import AppId, ParticipantId, RoomId
+from soloist.model.media import Codec, Kind, NegotiatedTrack, TrackSource
+from soloist.sources.ingest import Exchange, PublisherMedia, StreamKey
+from support.frames import NS, START_NS, FrameValue
+from support.jobs import a_job
+
+
+class KeyframeLog:
+    """Stands where the receiver would: notes what is asked of a session."""
+
+    def __init__(self):
+        self.asked = []
+        self.closed = []
+
+    def request_keyframe(self, session, mid, rid):
+        self.asked.append((session, mid, rid))
+
+    def close_session(self, session):
+        self.closed.append(session)
+
+
+def a_publisher(session=1, *, source=TrackSource.CAMERA, kinds=(Kind.AUDIO, Kind.VIDEO), codec=Codec.H264, rids=()):
+    """Return a connected publisher that negotiated these kinds; mid 0 is sound, 1 the picture."""
+    tracks = {
+        Kind.AUDIO: NegotiatedTrack("0", Kind.AUDIO, (Codec.OPUS,)),
+        Kind.VIDEO: NegotiatedTrack("1", Kind.VIDEO, (codec,), rids),
+    }
+    key = StreamKey(AppId("demo"), RoomId("room1"), ParticipantId("alice"), source)
+    exchange = Exchange(lambda _publisher, _reason: None)
+    return PublisherMedia(
+        key, session=session, tracks=tuple(tracks[kind] for kind in kinds), receiver=KeyframeLog(), exchange=exchange
+    )
+
+
+def frames_of(samples, codec=Codec.H264, *, size=(320, 180), at_s=0.0, delay_s=0.02, rtp_zero=1_000_000, rid=None):
+    """Return coded samples as received frames; `at_s` is when their zero was captured, after START_NS."""
+    is_sound = codec is Codec.OPUS
+    return [
+        FrameValue(
+            mid="0" if is_sound else "1",
+            rid=rid,
+            codec=codec.value,
+            rtp_ticks=rtp_zero + s.pts_ticks,
+            rate_hz=s.rate_hz,
+            is_keyframe=s.is_keyframe or is_sound,
+            follows_gap=False,
+            received_ns=START_NS + int((at_s + delay_s) * NS) + s.pts_ticks * NS // s.rate_hz,
+            width=size[0] if s.is_keyframe and not is_sound else 0,
+            height=size[1] if s.is_keyframe and not is_sound else 0,
+            data=s.data,
+        )
+        for s in samples
+    ]
+
+
+def merged(*tracks):
+    """Return frames of several tracks in order of arrival."""
+    return sorted((frame for track in tracks for frame in track), key=lambda frame: frame.received_ns)
+
+
+@dataclass
+class Stage:
+    """Runs one recording and finishes its files."""
+
+    folder: Path
+    job: object = field(default_factory=a_job)
+    opened: list = field(default_factory=list)
+    ended: list = field(default_factory=list)
+    media: list = field(default_factory=list)
+    failures: list = field(default_factory=list)
+    now_ns: int = START_NS
+
+    def __post_init__(self):
+        self.recording = Recording(
+            self.job, new_path=self._path, emit=self._note, fail=self.failures.append, first_index=0
+        )
+
+    def play(self, publisher, frames):
+        """Deliver frames in batches of 40 ms, with a tick each half second between them."""
+        batch, due_ns, tick_ns = [], 0, self.now_ns
+        for frame in frames:
+            if batch and frame.received_ns >= due_ns:
+                self.recording.on_items(publisher, batch)
+                batch = []
+            if not batch:
+                due_ns = frame.received_ns + 40_000_000
+            publisher.on_items([frame])
+            batch.append(frame)
+            self.now_ns = max(self.now_ns, frame.received_ns)
+            if self.now_ns - tick_ns >= NS // 2:
+                tick_ns = self.now_ns
+                self.recording.on_items(publisher, batch)
+                batch = []
+                self.recording.on_tick(self.now_ns)
+        if batch:
+            self.recording.on_items(publisher, batch)
+
+    def wait(self, seconds):
+        """Let time pass without media."""
+        for _ in range(int(seconds * 2)):
+            self.now_ns += NS // 2
+            self.recording.on_tick(self.now_ns)
+
+    def stop(self):
+        """End the recording; return the paths of its files."""
+        self.recording.stop()
+        return [ended.path for ended in self.ended]
+
+    @property
+    def missing(self):
+        """What the recording declared missing, as (kind, cause, detail)."""
+        return [(m.kind, m.cause, m.detail) for m in (self.media[-1].missing if self.media else ())]
+
+    def _path(self, index, extension):
+        return self.folder / f"{index}.{extension}"
+
+    def _note(self, fact, media):
+        self.media.append(media)
+        if isinstance(fact, FileOpened):
+            self.opened.append(fact)
+        elif isinstance(fact, FileEnded):
+            fact.file.finish()
+            self.ended.append(fact)
