@@ -68,6 +68,14 @@ def _nullable(schema: dict[str, Any]) -> None:
             schema["properties"][name] = {"anyOf": [field, {"type": "null"}]}
 
 
+def _with_destination(schema: dict[str, Any]) -> None:
+    """Say in the schema what holds while record_param is the only destination: it is required."""
+    _nullable(schema)
+    schema["required"] = [*schema.get("required", ()), "record_param"]
+    schema["properties"]["record_param"] = {"$ref": "#/components/schemas/RecordParam"}
+    del schema["properties"]["publish_param"]
+
+
 class _Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", json_schema_extra=_nullable)
 
@@ -87,6 +95,8 @@ class PublishParam(_Body):
 class StartBody(_Body):
     """The body of create. Spec: API section 2.1."""
 
+    model_config = ConfigDict(json_schema_extra=_with_destination)
+
     room_id: NumericId
     user_id: NumericId
     is_record_audio: bool = True
@@ -99,6 +109,8 @@ class StartBody(_Body):
 
 class UpdateBody(_Body):
     """The body of update. Spec: API section 2.3."""
+
+    model_config = ConfigDict(json_schema_extra=_with_destination)
 
     record_param: RecordParam | None = None
     publish_param: PublishParam | None = None

@@ -236,7 +236,7 @@ async def test_the_openapi_document_names_every_operation_with_body_answers_and_
     assert set(create["responses"]) == {"201", "400", "401", "403", "404", "413", "429", "500"}
     assert create["security"] == [{"token": []}, {"signature": []}]
     assert "X-request-Id" in create["responses"]["201"]["headers"]
-    assert document["components"]["schemas"]["StartBody"]["required"] == ["room_id", "user_id"]
+    assert document["components"]["schemas"]["StartBody"]["required"] == ["room_id", "user_id", "record_param"]
 
 
 async def test_every_reference_of_the_openapi_document_leads_somewhere(app):
