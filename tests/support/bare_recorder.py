@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import uvicorn
 
-from soloist.core import SenderReport  # noqa: F401 - fails early where the native module is missing
 from soloist.sources.items import is_frame, is_report
 from soloist.sources.receiver import MediaThread, open_media_thread
 from soloist.sources.rooms import Rooms
@@ -62,6 +61,21 @@ class BareRecorder:
         return asyncio.run_coroutine_threadsafe(make(), self._loop).result(10)
 
 
+class _Server(uvicorn.Server):
+    """Says when it listens, and on which loop it runs."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_up = threading.Event()
+
+    async def startup(self, sockets: list | None = None) -> None:
+        await super().startup(sockets)
+        self.loop = asyncio.get_running_loop()
+        self.is_up.set()
+
+
 @contextmanager
 def bare_recorder() -> Iterator[BareRecorder]:
     """Run one on free ports."""
@@ -72,23 +86,12 @@ def bare_recorder() -> Iterator[BareRecorder]:
     config = uvicorn.Config(
         create_whip_app(rooms, media), host="127.0.0.1", port=port, log_level="warning", lifespan="off"
     )
-    server = uvicorn.Server(config)
-    loops: list[asyncio.AbstractEventLoop] = []
-    started = threading.Event()
-
-    async def serve() -> None:
-        loops.append(asyncio.get_running_loop())
-        task = asyncio.ensure_future(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.01)
-        started.set()
-        await task
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    server = _Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    assert started.wait(10)
+    assert server.is_up.wait(10)
     try:
-        yield BareRecorder(f"http://127.0.0.1:{port}", media, rooms, loops[0])
+        yield BareRecorder(f"http://127.0.0.1:{port}", media, rooms, server.loop)
     finally:
         media.stop()
         server.should_exit = True

@@ -1,0 +1,66 @@
+"""A `_core.Receiver` whose sessions say what the test tells them to; `tests/e2e` uses the real one."""
+
+import queue
+from dataclasses import dataclass
+
+from support.session_items import ClosedValue
+
+
+@dataclass(frozen=True)
+class TrackValue:
+    """A `_core.Track` made by hand."""
+
+    mid: str
+    kind: str
+    codecs: list[str]
+    rids: list[str]
+
+
+AUDIO_TRACK = TrackValue("0", "audio", ["opus"], [])
+VIDEO_TRACK = TrackValue("1", "video", ["h264"], [])
+
+
+class ScriptedReceiver:
+    """Answers every offer; `emit` puts items of a session into the next batch."""
+
+    port = 5000
+
+    def __init__(self, tracks=(AUDIO_TRACK, VIDEO_TRACK)):
+        self.keyframes_asked = []
+        self.sessions_closed = []
+        self._tracks = list(tracks)
+        self._batches = queue.SimpleQueue()
+        self._sessions_count = 0
+        self._is_closed = False
+
+    def accept_offer(self, offer, *, video_codecs, with_red=True):
+        self._sessions_count += 1
+        return self._sessions_count, f"v=0\r\ns=answer to {offer[:3]}\r\n", self._tracks
+
+    def emit(self, session, *items):
+        self._batches.put((session, list(items)))
+
+    def request_keyframe(self, session, mid, rid=None):
+        self.keyframes_asked.append((session, mid, rid))
+
+    def close_session(self, session):
+        self.sessions_closed.append(session)
+        self.emit(session, ClosedValue("closed"))
+
+    def wait(self, timeout_ms):
+        batches = []
+        try:
+            batches.append(self._batches.get(timeout=timeout_ms / 1000 if not self._is_closed else 0.001))
+            while True:
+                batches.append(self._batches.get_nowait())
+        except queue.Empty:
+            return [batch for batch in batches if batch is not None]
+
+    def wake(self):
+        self._batches.put(None)
+
+    def stats(self):
+        return {}
+
+    def close(self):
+        self._is_closed = True
