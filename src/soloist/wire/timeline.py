@@ -33,7 +33,7 @@ AUDIO_TOLERANCE_NS = 10_000_000
 VIDEO_TOLERANCE_NS = 2 * NS
 """A picture may stand this long without anything being missing: screens are sent at one frame a second."""
 START_TOLERANCE_NS = 50_000_000
-"""Tracks that begin this close together begin together: a picture's first moment is not missing for a packet's length."""
+"""Tracks that begin this close together begin together: a picture is not missing for a packet's length."""
 VIDEO_FRAME_TICKS = 3000
 
 
