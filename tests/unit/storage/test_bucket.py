@@ -19,11 +19,6 @@ pytestmark = pytest.mark.anyio
 KEY = "demo/mp4/s_1_2026-11-22-10-00-00/s_1_2026-11-22-10-00-00.mp4"
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(params=["folder", "memory"])
 def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Bucket:
     return Bucket.in_folder(tmp_path / "storage", "recordings") if request.param == "folder" else memory_bucket()
