@@ -29,10 +29,9 @@ def stage(server: Server, sdk: Sdk, tab: Tab, room: str) -> Stage:
     return Stage(server, sdk, tab, room)
 
 
-def record(
-    server: Server, sdk: Sdk, tab: Tab, room: str, *, extension: str, **options: object
-) -> tuple[Recorded, dict]:
+def record(stage: Stage, *, extension: str, **options: object) -> tuple[Recorded, dict]:
     """Publish, start a job, let it run, stop it; return its only file and what the page sent."""
+    server, sdk, tab, room = stage.server, stage.sdk, stage.tab, stage.room
     tab.join("alice", server.whip_url(room, "alice"), token="devtoken", **options)
     tab.wait(1.5)
     job = sdk.create(room_id=room, user_id="alice")
