@@ -6,7 +6,9 @@ Migrations run once, into a template that each test's database is copied from (a
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -65,3 +67,43 @@ async def connected(url: str) -> AsyncIterator[AsyncEngine]:
 def _execute(url: str, statement: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(statement)
+
+
+class RestartableServer:
+    """A server of a test's own that can be taken away and brought back."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+        self._process = None
+        postgres.prepare()
+        self.start()
+        postgres.create_database()
+        migrate(self.url)
+
+    @property
+    def url(self) -> str:
+        return self._postgres.url
+
+    def start(self) -> None:
+        """Bring it up and wait until it answers."""
+        self._process = self._postgres.spawn()
+        deadline = time.monotonic() + 30
+        while not self._postgres.is_answering:
+            assert time.monotonic() < deadline, self._postgres.why_not()
+            time.sleep(0.05)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Take it away: SIGINT in order, SIGKILL as a crash would."""
+        self._process.send_signal(how)
+        self._process.wait(30)
+
+
+@contextlib.contextmanager
+def restartable_server() -> Iterator[RestartableServer]:
+    """Yield a migrated server that may be stopped and started."""
+    with private_folder() as folder:
+        server = RestartableServer(Postgres(folder, folder))
+        try:
+            yield server
+        finally:
+            server.stop()

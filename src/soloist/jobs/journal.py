@@ -85,7 +85,7 @@ class DatabaseJournal:
             # The event comes first: it takes the job's row lock and checks the epoch before anything is changed.
             async with connection.begin_nested() as savepoint:
                 await store.append_event(connection, self._claim, fact, self._clock())
-                if not (await connection.execute(row)).rowcount:
+                if (await connection.execute(row.returning(files.c.key))).first() is None:
                     await savepoint.rollback()
 
         await self._persist(work, what=type(fact).__name__)

@@ -1,0 +1,199 @@
+"""What becomes of jobs when a recorder dies, is shut down, loses its jobs, or when PostgreSQL goes away for a while."""
+
+import asyncio
+import contextlib
+import os
+import signal
+
+import pytest
+from sqlalchemy import text, update
+from support.database import connected, restartable_server
+from support.engine import SLOT, a_recorder, an_office, until
+from support.recordings import ScriptedRecordings, a_file
+
+from soloist.jobs import schema
+from soloist.jobs.engine import Engine, EngineSettings
+from soloist.jobs.queue import open_engine
+from soloist.jobs.reaper import adopt_orphans, rehome_jobs
+from soloist.jobs.store import EpochLostError
+from soloist.model.ids import RoomId
+from soloist.model.job import JobState, StopReason
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_recorder_shut_down_finishes_its_files_and_the_next_goes_on_with_the_job(database_url):
+    first, second = ScriptedRecordings(), ScriptedRecordings()
+    async with an_office(database_url) as office:
+        async with a_recorder(database_url, first):
+            job = await office.start()
+            await until(lambda: first.opened)
+        assert first.opened[0].finished_with == [None]
+        assert (await office.show(job)).state is JobState.RUNNING
+
+        async with a_recorder(database_url, second):
+            await until(lambda: second.opened)
+            assert (second.opened[0].job.job_id, second.opened[0].job.epoch) == (job.job_id, 2)
+            await office.stop(job)
+            await until(lambda: second.opened[0].finished_with)
+    assert second.opened[0].finished_with == [StopReason.TENANT_STOP]
+
+
+async def test_what_a_dead_recorder_held_is_taken_at_once_by_its_successor(database_url):
+    first, second = ScriptedRecordings(), ScriptedRecordings()
+    async with an_office(database_url) as office:
+        async with a_dying_recorder(database_url, first):
+            jobs = [await office.start(room_id=RoomId(f"room{index}")) for index in range(5)]
+            await until(lambda: len(first.opened) == 5)
+        async with a_recorder(database_url, second):
+            await until(lambda: len(second.opened) == 5, seconds=2)
+            assert {recording.job.job_id for recording in second.opened} == {job.job_id for job in jobs}
+            assert {recording.job.epoch for recording in second.opened} == {2}
+
+
+async def test_a_job_stopped_while_no_recorder_ran_is_settled_by_the_next(database_url):
+    first, second = ScriptedRecordings(), ScriptedRecordings(files_count=0)
+    async with an_office(database_url) as office:
+        async with a_dying_recorder(database_url, first):
+            job = await office.start()
+            await until(lambda: first.opened)
+        await office.stop(job)
+        assert (await office.show(job)).stop_reason is StopReason.TENANT_STOP
+        async with a_recorder(database_url, second):
+            await until(lambda: _ended(office, job))
+    assert [(one.job.state, one.finished_with) for one in second.opened] == [
+        (JobState.STOPPED, [StopReason.TENANT_STOP])
+    ]
+
+
+async def test_a_job_taken_by_another_recorder_is_dropped_without_publishing(database_url):
+    port = ScriptedRecordings()
+    async with an_office(database_url) as office, a_recorder(database_url, port):
+        job = await office.start()
+        await until(lambda: port.opened)
+
+        await _set(office, job, epoch=7)
+
+        await until(lambda: port.opened[0].is_abandoned)
+        assert port.opened[0].finished_with == []
+        with pytest.raises(EpochLostError):
+            await port.opened[0].journal.file_completed(a_file("late.mp4"))
+        assert [kind for kind, _ in await office.events(job)] == ["JobAccepted", "JobTaken"]
+
+
+async def test_a_stop_whose_notification_was_lost_arrives_within_two_seconds(database_url):
+    port = ScriptedRecordings()
+    async with an_office(database_url) as office, a_recorder(database_url, port):
+        job = await office.start()
+        await until(lambda: port.opened)
+
+        await _set(office, job, state="STOPPED", stop_reason="TENANT_STOP")
+
+        await until(lambda: port.opened[0].finished_with, seconds=2)
+        await until(lambda: _ended(office, job))
+
+
+async def test_a_fact_journaled_twice_is_told_once(database_url):
+    port = ScriptedRecordings(files_count=0)
+    async with an_office(database_url) as office, a_recorder(database_url, port):
+        job = await office.start()
+        await until(lambda: port.opened)
+        for _ in range(2):
+            await port.opened[0].journal.file_completed(a_file("once.mp4"))
+        assert (await office.events(job))[2:] == [("FileCompleted", 1)]
+
+
+async def test_work_the_engine_lost_sight_of_is_queued_again(database_url):
+    port = ScriptedRecordings()
+    async with an_office(database_url) as office:
+        job = await office.start()
+        async with office.database.begin() as connection:
+            await connection.execute(text("DELETE FROM procrastinate_jobs"))
+        assert await adopt_orphans(office.database, open_engine(office.url), SLOT) == 1
+        async with a_recorder(database_url, port):
+            await until(lambda: port.opened)
+    assert port.opened[0].job.job_id == job.job_id
+
+
+async def test_jobs_of_a_vanished_slot_move_to_the_slot_their_room_belongs_to_now(database_url):
+    port = ScriptedRecordings()
+    async with an_office(database_url) as office:
+        job = await office.start()
+        assert await rehome_jobs(office.database, "node2", ["node2/0"]) == 1
+        assert await rehome_jobs(office.database, "node2", ["node2/0"]) == 0
+        async with a_recorder(database_url, port, slot="node2/0"):
+            await until(lambda: port.opened)
+    assert port.opened[0].job.job_id == job.job_id
+
+
+@pytest.mark.parametrize(("how", "seconds"), [(signal.SIGINT, 2), (signal.SIGKILL, 2), (signal.SIGINT, 10)])
+async def test_a_recording_outlives_postgresql_and_is_told_of_once(how, seconds):
+    port = ScriptedRecordings(files_count=0)
+    with restartable_server() as server:
+        async with an_office(server.url) as office, a_recorder(server.url, port):
+            job = await office.start()
+            await until(lambda: port.opened)
+
+            server.stop(how)
+            telling = asyncio.create_task(port.opened[0].journal.file_completed(a_file("during.mp4")))
+            await asyncio.sleep(seconds)
+            assert not telling.done()
+            server.start()
+
+            await asyncio.wait_for(telling, 10)
+            other = await office.start(room_id=RoomId("afterwards"))
+            await until(lambda: len(port.opened) == 2, seconds=15)
+            assert port.opened[1].job.job_id == other.job_id
+            await office.stop(job)
+            await until(lambda: port.opened[0].finished_with)
+            await until(lambda: _ended(office, job))
+            assert (await office.events(job))[1:] == [("JobTaken", 1), ("FileCompleted", 1), ("JobEnded", 1)]
+            assert not port.opened[0].is_abandoned
+
+
+async def test_a_room_that_falls_idle_while_postgresql_is_away_ends_its_job_afterwards():
+    port = ScriptedRecordings(files_count=0)
+    with restartable_server() as server:
+        async with an_office(server.url) as office, a_recorder(server.url, port):
+            job = await office.start()
+            await until(lambda: port.opened)
+            server.stop()
+            port.opened[0].went_idle.set()
+            await asyncio.sleep(1)
+            assert port.opened[0].finished_with == []
+            server.start()
+            await until(lambda: _ended(office, job))
+            assert port.opened[0].finished_with == [StopReason.EXCEED_MAX_IDLE_TIME]
+
+
+@contextlib.asynccontextmanager
+async def a_dying_recorder(url, port):
+    """Run a recorder whose process ends without a word: no drain, nothing told to the engine."""
+    async with connected(url) as database:
+        engine = Engine(EngineSettings(url, SLOT, os.urandom(2).hex()), database, port)
+        task = asyncio.create_task(engine.run())
+        await asyncio.wait_for(engine.wait_ready(), 15)
+        before = asyncio.all_tasks()
+        yield engine
+        async with database.begin() as connection:
+            held = (await connection.execute(text("SELECT id FROM procrastinate_jobs WHERE status = 'doing'"))).all()
+        for one in [task, *(asyncio.all_tasks() - before), *(other for other in before if "job " in other.get_name())]:
+            one.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        async with database.begin() as connection:  # As the crash would have left it.
+            await connection.execute(
+                text("UPDATE procrastinate_jobs SET status = 'doing' WHERE id = ANY(:ids)"),
+                {"ids": [row.id for row in held]},
+            )
+
+
+async def _set(office, job, **values):
+    async with office.database.begin() as connection:
+        await connection.execute(update(schema.jobs).where(schema.jobs.c.job_id == job.job_id).values(values))
+
+
+def _ended(office, job):
+    async def look():
+        return (await office.events(job))[-1][0] == "JobEnded"
+
+    return look()
