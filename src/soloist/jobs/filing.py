@@ -43,6 +43,7 @@ class Filing:
         self._facts: asyncio.Queue[tuple[Fact, MediaFacts]] = asyncio.Queue()
         self._open: dict[int, FileNote] = {}
         self._taken: set[str] = set()
+        self._refusal: DestinationError | None = None
         self._task = asyncio.create_task(self._run(), name=f"filing-{job.job_id}")
 
     def tell(self, fact: Fact, media: MediaFacts) -> None:
@@ -50,10 +51,16 @@ class Filing:
         self._loop.call_soon_threadsafe(self._facts.put_nowait, (fact, media))
 
     async def drain(self) -> None:
-        """Return when every fact told so far is worked off."""
+        """Return when every fact told so far is worked off.
+
+        Raises:
+            DestinationError: a store refused a file, which stays in the spool with its note.
+        """
         await asyncio.sleep(0)  # What the media thread has told by now is in the queue after one turn of the loop.
         await self._facts.join()
         self._task.cancel()
+        if self._refusal is not None:
+            raise self._refusal
 
     def abandon(self) -> None:
         """Publish nothing more; the spool keeps what is there."""
@@ -68,6 +75,8 @@ class Filing:
                 log.warning("epoch_lost", job_id=self._job.job_id)
             except SoloistError as error:
                 log.exception("file_not_published", job_id=self._job.job_id)
+                if isinstance(error, DestinationError):
+                    self._refusal = error
                 self._fail(error)
             except Exception as error:
                 log.exception("filing_failed", job_id=self._job.job_id)

@@ -65,10 +65,11 @@ class Spool:
             raise InvalidValueError("spool file: 1 to 200 characters of A-Z a-z 0-9 _ . - and no leading dot")
         path = self.folder(job_id, epoch) / name
         try:
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
-            sync_folder(path.parent)
-        except OSError as error:
-            raise _refused(error) from error
+            _create(path)
+        except FileNotFoundError:
+            # `remove` took the folder away between the two steps, because it had become empty.
+            path = self.folder(job_id, epoch) / name
+            _create(path)
         return path
 
     def files(self) -> Iterator[SpooledFile]:
@@ -114,6 +115,22 @@ class Spool:
         """Return how many bytes this user may still write to the spool's disk."""
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         return shutil.disk_usage(self._root).free
+
+
+def _create(path: Path) -> None:
+    """Make a new, empty file.
+
+    Raises:
+        FileNotFoundError: its folder is not there.
+        InternalError: it exists, or the disk refused it.
+    """
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+        sync_folder(path.parent)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _refused(error) from error
 
 
 def sync_folder(folder: Path) -> None:

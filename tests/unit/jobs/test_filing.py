@@ -1,0 +1,199 @@
+"""What becomes of finished files, whole crashes included: key, object, manifest, event, spool."""
+
+import asyncio
+import hashlib
+import json
+import shutil
+
+import pytest
+from support.jobs import a_job, a_rule
+from support.media import opus_samples, video_samples
+from support.stage import Stage, a_publisher, frames_of, merged
+
+from soloist.jobs.filing import Filing
+from soloist.jobs.salvage import salvage
+from soloist.jobs.shelf import Shelf
+from soloist.model.errors import DestinationError
+from soloist.model.event import FileCompleted, FileStarted
+from soloist.model.media import Codec
+from soloist.model.rule import Mp4Config, StorageAddress
+from soloist.storage.spool import Spool
+
+pytestmark = pytest.mark.anyio
+
+
+class PaperJournal:
+    """Keeps facts in a list, in the order they were told."""
+
+    def __init__(self):
+        self.facts = []
+        self.texts = []
+
+    async def file_started(self, fact):
+        self.facts.append(fact)
+
+    async def file_completed(self, fact):
+        self.facts.append(fact)
+
+    async def described(self, text):
+        self.texts.append(text)
+
+
+class Desk:
+    """A recording whose files are really filed."""
+
+    def __init__(self, folder, job):
+        self.folder, self.job, self.journal, self.failures = folder, job, PaperJournal(), []
+        self.shelf = Shelf(Spool(folder / "spool"), {"cn-north-4": folder / "storage"})
+        self.filing = Filing(job, self.journal, self.shelf, self.failures.append)
+        self.stage = Stage(folder, job)
+        self.stage.recording._series._new_path = self._path
+        self.stage.recording._emit = self.filing.tell
+
+    def _path(self, index, extension):
+        return self.shelf.spool.create(self.job.job_id, self.job.epoch, f"{index:05d}.{extension}")
+
+    def play(self, seconds, codec=Codec.H264, publisher=None):
+        publisher = publisher or a_publisher(codec=codec)
+        self.stage.recording.on_attached(publisher)
+        sound = frames_of(opus_samples(seconds), Codec.OPUS, rtp_zero=7)
+        self.stage.play(publisher, merged(frames_of(video_samples(codec, seconds), codec), sound))
+
+    async def told(self):
+        await asyncio.sleep(0)
+        await self.filing._facts.join()
+
+    async def finish(self):
+        self.stage.recording.stop()
+        await self.filing.drain()
+
+    @property
+    def objects(self):
+        bucket = self.folder / "storage" / "recordings"
+        return {str(path.relative_to(bucket)): path for path in bucket.rglob("*") if path.is_file()}
+
+    @property
+    def spooled(self):
+        return [path.name for path in (self.folder / "spool").rglob("*") if path.is_file()]
+
+
+async def test_a_finished_file_stands_under_its_key_with_manifest_and_event_and_leaves_the_spool(tmp_path):
+    desk = Desk(tmp_path, a_job())
+    desk.play(2)
+    await desk.finish()
+
+    started, completed = desk.journal.facts
+    assert isinstance(started, FileStarted)
+    assert isinstance(completed, FileCompleted)
+    assert started.key == completed.key
+    data = desk.objects[completed.key].read_bytes()
+    assert (len(data), hashlib.sha256(data).hexdigest()) == (completed.size_bytes, completed.sha256)
+    manifest = json.loads(desk.objects[completed.key.replace(".mp4", ".json")].read_text())
+    assert manifest["files"][0]["sha256"] == completed.sha256
+    assert desk.spooled == []
+
+
+async def test_names_come_from_the_first_sample_not_from_the_time_of_opening(tmp_path):
+    desk = Desk(tmp_path, a_job())
+    desk.play(2)
+    await desk.finish()
+
+    # The script's media was captured at 12:00:00 UTC.
+    assert "_2026-11-22-12-00-00/" in desk.journal.facts[0].key
+    assert desk.journal.facts[0].started_at.strftime("%H:%M:%S") == "12:00:00"
+
+
+async def test_files_of_one_second_get_keys_of_their_own(tmp_path):
+    rule = a_rule(mp4=Mp4Config(record_cycle_s=1, prefix="{stream}"))
+    desk = Desk(tmp_path, a_job(rule=rule))
+    desk.play(3)
+    await desk.finish()
+
+    keys = [fact.key for fact in desk.journal.facts if isinstance(fact, FileCompleted)]
+    stem = "s_job1_room1_alice"
+    assert keys == [f"{stem}.mp4", f"{stem}_1.mp4", f"{stem}_2.mp4"]
+
+
+async def test_an_object_that_was_there_before_is_never_overwritten(tmp_path):
+    theirs = tmp_path / "storage" / "recordings" / "fixed.mp4"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("somebody else's")
+    desk = Desk(tmp_path, a_job(rule=a_rule(mp4=Mp4Config(record_cycle_s=60, prefix="fixed"))))
+    desk.play(2)
+    await desk.finish()
+
+    assert theirs.read_text() == "somebody else's"
+    assert desk.journal.facts[-1].key == "fixed_1.mp4"
+
+
+async def test_vp8_is_told_as_webm_in_description_and_event(tmp_path):
+    desk = Desk(tmp_path, a_job())
+    desk.play(2, Codec.VP8)
+    await desk.finish()
+
+    assert "WebM" in desk.journal.texts[0]
+    assert desk.journal.facts[-1].record_format == "WEBM"
+    assert desk.journal.facts[-1].key.endswith(".webm")
+
+
+async def test_an_unknown_location_fails_the_job_and_keeps_the_file(tmp_path):
+    address = StorageAddress("mars-1", "dev", "recordings")
+    desk = Desk(tmp_path, a_job(rule=a_rule(address=address)))
+    desk.play(2)
+    with pytest.raises(DestinationError, match="SOLOIST_STORAGE"):
+        await desk.finish()
+
+    assert "00000.mp4" in desk.spooled
+    assert isinstance(desk.failures[0], DestinationError)
+
+
+async def test_what_a_killed_recorder_left_is_repaired_and_published_by_the_next_epoch(tmp_path):
+    killed = Desk(tmp_path, a_job(epoch=1))
+    killed.play(5)
+    await killed.told()
+    killed.filing.abandon()
+    copy = tmp_path / "as_killed.mp4"
+    shutil.copy(tmp_path / "spool" / "job1" / "1" / "00000.mp4", copy)
+    killed.stage.recording.abort()
+    shutil.copy(copy, tmp_path / "spool" / "job1" / "1" / "00000.mp4")
+
+    successor = PaperJournal()
+    assert await salvage(a_job(epoch=2), successor, killed.shelf) is None
+
+    (told,) = successor.facts
+    assert told.key == killed.journal.facts[0].key
+    assert 3.9 <= told.duration.total_seconds() <= 5.1
+    assert killed.spooled == []
+    manifest = json.loads(killed.objects[told.key.replace(".mp4", ".json")].read_text())
+    assert manifest["job"]["epoch"] == 1
+
+
+async def test_a_file_killed_before_its_note_was_written_holds_nothing_and_is_removed(tmp_path):
+    desk = Desk(tmp_path, a_job(epoch=1))
+    desk.filing.abandon()
+    desk._path(0, "mp4")
+
+    assert await salvage(a_job(epoch=2), PaperJournal(), desk.shelf) is None
+    assert desk.spooled == []
+
+
+async def test_salvage_of_an_empty_spool_does_nothing(tmp_path):
+    journal = PaperJournal()
+    shelf = Shelf(Spool(tmp_path / "spool"), {"cn-north-4": tmp_path})
+
+    assert await salvage(a_job(epoch=3), journal, shelf) is None
+    assert journal.facts == []
+
+
+async def test_a_file_killed_before_its_first_fragment_is_removed_without_an_event(tmp_path):
+    desk = Desk(tmp_path, a_job(epoch=1))
+    desk.play(1)
+    await desk.told()
+    desk.filing.abandon()
+    desk.stage.recording.abort()
+    (tmp_path / "spool" / "job1" / "1" / "00000.mp4").write_bytes(b"")
+
+    journal = PaperJournal()
+    assert await salvage(a_job(epoch=2), journal, desk.shelf) is None
+    assert journal.facts == []
+    assert desk.spooled == []
