@@ -4,12 +4,16 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
-from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+from schemathesis.specs.openapi.checks import ignored_auth, negative_data_rejection, positive_data_acceptance
 
 COLLECTION = "/v2/apps/{app_id}/individual-stream-jobs"
 ITEM = COLLECTION + "/{job_id}"
 JOB_OPERATIONS = [("POST", COLLECTION), ("GET", ITEM), ("PUT", ITEM), ("DELETE", ITEM)]
 TOKEN = {"X-Auth-Token": "devtoken"}
+
+# A sound value may still name an app or a rule that the server must refuse. Wrong credentials have tests of their own,
+# and sent by the hundred they are answered 429.
+NOT_CHECKED = [positive_data_acceptance, ignored_auth]
 
 FEW = settings(
     max_examples=60,
@@ -30,8 +34,7 @@ def test_whatever_is_asked_the_answer_is_a_documented_one(described, method, pat
     @FEW
     @given(case=described[path][method].as_strategy(generation_mode=mode))
     def holds(case):
-        # A sound value may still name an app or a rule that the server must refuse.
-        answer = case.call_and_validate(headers=TOKEN, excluded_checks=[positive_data_acceptance])
+        answer = case.call_and_validate(headers=TOKEN, excluded_checks=NOT_CHECKED)
         assert answer.status_code < 500
 
     holds()
@@ -46,9 +49,7 @@ def test_whatever_is_sent_about_an_app_and_a_job_that_exist_is_answered_as_docum
     @given(case=described[path][method].as_strategy(generation_mode=mode))
     def holds(case):
         aim(case, job)
-        answer = case.call_and_validate(
-            headers=TOKEN, excluded_checks=[positive_data_acceptance, negative_data_rejection]
-        )
+        answer = case.call_and_validate(headers=TOKEN, excluded_checks=[*NOT_CHECKED, negative_data_rejection])
         assert answer.status_code < 500
         if answer.status_code == 201:
             http("DELETE", f"{COLLECTION.format(app_id='demo')}/{answer.json()['job_id']}")

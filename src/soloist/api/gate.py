@@ -1,7 +1,7 @@
 """Who may pass to the vendor's paths: the body is read under a limit, then token or signature is checked on raw bytes.
 
 Leaves `project_id` in the request's state. Token wins over signature; an unknown access key and a wrong signature get
-the same answer in the same time; repeated failures of one access key from one source are throttled.
+the same answer in the same time; repeated failures of one key or token from one source are throttled.
 Spec: API sections 8.2, 9.1, 9.4.
 """
 
@@ -91,10 +91,12 @@ class Gate:
 
     async def _project_of_token(self, token: str, wanted: str, source: str) -> ProjectId:
         now = self._clock()
-        self._throttle.check("token", source, now)
+        # Counted per token, as signatures are per key: one client with a stale token must not lock out its neighbours.
+        name = hashlib.sha256(token.encode()).hexdigest()
+        self._throttle.check(name, source, now)
         project_id = await self._keys.project_of_token(token)
         if project_id is None:
-            self._throttle.failed("token", source, now)
+            self._throttle.failed(name, source, now)
             raise UnauthorizedError("the token is unknown")
         return _chosen(wanted, [project_id], project_id)
 
