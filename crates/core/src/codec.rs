@@ -12,7 +12,6 @@ pub enum Kind {
 
 impl Kind {
     /// Return the SDP media name, which is also the name Python sees.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Audio => "audio",
@@ -35,7 +34,6 @@ impl Codec {
     pub const VIDEO: [Self; 4] = [Self::H264, Self::Vp8, Self::Vp9, Self::Av1];
 
     /// Return the codec Python or an `a=rtpmap` line means, in any letter case; None if we do not record it.
-    #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         match name.to_ascii_lowercase().as_str() {
             "h264" => Some(Self::H264),
@@ -48,7 +46,6 @@ impl Codec {
     }
 
     /// Return the name Python sees.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::H264 => "h264",
@@ -59,7 +56,6 @@ impl Codec {
         }
     }
 
-    #[must_use]
     pub const fn kind(self) -> Kind {
         match self {
             Self::Opus => Kind::Audio,
@@ -68,7 +64,6 @@ impl Codec {
     }
 
     /// Return the RTP clock rate in Hz. Spec: RFC 6184 §8.2.1, RFC 7587 §4.1.
-    #[must_use]
     pub const fn rate_hz(self) -> u32 {
         match self {
             Self::Opus => 48_000,

@@ -84,7 +84,6 @@ impl Engine {
     }
 
     /// Return when the next session has something to do.
-    #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.sessions.values().map(|entry| entry.session.deadline()).min()
     }
@@ -153,14 +152,14 @@ impl Engine {
     }
 
     /// Run `work` on a session; a panic in it ends that session only, and a session that closed is forgotten.
-    fn with_session(&mut self, _now: Instant, id: SessionId, work: impl FnOnce(&mut Session, &mut Outbox)) {
+    fn with_session(&mut self, now: Instant, id: SessionId, work: impl FnOnce(&mut Session, &mut Outbox)) {
         let Some(entry) = self.sessions.get_mut(&id) else {
             return;
         };
         let outbox = &mut self.outbox;
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut entry.session, outbox)));
         if outcome.is_err() {
-            entry.session.abandon(_now, outbox);
+            entry.session.abandon(now, outbox);
         }
         if entry.session.is_closed() {
             self.forget(id);

@@ -72,7 +72,6 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Closed => "closed",

@@ -33,10 +33,14 @@ impl<K> Default for KeyframePolicy<K> {
 }
 
 impl<K: Copy + Eq> KeyframePolicy<K> {
-    /// Note that `layer` needs a keyframe, to be asked for at `due` at the earliest; a layer that waits already keeps its turn.
+    /// Note that `layer` needs a keyframe, to be asked for at `due` at the earliest.
+    ///
+    /// A layer that waits already keeps its turn, or comes sooner if it was not asked yet.
     pub fn need(&mut self, layer: K, due: Instant) {
-        if !self.is_waiting(layer) {
-            self.waiting.push(Waiting { layer, due, back_off: BACK_OFF_FIRST });
+        match self.waiting.iter_mut().find(|waiting| waiting.layer == layer) {
+            Some(waiting) if waiting.back_off == BACK_OFF_FIRST => waiting.due = waiting.due.min(due),
+            Some(_) => {}
+            None => self.waiting.push(Waiting { layer, due, back_off: BACK_OFF_FIRST }),
         }
     }
 
@@ -45,20 +49,28 @@ impl<K: Copy + Eq> KeyframePolicy<K> {
         self.waiting.retain(|waiting| waiting.layer != layer);
     }
 
-    #[must_use]
     pub fn is_waiting(&self, layer: K) -> bool {
         self.waiting.iter().any(|waiting| waiting.layer == layer)
     }
 
     /// Return one layer to ask for a keyframe now; call again until None.
-    pub fn take_due(&mut self, now: Instant) -> Option<K> {
-        if let Some(allowed_at) = self.allowed_at(now).filter(|instant| *instant > now) {
+    ///
+    /// A layer that `can_be_asked` denies (its sender paused it, or nothing of it has come yet) is looked at again after
+    /// the first back-off and costs nothing of the allowance.
+    pub fn take_due(&mut self, now: Instant, can_be_asked: impl Fn(K) -> bool) -> Option<K> {
+        for waiting in &mut self.waiting {
+            if waiting.due <= now && !can_be_asked(waiting.layer) {
+                waiting.due = now + BACK_OFF_FIRST;
+            }
+        }
+        let allowed_at = self.allowed_at(now).unwrap_or(now);
+        let waiting = self.waiting.iter_mut().filter(|waiting| waiting.due <= now).min_by_key(|waiting| waiting.due)?;
+        if allowed_at > now {
             for waiting in &mut self.waiting {
                 waiting.due = waiting.due.max(allowed_at);
             }
             return None;
         }
-        let waiting = self.waiting.iter_mut().filter(|waiting| waiting.due <= now).min_by_key(|waiting| waiting.due)?;
         waiting.due = now + waiting.back_off;
         waiting.back_off = (waiting.back_off * 2).min(BACK_OFF_MAX);
         let layer = waiting.layer;
@@ -67,7 +79,6 @@ impl<K: Copy + Eq> KeyframePolicy<K> {
     }
 
     /// Return when `take_due` has something next.
-    #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.waiting.iter().map(|waiting| waiting.due).min()
     }
@@ -90,7 +101,7 @@ mod tests {
             .map(|step| step * 10)
             .flat_map(|ms| {
                 let now = start + Duration::from_millis(ms);
-                std::iter::from_fn(|| policy.take_due(now).map(|_| ms)).collect::<Vec<_>>()
+                std::iter::from_fn(|| policy.take_due(now, |_| true).map(|_| ms)).collect::<Vec<_>>()
             })
             .collect()
     }
@@ -106,7 +117,7 @@ mod tests {
     fn nothing_is_asked_once_the_keyframe_arrived() {
         let (mut policy, start) = (KeyframePolicy::default(), Instant::now());
         policy.need(1, start);
-        assert_eq!(policy.take_due(start), Some(1));
+        assert_eq!(policy.take_due(start, |_| true), Some(1));
         policy.arrived(1);
         assert_eq!(requests(&mut policy, start, 10), []);
         assert_eq!(policy.deadline(), None);
@@ -121,7 +132,7 @@ mod tests {
             for layer in 0..3_u8 {
                 policy.need(layer, now);
             }
-            while let Some(layer) = policy.take_due(now) {
+            while let Some(layer) = policy.take_due(now, |_| true) {
                 asked += 1;
                 policy.arrived(layer);
             }
@@ -135,14 +146,25 @@ mod tests {
         for layer in 0..3_u8 {
             policy.need(layer, start);
         }
-        assert_eq!(std::iter::from_fn(|| policy.take_due(start)).count(), 3);
+        assert_eq!(std::iter::from_fn(|| policy.take_due(start, |_| true)).count(), 3);
+    }
+
+    #[test]
+    fn a_paused_layer_is_not_asked_and_spends_nothing() {
+        let (mut policy, start) = (KeyframePolicy::default(), Instant::now());
+        policy.need(1, start);
+        for ms in 0..60_000_u64 {
+            assert_eq!(policy.take_due(start + Duration::from_millis(ms), |_| false), None);
+        }
+        let resumed = start + Duration::from_secs(61);
+        assert_eq!(policy.take_due(resumed, |_| true), Some(1));
     }
 
     #[test]
     fn the_deadline_is_when_the_next_request_goes_out() {
         let (mut policy, start) = (KeyframePolicy::default(), Instant::now());
         policy.need(1, start + Duration::from_millis(500));
-        assert_eq!(policy.take_due(start), None);
+        assert_eq!(policy.take_due(start, |_| true), None);
         assert_eq!(policy.deadline(), Some(start + Duration::from_millis(500)));
     }
 }

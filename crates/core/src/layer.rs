@@ -22,7 +22,6 @@ impl TickAxis {
     }
 
     /// Place `ticks` within half a wrap of the newest value; None before the first. Spec: RFC 3550 §5.1.
-    #[must_use]
     pub fn place(&self, ticks: u32) -> Option<i64> {
         let newest = self.newest?;
         let newest_wrapped = u32::try_from(newest.rem_euclid(1 << 32)).ok()?;
@@ -45,6 +44,7 @@ pub struct Layer {
     pub axis: TickAxis,
     pub early_report: Option<EarlyReport>,
     pub last_frame_at: Option<Instant>,
+    pub has_keyframe: bool,
     parameter_sets: ParameterSets,
     last_sequence: Option<u64>,
 }

@@ -15,6 +15,7 @@ pub mod error;
 pub mod item;
 pub mod keyframes;
 pub mod layer;
+pub mod machine;
 pub mod offer;
 pub mod picture;
 pub mod queue;
@@ -26,8 +27,9 @@ pub use codec::{Codec, Kind};
 pub use engine::{Datagram, Engine};
 pub use error::OfferError;
 pub use item::{CloseReason, Frame, Item, SenderReport, SessionId, Track};
+pub use machine::{Settings, crypto};
 pub use queue::Queue;
-pub use session::{Settings, Wishes};
+pub use session::{Outbox, Session, Wishes};
 pub use stats::Stats;
 /// How a datagram travelled.
 pub use str0m::net;

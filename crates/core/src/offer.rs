@@ -123,7 +123,6 @@ impl Offer {
     }
 
     /// Write the offer str0m answers: accepted sections only, one transport, the publisher sending.
-    #[must_use]
     pub fn render_for_core(&self) -> String {
         let mids: Vec<String> = self.accepted().map(|(section, _)| alias_of_mid(&section.mid)).collect();
         let mut text =
@@ -186,13 +185,11 @@ impl Offer {
 }
 
 /// Return the name str0m knows a mid by: it keeps letters and digits only.
-#[must_use]
 pub fn alias_of_mid(mid: &str) -> String {
     Mid::from(mid).to_string()
 }
 
 /// Return the name str0m knows a rid by.
-#[must_use]
 pub fn alias_of_rid(rid: &str) -> String {
     Rid::from(rid).to_string()
 }
@@ -530,7 +527,6 @@ fn refuse(text: &mut String, section: &Section) {
 }
 
 /// Decode the H.264 parameter sets of a payload's fmtp line; unreadable ones are left out. Spec: RFC 6184 §8.1.
-#[must_use]
 pub fn parameter_sets(payload: &Payload) -> Vec<Vec<u8>> {
     if payload.codec != Codec::H264 {
         return Vec::new();

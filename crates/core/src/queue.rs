@@ -36,7 +36,6 @@ pub struct Queue {
 
 impl Queue {
     /// Hold at most `bytes_max` bytes of frames.
-    #[must_use]
     pub fn new(bytes_max: usize) -> Self {
         Self { items: VecDeque::new(), bytes: 0, bytes_max, bytes_peak: 0, dropping: HashMap::new(), dropped_total: 0 }
     }
@@ -72,25 +71,21 @@ impl Queue {
         groups
     }
 
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
     /// Return bytes held now.
-    #[must_use]
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Return the most bytes ever held.
-    #[must_use]
     pub const fn bytes_peak(&self) -> usize {
         self.bytes_peak
     }
 
     /// Return how many frames were dropped since the start.
-    #[must_use]
     pub const fn dropped_total(&self) -> u64 {
         self.dropped_total
     }

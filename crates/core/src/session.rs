@@ -3,20 +3,14 @@
 //! States in order: New (answered, nothing heard), Connected (ICE and DTLS done), Closed (nothing follows). Only `drain` and
 //! `close` move them. After every mutation of the machine its output is drained to the next deadline.
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use str0m::change::SdpOffer;
-use str0m::config::DtlsCert;
-use str0m::crypto::CryptoProvider;
 use str0m::error::RtcError;
-use str0m::format::FormatParams;
-use str0m::media::{KeyframeRequestKind, MediaData, Mid, Rid, SenderFeedback};
+use str0m::media::{KeyframeRequestKind, MediaData, Rid, SenderFeedback};
 use str0m::net::{Receive, Transmit};
 use str0m::stats::MediaIngressStats;
-use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
+use str0m::{Event, Input, Output, Rtc};
 
 use crate::clock::Clock;
 use crate::codec::{Codec, Kind};
@@ -24,27 +18,14 @@ use crate::error::OfferError;
 use crate::item::{CloseReason, Frame, Item, LayerName, SenderReport, SessionId, Track};
 use crate::keyframes::KeyframePolicy;
 use crate::layer::{EarlyReport, Keyframe, Layer};
-use crate::offer::{Accepted, Offer, Preference, Section, alias_of_mid, alias_of_rid};
+use crate::machine::{self, LayerKey, MediaTable, Settings};
+use crate::offer::{Offer, Preference, alias_of_rid};
 use crate::stats::Stats;
 
 /// How long a connected video track may show nothing decodable before its first keyframe is asked for.
 const FIRST_KEYFRAME_PATIENCE: Duration = Duration::from_millis(500);
 /// A layer without frames for this long is paused by its sender; asking it for keyframes would only disturb the others.
 const PAUSED_AFTER: Duration = Duration::from_secs(2);
-/// How often str0m reports the retransmissions it asked for.
-const STATS_INTERVAL: Duration = Duration::from_secs(2);
-
-/// What all sessions of a receiver share.
-#[derive(Clone)]
-pub struct Settings {
-    /// Addresses publishers are told to send to; the first of each family stands for the others.
-    pub candidates: Vec<SocketAddr>,
-    pub certificate: DtlsCert,
-    pub crypto: Arc<CryptoProvider>,
-    pub clock: Clock,
-    /// A session that hears nothing valid for this long is over.
-    pub silence_timeout: Duration,
-}
 
 /// What is asked of one publisher.
 #[derive(Debug, Clone)]
@@ -63,15 +44,6 @@ pub struct Outbox {
     pub stats: Stats,
 }
 
-type LayerKey = (Mid, Option<Rid>);
-
-struct MediaInfo {
-    mid: Arc<str>,
-    kind: Kind,
-    rids: Vec<(Rid, Arc<str>)>,
-    parameter_sets: Vec<Vec<u8>>,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     New,
@@ -86,7 +58,7 @@ pub struct Session {
     rtc: Rtc,
     clock: Clock,
     phase: Phase,
-    media: BTreeMap<Mid, MediaInfo>,
+    media: MediaTable,
     layers: HashMap<LayerKey, Layer>,
     keyframes: KeyframePolicy<LayerKey>,
     /// Payload types of retransmissions, by number.
@@ -111,22 +83,14 @@ impl Session {
     ) -> Result<(Self, String, Vec<Track>), OfferError> {
         let preference = Preference { video_codecs: &wishes.video_codecs, with_red: wishes.with_red };
         let offer = Offer::parse(offer, &preference)?;
-        let mut rtc = machine(settings, &offer, now);
-        for address in &settings.candidates {
-            let candidate =
-                Candidate::host(*address, "udp").map_err(|error| OfferError::Internal(error.to_string()))?;
-            rtc.add_local_candidate(candidate);
-        }
-        let for_core = SdpOffer::from_sdp_string(&offer.render_for_core()).map_err(|error| refused(&error))?;
-        let answer = rtc.sdp_api().accept_offer(for_core).map_err(|error| refused(&error))?;
-        let text = offer.finish_answer(&answer.to_sdp_string())?;
+        let (mut rtc, answer) = machine::answer(settings, &offer, now)?;
         let mut session = Self {
             id,
             ufrag: rtc.direct_api().local_ice_credentials().ufrag,
             rtc,
             clock: settings.clock,
             phase: Phase::New,
-            media: offer.accepted().map(media_info).collect(),
+            media: MediaTable::new(&offer),
             layers: HashMap::new(),
             keyframes: KeyframePolicy::default(),
             retransmission_pts: [false; 128],
@@ -136,42 +100,41 @@ impl Session {
             machine_deadline: now,
         };
         session.mark_retransmissions(&offer);
-        Ok((session, text, offer.accepted().map(track).collect()))
+        Ok((session, answer, machine::tracks(&offer)))
     }
 
-    #[must_use]
     pub const fn id(&self) -> SessionId {
         self.id
     }
 
     /// Return the local ICE user fragment, which names the session in STUN requests.
-    #[must_use]
     pub fn ufrag(&self) -> &str {
         &self.ufrag
     }
 
-    #[must_use]
     pub fn is_closed(&self) -> bool {
         self.phase == Phase::Closed
     }
 
     /// Tell whether a datagram is this session's; proves the sender of a STUN request knows our password.
-    #[must_use]
     pub fn accepts(&self, input: &Input<'_>) -> bool {
         self.rtc.accepts(input)
     }
 
-    /// Take in one datagram. Only those that are valid for the machine count as heard.
+    /// Take in one datagram; `first_two` are its first bytes.
+    ///
+    /// A STUN request counts as heard if its sender knows our password, media if it could be decrypted.
     pub fn receive(&mut self, now: Instant, receive: Receive<'_>, first_two: [u8; 2], outbox: &mut Outbox) {
         if self.is_closed() {
             return;
         }
-        let is_media = first_two[0] >> 6 == 2;
-        if is_media && self.retransmission_pts[usize::from(first_two[1] & 0x7f)] {
-            outbox.stats.packets_recovered += 1;
+        let input = Input::Receive(now, receive);
+        match first_two[0] >> 6 {
+            0 if first_two[0] <= 3 && self.rtc.accepts(&input) => self.heard_at = now,
+            2 if self.retransmission_pts[usize::from(first_two[1] & 0x7f)] => outbox.stats.packets_recovered += 1,
+            _ => {}
         }
-        self.heard_at = now;
-        if let Err(error) = self.rtc.handle_input(Input::Receive(now, receive)) {
+        if let Err(error) = self.rtc.handle_input(input) {
             self.fail(&error, now, outbox);
         }
         self.drain(now, outbox);
@@ -198,7 +161,6 @@ impl Session {
     }
 
     /// Return when `tick` has something to do.
-    #[must_use]
     pub fn deadline(&self) -> Instant {
         let silence = self.heard_at + self.silence_timeout;
         let machine = self.machine_deadline.min(silence);
@@ -219,12 +181,9 @@ impl Session {
 
     /// Ask for a keyframe of one layer, or of all layers of a media section, within the policy.
     pub fn request_keyframe(&mut self, mid: &str, rid: Option<&str>, now: Instant) {
-        let Some((&mid, info)) = self.media.iter().find(|(_, info)| &*info.mid == mid) else {
+        let Some((mid, _)) = self.media.video().find(|(_, media)| &*media.name == mid) else {
             return;
         };
-        if info.kind != Kind::Video {
-            return;
-        }
         let rid = rid.map(|rid| Rid::from(alias_of_rid(rid).as_str()));
         let of_media = self.layers.keys().filter(|(owner, _)| *owner == mid);
         let wanted: Vec<LayerKey> = of_media.filter(|(_, layer)| rid.is_none() || *layer == rid).copied().collect();
@@ -275,10 +234,10 @@ impl Session {
 
     fn connected(&mut self, now: Instant, outbox: &mut Outbox) {
         self.phase = Phase::Connected;
+        self.heard_at = now;
         outbox.items.push((self.id, Item::Connected { received_ns: self.clock.unix_ns(now) }));
-        let unlayered = self.media.iter().filter(|(_, info)| info.kind == Kind::Video && info.rids.is_empty());
-        for (mid, _) in unlayered {
-            self.keyframes.need((*mid, None), now + FIRST_KEYFRAME_PATIENCE);
+        for (mid, _) in self.media.video().filter(|(_, media)| media.rids.is_empty()) {
+            self.keyframes.need((mid, None), now + FIRST_KEYFRAME_PATIENCE);
         }
     }
 
@@ -287,13 +246,14 @@ impl Session {
         let Some(codec) = Codec::from_rtc(media.params.spec().codec) else {
             return;
         };
-        let Some(name) = self.layer_name(key) else {
+        let Some(name) = self.media.layer_name(key) else {
             return;
         };
         let is_video = codec.kind() == Kind::Video;
         let is_keyframe = !is_video || media.is_keyframe();
-        let layer = self.layers.entry(key).or_insert_with(|| new_layer(&self.media, key));
+        let layer = self.layers.entry(key).or_insert_with(|| self.media.new_layer(key));
         layer.last_frame_at = Some(now);
+        self.heard_at = now;
         let missing = layer.note_sequence(**media.seq_range.start(), **media.seq_range.end());
         if !media.contiguous {
             outbox.stats.packets_lost += missing;
@@ -309,12 +269,12 @@ impl Session {
         // RTP time is 32 bits on the wire; str0m's extension restarts when a stream's SSRC changes, ours does not.
         let rtp_ticks = layer.axis.advance(low_32_bits(media.time.numer()));
         let early = layer.early_report.take();
-        if is_video {
-            if is_keyframe {
-                self.keyframes.arrived(key);
-            } else if !media.contiguous || self.is_first(key) {
-                self.keyframes.need(key, now);
-            }
+        let decodes = is_keyframe || (layer.has_keyframe && media.contiguous);
+        layer.has_keyframe |= is_keyframe;
+        if is_video && is_keyframe {
+            self.keyframes.arrived(key);
+        } else if is_video && !decodes {
+            self.keyframes.need(key, now);
         }
         let frame = Frame {
             layer: name.clone(),
@@ -334,8 +294,9 @@ impl Session {
     }
 
     fn take_report(&mut self, feedback: &SenderFeedback, outbox: &mut Outbox) {
+        self.heard_at = feedback.received_at;
         let key = (feedback.mid, feedback.rid);
-        let Some(name) = self.layer_name(key) else {
+        let Some(name) = self.media.layer_name(key) else {
             return;
         };
         let report = EarlyReport {
@@ -348,7 +309,7 @@ impl Session {
 
     /// Hand over a report, or keep it until the layer's axis exists.
     fn push_report(&mut self, key: LayerKey, name: LayerName, report: EarlyReport, outbox: &mut Outbox) {
-        let layer = self.layers.entry(key).or_insert_with(|| new_layer(&self.media, key));
+        let layer = self.layers.entry(key).or_insert_with(|| self.media.new_layer(key));
         let Some(rtp_ticks) = layer.axis.place(report.ticks) else {
             layer.early_report = Some(report);
             return;
@@ -366,13 +327,12 @@ impl Session {
     /// Send the requests that are due; tell whether any was queued in the machine.
     fn ask_for_keyframes(&mut self, now: Instant, outbox: &mut Outbox) -> bool {
         let mut asked = false;
-        while let Some(key) = self.keyframes.take_due(now) {
-            let (mid, rid) = key;
-            let last_frame_at = self.layers.get(&key).and_then(|layer| layer.last_frame_at);
-            let is_paused = last_frame_at.is_some_and(|at| now.saturating_duration_since(at) > PAUSED_AFTER);
-            if is_paused || self.is_closed() {
-                continue;
-            }
+        let layers = &self.layers;
+        let is_live = |key: LayerKey| {
+            let last_frame_at = layers.get(&key).and_then(|layer| layer.last_frame_at);
+            last_frame_at.is_none_or(|at| now.saturating_duration_since(at) <= PAUSED_AFTER)
+        };
+        while let Some((mid, rid)) = self.keyframes.take_due(now, is_live) {
             if let Some(stream) = self.rtc.direct_api().stream_rx_by_mid(mid, rid) {
                 stream.request_keyframe(KeyframeRequestKind::Pli);
                 outbox.stats.plis_sent += 1;
@@ -383,22 +343,6 @@ impl Session {
             self.fail(&error, now, outbox);
         }
         asked
-    }
-
-    fn is_first(&self, key: LayerKey) -> bool {
-        self.keyframes.is_waiting(key)
-    }
-
-    fn layer_name(&self, key: LayerKey) -> Option<LayerName> {
-        let info = self.media.get(&key.0)?;
-        let rid = match key.1 {
-            None => None,
-            Some(rid) => {
-                let known = info.rids.iter().find(|(alias, _)| *alias == rid).map(|(_, name)| name.clone());
-                Some(known.unwrap_or_else(|| rid.to_string().into()))
-            }
-        };
-        Some(LayerName { mid: info.mid.clone(), rid })
     }
 
     /// End after an error of the machine; damage in a single frame is not one.
@@ -421,83 +365,6 @@ impl Session {
             outbox.items.push((self.id, Item::Closed { reason, received_ns: self.clock.unix_ns(now) }));
         }
     }
-}
-
-/// Return the cryptography all sessions share, and a fresh certificate.
-///
-/// # Errors
-/// The certificate cannot be made; ours to mend.
-pub fn crypto() -> Result<(Arc<CryptoProvider>, DtlsCert), OfferError> {
-    let provider = str0m::crypto::from_feature_flags();
-    let certificate = provider.dtls_provider.generate_certificate();
-    let certificate = certificate.ok_or_else(|| OfferError::Internal("no certificate could be made".into()))?;
-    Ok((Arc::new(provider), certificate))
-}
-
-/// Build the machine: ICE-lite, one shared certificate, exactly the payload types offered.
-fn machine(settings: &Settings, offer: &Offer, now: Instant) -> Rtc {
-    let mut config = RtcConfig::new()
-        .set_ice_lite(true)
-        .set_crypto_provider(settings.crypto.clone())
-        .set_dtls_cert(settings.certificate.clone())
-        .set_stats_interval(Some(STATS_INTERVAL))
-        .clear_codecs();
-    let mut known = Vec::new();
-    for (_, accepted) in offer.accepted() {
-        for payload in &accepted.payloads {
-            if known.contains(&payload.pt) {
-                continue;
-            }
-            known.push(payload.pt);
-            if payload.codec == Codec::Opus {
-                config = config.enable_opus(true, payload.red.is_some());
-                continue;
-            }
-            config.codec_config().add_config(
-                payload.pt.into(),
-                payload.rtx.map(Into::into),
-                payload.codec.rtc(),
-                payload.codec.frequency(),
-                None,
-                FormatParams::parse_line(&payload.fmtp),
-            );
-        }
-    }
-    config.build(now)
-}
-
-fn refused(error: &dyn std::fmt::Display) -> OfferError {
-    OfferError::Malformed(error.to_string())
-}
-
-fn media_info((section, accepted): (&Section, &Accepted)) -> (Mid, MediaInfo) {
-    let rids = section.rids.iter().map(|rid| (Rid::from(alias_of_rid(rid).as_str()), Arc::from(rid.as_str())));
-    let info = MediaInfo {
-        mid: section.mid.as_str().into(),
-        kind: accepted.kind,
-        rids: rids.collect(),
-        parameter_sets: accepted.payloads.iter().flat_map(crate::offer::parameter_sets).collect(),
-    };
-    (Mid::from(alias_of_mid(&section.mid).as_str()), info)
-}
-
-fn track((section, accepted): (&Section, &Accepted)) -> Track {
-    let mut codecs: Vec<Codec> = accepted.payloads.iter().map(|payload| payload.codec).collect();
-    codecs.dedup();
-    Track {
-        mid: section.mid.as_str().into(),
-        kind: accepted.kind,
-        codecs,
-        rids: section.rids.iter().map(|rid| rid.as_str().into()).collect(),
-    }
-}
-
-fn new_layer(media: &BTreeMap<Mid, MediaInfo>, key: LayerKey) -> Layer {
-    let mut layer = Layer::default();
-    if let Some(info) = media.get(&key.0) {
-        layer.keep_parameter_sets(&info.parameter_sets);
-    }
-    layer
 }
 
 fn low_32_bits(ticks: u64) -> u32 {

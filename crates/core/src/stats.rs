@@ -31,7 +31,6 @@ pub struct Stats {
 
 impl Stats {
     /// Return every counter with the name Python sees.
-    #[must_use]
     pub const fn named(&self) -> [(&'static str, u64); 13] {
         [
             ("packets_received", self.packets_received),

@@ -62,7 +62,7 @@ pub struct Overflow {
     frames_count: u64,
 }
 
-pub fn track(track: core::Track) -> Track {
+pub fn track(track: &core::Track) -> Track {
     Track {
         mid: track.mid.to_string(),
         kind: track.kind.name(),

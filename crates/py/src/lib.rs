@@ -13,8 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
-use soloist_core::session::Session;
-use soloist_core::{Clock, Codec, OfferError, SessionId, Settings, Wishes};
+use soloist_core::{Clock, Codec, OfferError, Session, SessionId, Settings, Wishes};
 
 use run_loop::{Handle, LoopSettings};
 
@@ -33,7 +32,7 @@ struct Receiver {
 impl Receiver {
     #[new]
     #[pyo3(signature = (*, bind, port, public_addresses, batch_interval_ms=40, queue_bytes_max=268_435_456, socket_buffer_bytes=33_554_432, silence_timeout_ms=15_000))]
-    #[expect(clippy::too_many_arguments, reason = "keyword-only in Python")]
+    #[allow(clippy::needless_pass_by_value, reason = "PyO3 extracts lists of strings by value")]
     fn new(
         bind: &str,
         port: u16,
@@ -54,7 +53,7 @@ impl Receiver {
         let bound = run_loop::Bound::bind(&settings).map_err(|error| error::os_error(&error))?;
         let port = bound.address.port();
         let candidates = run_loop::candidates(&public, bound.address).map_err(|error| error::os_error(&error))?;
-        let (crypto, certificate) = soloist_core::session::crypto().map_err(|error| error::offer_error(&error))?;
+        let (crypto, certificate) = soloist_core::crypto().map_err(|error| error::offer_error(&error))?;
         let core_settings = Settings {
             candidates: candidates.clone(),
             certificate,
@@ -67,6 +66,7 @@ impl Receiver {
     }
 
     #[pyo3(signature = (offer, *, video_codecs, with_red=true))]
+    #[allow(clippy::needless_pass_by_value, reason = "PyO3 extracts lists of strings by value")]
     fn accept_offer(
         &self,
         py: Python<'_>,
@@ -78,7 +78,7 @@ impl Receiver {
         let id = SessionId(self.next_session.fetch_add(1, Ordering::Relaxed));
         let answered = py.detach(|| self.answer(id, offer, &wishes));
         let (answer, tracks) = answered.map_err(|error| error::offer_error(&error))?;
-        Ok((id.0, answer, tracks.into_iter().map(convert::track).collect()))
+        Ok((id.0, answer, tracks.iter().map(convert::track).collect()))
     }
 
     #[pyo3(signature = (session, mid, rid=None))]

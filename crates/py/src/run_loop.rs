@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use soloist_core::net::Protocol;
-use soloist_core::session::{Outbox, Session};
-use soloist_core::{Datagram, Engine, Item, Queue, SessionId, Stats};
+use soloist_core::queue::Pushed;
+use soloist_core::{Datagram, Engine, Item, Outbox, Queue, Session, SessionId, Stats};
 
 use udp::{Outgoing, Udp};
 
@@ -328,7 +328,7 @@ impl IoLoop {
                 Item::Frame(frame) => Some(frame.layer.clone()),
                 _ => None,
             };
-            if state.queue.push(session, item) == soloist_core::queue::Pushed::Dropped {
+            if state.queue.push(session, item) == Pushed::Dropped {
                 starved.extend(layer.map(|layer| (session, layer)));
             }
         }

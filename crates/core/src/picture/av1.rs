@@ -6,7 +6,6 @@ use super::bits::BitReader;
 const OBU_SEQUENCE_HEADER: u8 = 1;
 
 /// Return the largest size the temporal unit's sequence header allows; None without one.
-#[must_use]
 pub fn size(data: &[u8]) -> Option<PictureSize> {
     let mut rest = data;
     while let Some(&header) = rest.first() {

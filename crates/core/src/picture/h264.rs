@@ -28,7 +28,6 @@ pub fn nal_units(data: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Return the size in the first sequence parameter set of an access unit, cropping applied.
-#[must_use]
 pub fn size(data: &[u8]) -> Option<PictureSize> {
     nal_units(data).find(|unit| nal_type(unit) == NAL_SPS).and_then(size_of_sps)
 }

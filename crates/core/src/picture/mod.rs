@@ -18,7 +18,6 @@ pub struct PictureSize {
 }
 
 /// Return the size a keyframe declares; None for audio and for bytes that declare none.
-#[must_use]
 pub fn size_of_keyframe(codec: Codec, data: &[u8]) -> Option<PictureSize> {
     match codec {
         Codec::H264 => h264::size(data),
@@ -32,7 +31,6 @@ pub fn size_of_keyframe(codec: Codec, data: &[u8]) -> Option<PictureSize> {
 /// Tell whether this is the tiny black picture an SFU sends to flush decoders when a track ends or mutes.
 ///
 /// LiveKit sends 8x8 for VP8 and 2x2 for H.264 (coded 16x16 and cropped); a camera sends neither.
-#[must_use]
 pub const fn is_flush_picture(codec: Codec, size: PictureSize) -> bool {
     match codec {
         Codec::Vp8 => size.width <= 8 && size.height <= 8,

@@ -3,7 +3,6 @@
 use super::PictureSize;
 
 /// Return the size in a keyframe's header; None for other frames. Scaling bits are ignored.
-#[must_use]
 pub fn size(data: &[u8]) -> Option<PictureSize> {
     let [tag, _, _, 0x9d, 0x01, 0x2a, width_low, width_high, height_low, height_high, ..] = *data else {
         return None;

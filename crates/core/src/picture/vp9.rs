@@ -8,7 +8,6 @@ const SYNC_CODE: u32 = 0x49_83_42;
 const COLOR_SPACE_RGB: u32 = 7;
 
 /// Return the size in a keyframe's header; None for other frames. With spatial layers this is the lowest one's.
-#[must_use]
 pub fn size(data: &[u8]) -> Option<PictureSize> {
     let mut reader = BitReader::new(data);
     if reader.bits(2)? != FRAME_MARKER {
@@ -33,7 +32,7 @@ fn skip_color_config(reader: &mut BitReader<'_>, profile: u32) -> Option<()> {
     }
     let has_subsampling = profile == 1 || profile == 3;
     if reader.bits(3)? == COLOR_SPACE_RGB {
-        reader.skip(if has_subsampling { 1 } else { 0 })
+        reader.skip(u32::from(has_subsampling))
     } else {
         reader.skip(if has_subsampling { 4 } else { 1 })
     }

@@ -178,7 +178,7 @@ impl Batch {
             vector.iov_len = buffer.len();
             let header = &mut header.msg_hdr;
             header.msg_name = std::ptr::from_mut(name).cast();
-            header.msg_namelen = socklen(mem::size_of::<libc::sockaddr_storage>());
+            header.msg_namelen = socklen(size_of::<libc::sockaddr_storage>());
             header.msg_iov = vector;
             header.msg_iovlen = 1;
             header.msg_control = control.0.as_mut_ptr().cast();
@@ -251,7 +251,7 @@ fn write_address(name: &mut libc::sockaddr_storage, address: SocketAddr, is_v6: 
             };
             // SAFETY: sockaddr_storage is at least as large and as strictly aligned as sockaddr_in.
             unsafe { std::ptr::from_mut(name).cast::<libc::sockaddr_in>().write(written) };
-            socklen(mem::size_of::<libc::sockaddr_in>())
+            socklen(size_of::<libc::sockaddr_in>())
         }
         SocketAddr::V6(address) => {
             let written = libc::sockaddr_in6 {
@@ -263,7 +263,7 @@ fn write_address(name: &mut libc::sockaddr_storage, address: SocketAddr, is_v6: 
             };
             // SAFETY: sockaddr_storage is at least as large and as strictly aligned as sockaddr_in6.
             unsafe { std::ptr::from_mut(name).cast::<libc::sockaddr_in6>().write(written) };
-            socklen(mem::size_of::<libc::sockaddr_in6>())
+            socklen(size_of::<libc::sockaddr_in6>())
         }
     }
 }
@@ -339,7 +339,7 @@ fn write_local(header: &libc::msghdr, local: IpAddr, is_v6: bool) -> usize {
 }
 
 fn write_control<T>(header: &libc::msghdr, level: libc::c_int, kind: libc::c_int, data: T) -> usize {
-    let bytes = c_uint(mem::size_of::<T>());
+    let bytes = c_uint(size_of::<T>());
     // SAFETY: the header's control buffer is CONTROL_BYTES long and aligned, which holds one such message.
     unsafe {
         let Some(message) = libc::CMSG_FIRSTHDR(header).as_mut() else {
