@@ -74,21 +74,18 @@ def refused():
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def http(server):
-    """Send a request without the SDK: `http(method, path, body, headers)` gives status, headers and JSON or None."""
+    """Send a request without the SDK: `http(method, path, body, headers)` gives status, headers and JSON or bytes."""
 
-    def send(method, path, body=None, headers=(("X-Auth-Token", "devtoken"),)):
+    def send(method, path, body=None, headers=(("X-Auth-Token", "devtoken"),), *, is_json=True):
         request = urllib.request.Request(server.url + path, body, dict(headers), method=method)  # noqa: S310 - our own
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own
-                return answer.status, answer.headers, _json(answer.read())
+            answer = urllib.request.urlopen(request, timeout=10)  # noqa: S310 - our own
         except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.headers, _json(error.read())
+            answer = error
+        with answer:
+            received = answer.read()
+            return answer.status, answer.headers, json.loads(received) if is_json and received else received
 
     return send
-
-
-def _json(body):
-    return json.loads(body) if body else None
