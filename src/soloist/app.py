@@ -30,13 +30,15 @@ from soloist.jobs.reaper import rehome_jobs
 from soloist.model.ids import AppId
 from soloist.model.media import Codec
 from soloist.service.errors import StartError
-from soloist.service.http import Server, http_server, open_tcp, open_unix, url_of
+from soloist.service.listeners import open_tcp, open_unix, url_of
 from soloist.service.parent import follow_supervisor, is_supervised, tell_ready
 from soloist.service.settings import Settings, node_id_of
 from soloist.service.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from soloist.service.http import Server
 
 log = structlog.get_logger("soloist.app")
 
@@ -51,6 +53,7 @@ async def serve(settings: Settings) -> None:
         StartError: something keeps it from starting.
     """
     _check_dev(settings)
+    open_tcp(settings.host, settings.port).close()
 
     async def prepare(url: str, node_id: str) -> None:
         migrate(url)
@@ -68,6 +71,8 @@ async def run_api(settings: Settings) -> None:
     Raises:
         StartError: its port or its database cannot be had.
     """
+    from soloist.service.http import http_server  # noqa: PLC0415 - the supervisor serves nothing
+
     follow_supervisor()
     _check_dev(settings)
     url = _database_url(settings)
@@ -113,6 +118,7 @@ async def run_recorder(settings: Settings, index: int) -> None:
     from soloist.jobs.engine import Engine, EngineSettings  # noqa: PLC0415 - only recorders need media and engine
     from soloist.jobs.recorder import Recorder  # noqa: PLC0415 - likewise
     from soloist.jobs.shelf import Shelf  # noqa: PLC0415 - likewise
+    from soloist.service.http import http_server  # noqa: PLC0415 - likewise
     from soloist.sources.receiver import open_media_thread  # noqa: PLC0415 - likewise
     from soloist.sources.rooms import Rooms  # noqa: PLC0415 - likewise
     from soloist.sources.whip import create_whip_app  # noqa: PLC0415 - likewise
@@ -157,7 +163,7 @@ def _codecs_of(accounts: Accounts) -> Callable[[AppId], Awaitable[Sequence[Codec
     return codecs_of
 
 
-async def _serve_until_stopped(server: Server, listener: socket.socket, on_started: Callable[[], None]) -> None:
+async def _serve_until_stopped(server: "Server", listener: socket.socket, on_started: Callable[[], None]) -> None:
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="api http")
     while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers no event
         await asyncio.sleep(0.01)
