@@ -19,8 +19,9 @@ from soloist.sinks.mp4_index import write_index
 from soloist.sinks.origin import origin_tags
 from soloist.sinks.template import audio_template, video_template
 
-FRAGMENT_US = 950_000
-"""A fragment ends at the first sample this long after its start: with the sample held back, a kill loses under 1 s."""
+FRAGMENT_US = 850_000
+"""A fragment ends at the first sample this long after its start: with what AAC and this sink hold back, a kill loses
+less than 1 s."""
 
 _OPTIONS = {
     # empty_moov: the header needs no sample, so a track that stays silent never holds up the file.
