@@ -8,6 +8,8 @@ Spec: API sections 8.1 (service codes) and 8.2 (gateway codes).
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import psycopg
+from procrastinate.exceptions import ConnectorException
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import JSONResponse
 
@@ -75,6 +77,8 @@ class Fault:
     with_detail: bool = True
 
 
+_DATABASE = Fault(500, "RTC.00002002", "InternalError.DbErr", with_detail=False)
+
 FAULTS: dict[type[Exception], Fault] = {
     NoTenantError: Fault(
         400,
@@ -91,7 +95,9 @@ FAULTS: dict[type[Exception], Fault] = {
     JobDoneError: Fault(400, "RTC.00001009", "JobDone: task canceled or completed", with_detail=False),
     AppDisabledError: Fault(400, "RTC.00001016", "AppDeactivation: app is stopped", with_detail=False),
     NotFoundError: Fault(404, "RTC.00001003", "InvalidParameterValue"),
-    SQLAlchemyError: Fault(500, "RTC.00002002", "InternalError.DbErr", with_detail=False),
+    SQLAlchemyError: _DATABASE,
+    psycopg.Error: _DATABASE,
+    ConnectorException: _DATABASE,
     Exception: Fault(500, "RTC.00002004", "InternalError", with_detail=False),
     SignatureError: Fault(401, "APIGW.0301", "Incorrect IAM authentication information"),
     UnauthorizedError: Fault(401, "APIGW.0301", "Incorrect IAM authentication information"),

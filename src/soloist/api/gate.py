@@ -104,6 +104,8 @@ class Gate:
         now = self._clock()
         authorization = parse_authorization(request)
         self._throttle.check(authorization.access_key, source, now)
+        if any(request.values("x-security-token")):
+            raise UnauthorizedError("this server issues no temporary credentials; leave X-Security-Token out")
         credential = await self._keys.credential(authorization.access_key)
         secret = credential.secret_key if credential else secrets.token_hex(16)
         try:

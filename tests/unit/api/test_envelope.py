@@ -1,7 +1,9 @@
 """What every answer carries, what a request leaves in the log, and what becomes of a fault inside."""
 
+import psycopg
 import pytest
 import structlog
+from procrastinate.exceptions import ConnectorException
 from prometheus_client import CollectorRegistry, generate_latest
 from sqlalchemy.exc import OperationalError
 from starlette.responses import PlainTextResponse
@@ -57,6 +59,8 @@ async def test_the_log_line_tells_what_was_asked_and_keeps_secrets_and_addresses
     [
         (ValueError("inner detail"), "RTC.00002004"),
         (OperationalError("SELECT inner", {}, Exception("detail")), "RTC.00002002"),
+        (psycopg.OperationalError("inner detail"), "RTC.00002002"),
+        (ConnectorException("inner detail"), "RTC.00002002"),
     ],
 )
 async def test_a_fault_of_ours_is_500_with_an_id_and_tells_nothing_of_the_inside(error, code):

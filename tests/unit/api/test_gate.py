@@ -100,6 +100,14 @@ async def test_an_unknown_key_and_a_wrong_secret_get_the_same_answer(app):
     assert {**unknown.json(), "request_id": ""} == {**wrong.json(), "request_id": ""}
 
 
+async def test_temporary_credentials_are_refused_because_none_are_issued(app):
+    headers = {**signed_headers("POST", JOBS, start_body(), at=NOW), "X-Security-Token": "temporary"}
+
+    answer = await start(app, headers.items())
+
+    assert (answer.status, "X-Security-Token" in answer.json()["error_msg"]) == (401, True)
+
+
 async def test_another_body_than_the_signed_one_is_401(app):
     assert (await signed_start(app, sent_body=start_body(user_id="other"))).status == 401
 
