@@ -1,0 +1,53 @@
+"""What the documents say of the API is what the code does: codes, fields, and the tests they name as proof."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from soloist.api.errors import FAULTS
+from soloist.api.schema import ErrorView, JobView, StartBody, UpdateBody
+
+ROOT = Path(__file__).parents[3]
+ERRORS, API, COMPATIBILITY = (
+    (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("errors", "api", "compatibility")
+)
+PROOFS = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", COMPATIBILITY)))
+
+
+@pytest.mark.parametrize(
+    "fault", sorted(set(FAULTS.values()), key=str), ids=lambda fault: f"{fault.status}-{fault.code}"
+)
+def test_every_error_is_in_the_table_with_status_code_and_text(fault):
+    assert f"| {fault.status} | {fault.code} | {fault.text} |" in ERRORS
+
+
+def test_the_table_has_no_error_that_is_never_sent():
+    listed = set(re.findall(r"^\| (\d{3}) \| ((?:RTC|APIGW)\.\d+) \|", ERRORS, re.MULTILINE))
+
+    assert listed == {(str(fault.status), fault.code) for fault in FAULTS.values()}
+
+
+@pytest.mark.parametrize("field", sorted({*StartBody.model_fields, *UpdateBody.model_fields, *JobView.model_fields}))
+def test_every_field_is_described_and_compared(field):
+    assert f"`{field}`" in API
+    assert field in COMPATIBILITY
+
+
+@pytest.mark.parametrize("field", sorted(ErrorView.model_fields))
+def test_every_error_field_is_described(field):
+    assert field in ERRORS
+
+
+def test_every_row_of_the_comparison_names_a_proof():
+    rows = [
+        line for line in COMPATIBILITY.splitlines() if re.match(r"\| .* \| (same|differs|ignored|refused) \|", line)
+    ]
+
+    assert len(rows) > 40
+    assert [row for row in rows if "::" not in row] == []
+
+
+@pytest.mark.parametrize(("path", "name"), PROOFS)
+def test_a_proof_that_is_named_exists(path, name):
+    assert re.search(rf"def {name}\(", (ROOT / path).read_text(encoding="utf-8"))
