@@ -18,7 +18,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore
 
-from soloist.model.errors import DestinationError, InternalError, InvalidValueError
+from soloist.model.errors import InternalError, InvalidValueError
 from soloist.storage.errors import KeyTakenError, ObjectDamagedError, destination_error
 
 BUCKET_PATTERN = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -26,7 +26,6 @@ KEY_BYTES_MAX = 1024
 WHOLE_BYTES_MAX = 8 * 1024 * 1024
 """Up to this size an object is sent in one request, which can be create-only; larger ones go in parts."""
 READ_BYTES = 1024 * 1024
-ATTEMPTS_MAX = 1000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -69,15 +68,6 @@ def check_key(key: str) -> str:
     return key
 
 
-def key_after(key: str, attempt: int) -> str:
-    """Return the `attempt`-th alternative of a key: `_1`, `_2`… before its extension; the key itself for 0."""
-    folder, slash, name = key.rpartition("/")
-    stem, dot, extension = name.rpartition(".")
-    if not stem:
-        stem, dot, extension = name, "", ""
-    return f"{folder}{slash}{stem}{f'_{attempt}' if attempt else ''}{dot}{extension}"
-
-
 class Bucket:
     """One bucket of one location."""
 
@@ -107,7 +97,7 @@ class Bucket:
         Doing it again with the same file is harmless: an object that already holds the same bytes counts as put.
 
         Raises:
-            KeyTakenError: something else stands under the key; ask `free_key` for the next one.
+            KeyTakenError: something else stands under the key; choose another.
             DestinationError: the store refused the object, or gave other bytes back (then it is taken out again).
             InternalError: the local file cannot be read.
         """
@@ -118,7 +108,7 @@ class Bucket:
             raise InternalError(f"{local.name} cannot be read from the spool ({error.strerror}).") from error
         try:
             is_ours = await self._put_file(local, key, size)
-            found = await self._read_back(key)
+            found = await self._read_back(key, local, sha256)
             if (found.size, found.sha256) == (size, sha256):
                 return found
             if is_ours:
@@ -126,17 +116,6 @@ class Bucket:
         except (OSError, BaseError) as error:
             raise destination_error(error) from error
         raise ObjectDamagedError if is_ours else KeyTakenError
-
-    async def free_key(self, key: str) -> str:
-        """Return `key`, or its first alternative (`_1`, `_2`…) under which nothing stands.
-
-        Raises:
-            DestinationError: the store cannot be asked, or a thousand alternatives are taken.
-        """
-        for attempt in range(ATTEMPTS_MAX):
-            if not await self.exists(candidate := key_after(check_key(key), attempt)):
-                return candidate
-        raise DestinationError(f"{ATTEMPTS_MAX} objects of one name exist; add {{file_start_time}} to the prefix.")
 
     async def exists(self, key: str) -> bool:
         """Return whether an object stands under `key`.
@@ -181,12 +160,18 @@ class Bucket:
             return False
         return True
 
-    async def _read_back(self, key: str) -> Committed:
-        """Return what stands under `key`, its checksum taken from the bytes the store gives back."""
+    async def _read_back(self, key: str, local: Path, sha256: str) -> Committed:
+        """Return what stands under `key`, its checksum taken from the bytes the store gives back.
+
+        A second link to the local file is the very bytes whose checksum is known; they are not read again.
+        """
         if self._folder is not None:
             meta = await obstore.head_async(self._store, key)
-            size, sha256 = await asyncio.to_thread(_digest, self._folder / key)
-            return Committed(key, size, sha256, meta["e_tag"])
+            target = self._folder / key
+            if target.samefile(local):
+                return Committed(key, meta["size"], sha256, meta["e_tag"])
+            size, found = await asyncio.to_thread(_digest, target)
+            return Committed(key, size, found, meta["e_tag"])
         answer = await obstore.get_async(self._store, key)
         digest, size = hashlib.sha256(), 0
         async for chunk in answer.stream(min_chunk_size=READ_BYTES):
