@@ -4,8 +4,8 @@ Every line of ours and of the libraries passes `redact`: values under a secret's
 candidate lines, bearer tokens, signatures and passwords in URLs are replaced wherever they stand.
 """
 
+import ipaddress
 import logging
-import logging.config
 import re
 import sys
 from collections.abc import MutableMapping
@@ -20,8 +20,10 @@ _SECRET_NAMES = re.compile(
     re.IGNORECASE,
 )
 
-_IPV4 = r"\b(?:\d{1,3}\.){3}\d{1,3}\b"
-_IPV6 = r"(?<![\w:])(?:(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}|(?:[0-9a-f]{1,4}:){1,6}(?::[0-9a-f]{1,4}){1,6}|(?:[0-9a-f]{1,4}:){1,7}:|::(?:[0-9a-f]{1,4}:){0,6}[0-9a-f]{1,4})(?![\w:])"  # noqa: E501 - one pattern
+_MAYBE_IP = re.compile(
+    r"(?<![\w:.])(?:[0-9a-f]{0,4}:[0-9a-f:]*(?:\d{1,3}(?:\.\d{1,3}){3})?|\d{1,3}(?:\.\d{1,3}){3})(?![\w])", re.I
+)
+"""What looks like an address; whether it is one, `ipaddress` says: times of day are not."""
 
 _PATTERNS = (
     (re.compile(r"candidate:[^\r\n\"]*", re.IGNORECASE), f"candidate:{HIDDEN}"),
@@ -29,8 +31,6 @@ _PATTERNS = (
     (re.compile(r"(bearer\s+)[^\s\",]+", re.IGNORECASE), rf"\1{HIDDEN}"),
     (re.compile(r"(signature=|x-auth-token:\s*)[^\s\",]+", re.IGNORECASE), rf"\1{HIDDEN}"),
     (re.compile(r"(://[^/\s:@]*):[^/\s@]+@"), rf"\1:{HIDDEN}@"),
-    (re.compile(_IPV4), HIDDEN),
-    (re.compile(_IPV6, re.IGNORECASE), HIDDEN),
 )
 
 _UNTOUCHED = frozenset({"timestamp", "level", "logger", "process"})
@@ -50,7 +50,7 @@ def redacted(value: Any) -> Any:
     if isinstance(value, str):
         for pattern, replacement in _PATTERNS:
             value = pattern.sub(replacement, value)
-        return value
+        return _MAYBE_IP.sub(_hide_address, value)
     if isinstance(value, dict):
         return {key: HIDDEN if _SECRET_NAMES.search(str(key)) else redacted(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -58,6 +58,14 @@ def redacted(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     return redacted(str(value))
+
+
+def _hide_address(match: re.Match[str]) -> str:
+    try:
+        ipaddress.ip_address(match.group())
+    except ValueError:
+        return match.group()
+    return HIDDEN
 
 
 def configure_logs(*, process: str, as_json: bool, level: str) -> None:

@@ -1,0 +1,54 @@
+"""What never appears in a log line: secrets by name, and addresses, candidates, tokens and passwords wherever."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soloist.service.logs import HIDDEN, redact, redacted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "peer 203.0.113.9:4000 left",
+        "peer 2001:db8::9 left",
+        "peer fe80:0:0:0:1:2:3:4 left",
+        "peer ::1 left",
+        "a=candidate:1 1 udp 2130706431 host.local 4000 typ host",
+        "a=ice-pwd:abcdefghijklmnop",
+        "Authorization: Bearer eyJhbGciOi.eyJ.sig",
+        "SDK-HMAC-SHA256 Access=AK, SignedHeaders=host, Signature=0123456789abcdef",
+        "postgresql://soloist:hunter2@db/soloist",
+    ],
+)
+def test_what_identifies_or_admits_somebody_is_replaced(text):
+    shown = redacted(text)
+    assert HIDDEN in shown
+    for secret in ("203.0.113.9", "2001:db8", "fe80", "::1", "2130706431", "abcdefgh", "eyJ", "0123456", "hunter2"):
+        assert secret not in shown
+
+
+@pytest.mark.parametrize(
+    "text", ["job_ended", "2026-11-22T19:17:01.123Z", "lasted 12:30:05", "key demo/mp4/s_1_r_u.mp4", "epoch 7 of 9"]
+)
+def test_ordinary_text_stays(text):
+    assert redacted(text) == text
+
+
+def test_values_under_a_secrets_name_are_dropped_at_any_depth():
+    line = {"event": "credential_created", "secret_key": "sk", "detail": {"X-Auth-Token": "t", "rooms": ["r"]}}
+    assert redact(None, "info", line) == {
+        "event": "credential_created",
+        "secret_key": HIDDEN,
+        "detail": {"X-Auth-Token": HIDDEN, "rooms": ["r"]},
+    }
+
+
+def test_numbers_and_the_lines_own_fields_are_left_alone():
+    line = {"event": "x", "timestamp": "2026-11-22T19:17:01Z", "count": 3, "is_done": True, "nothing": None}
+    assert redact(None, "info", dict(line)) == line
+
+
+@given(st.ip_addresses())
+def test_no_address_survives(address):
+    assert str(address) not in redacted(f"from {address} to")

@@ -1,0 +1,66 @@
+"""Settings: what they default to, and that a child process reads what its supervisor had."""
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from soloist.service.settings import Settings, node_id_of
+
+
+@pytest.fixture(autouse=True)
+def no_settings_around(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("SOLOIST_")]:
+        monkeypatch.delenv(name)
+
+
+def test_a_child_reads_the_settings_its_supervisor_had(monkeypatch, tmp_path):
+    given = Settings(
+        data=tmp_path,
+        database_url="postgresql://u:secret@db/x",
+        port=0,
+        public_address=("192.0.2.1", "2001:db8::1"),
+        storage={"cn-north-4": "/srv"},
+        dev=True,
+        recorders=3,
+        log_level="debug",
+    )
+    for name, value in given.environment().items():
+        monkeypatch.setenv(name, value)
+    assert Settings() == given
+
+
+def test_a_secret_is_not_printed_with_the_settings(tmp_path):
+    assert "hunter2" not in repr(Settings(data=tmp_path, database_url="postgresql://u:hunter2@db/x"))
+
+
+@pytest.mark.parametrize(("name", "value"), [("PORT", "70000"), ("RECORDERS", "0"), ("LOG_LEVEL", "loud")])
+def test_a_value_out_of_range_is_refused(monkeypatch, name, value):
+    monkeypatch.setenv(f"SOLOIST_{name}", value)
+    with pytest.raises(ValidationError):
+        Settings()
+
+
+def test_storage_defaults_to_one_folder_under_the_data(tmp_path):
+    assert Settings(data=tmp_path).storage_locations == {"cn-north-4": str(tmp_path / "storage")}
+
+
+def test_logs_are_for_people_in_development_and_for_machines_otherwise(tmp_path):
+    assert not Settings(data=tmp_path, dev=True).logs_are_json
+    assert Settings(data=tmp_path).logs_are_json
+    assert Settings(data=tmp_path, dev=True, log_format="json").logs_are_json
+
+
+def test_two_data_folders_have_two_short_runtime_folders():
+    deep = Path("/srv") / ("x" * 200)
+    one, two = Settings(data=deep / "a"), Settings(data=deep / "b")
+    assert one.runtime_dir != two.runtime_dir
+    assert len(str(one.recorder_socket(63))) < 60
+
+
+def test_a_node_keeps_its_id(tmp_path):
+    first = node_id_of(tmp_path)
+    assert node_id_of(tmp_path) == first
+    assert len(first) == 12
+    assert [path.name for path in tmp_path.iterdir()] == ["node_id"]
