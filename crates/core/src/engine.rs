@@ -132,8 +132,7 @@ impl Engine {
         }
         self.outbox.stats.packets_received += 1;
         self.outbox.stats.bytes_received += u64::try_from(payload.len()).unwrap_or(0);
-        let first_two = [payload.first().copied().unwrap_or(0), payload.get(1).copied().unwrap_or(0)];
-        self.with_session(now, id, |session, outbox| session.receive(now, receive, first_two, outbox));
+        self.with_session(now, id, |session, outbox| session.receive(now, receive, payload, outbox));
     }
 
     fn remember_source(&mut self, id: SessionId, source: Source) {

@@ -46,7 +46,6 @@ pub struct Layer {
     pub last_frame_at: Option<Instant>,
     pub has_keyframe: bool,
     parameter_sets: ParameterSets,
-    last_sequence: Option<u64>,
 }
 
 /// What a keyframe turned out to be.
@@ -80,15 +79,6 @@ impl Layer {
             }
             None => Keyframe::Picture { data, size },
         }
-    }
-
-    /// Note the sequence numbers of a delivered frame; return how many packets before it never came.
-    ///
-    /// Meaningful only where the frame was flagged as not contiguous: padding uses up sequence numbers too.
-    pub fn note_sequence(&mut self, first: u64, last: u64) -> u64 {
-        let missing = self.last_sequence.map_or(0, |previous| first.saturating_sub(previous.saturating_add(1)));
-        self.last_sequence = Some(last);
-        missing
     }
 }
 
@@ -130,13 +120,5 @@ mod tests {
     fn a_flush_picture_is_not_recorded() {
         let flush: &[u8] = &[0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x08, 0x00, 0x08, 0x00, 0x00];
         assert_eq!(Layer::default().inspect_keyframe(Codec::Vp8, flush.into()), Keyframe::Flush);
-    }
-
-    #[test]
-    fn missing_packets_are_counted_between_frames() {
-        let mut layer = Layer::default();
-        assert_eq!(layer.note_sequence(10, 12), 0);
-        assert_eq!(layer.note_sequence(13, 14), 0);
-        assert_eq!(layer.note_sequence(18, 20), 3);
     }
 }

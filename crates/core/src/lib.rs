@@ -15,10 +15,13 @@ pub mod error;
 pub mod item;
 pub mod keyframes;
 pub mod layer;
+pub mod losses;
 pub mod machine;
 pub mod offer;
 pub mod picture;
 pub mod queue;
+pub mod routing;
+pub mod rtp;
 pub mod session;
 pub mod stats;
 

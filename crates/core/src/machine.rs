@@ -88,7 +88,19 @@ pub fn answer(settings: &Settings, offer: &Offer, now: Instant) -> Result<(Rtc, 
         rtc.add_local_candidate(candidate);
     }
     let answer = answer_again(&mut rtc, offer)?;
+    declare_layers(&mut rtc, offer);
     Ok((rtc, answer))
+}
+
+/// Tell the machine which SSRC is which layer, where the offer names layers by SSRC only.
+fn declare_layers(rtc: &mut Rtc, offer: &Offer) {
+    for (section, _) in offer.accepted() {
+        let mid = Mid::from(alias_of_mid(&section.mid).as_str());
+        for (layer, name) in section.ssrc_layers.iter().zip(section.layer_names()) {
+            let rid = Rid::from(name.as_str());
+            rtc.direct_api().expect_stream_rx(layer.ssrc.into(), layer.rtx.map(Into::into), mid, Some(rid));
+        }
+    }
 }
 
 /// Let a machine answer an offer, which after the first is one with new ICE credentials.
@@ -151,7 +163,7 @@ fn refused(error: &dyn Display) -> OfferError {
 }
 
 fn media(section: &Section, accepted: &Accepted) -> (Mid, Media) {
-    let rids = section.rids.iter().map(|rid| (Rid::from(alias_of_rid(rid).as_str()), Arc::from(rid.as_str())));
+    let rids = section.layer_names().into_iter().map(|rid| (Rid::from(alias_of_rid(&rid).as_str()), rid.into()));
     let media = Media {
         name: section.mid.as_str().into(),
         kind: accepted.kind,
@@ -168,6 +180,6 @@ fn track((section, accepted): (&Section, &Accepted)) -> Track {
         mid: section.mid.as_str().into(),
         kind: accepted.kind,
         codecs,
-        rids: section.rids.iter().map(|rid| rid.as_str().into()).collect(),
+        rids: section.layer_names().into_iter().map(Into::into).collect(),
     }
 }

@@ -18,8 +18,11 @@ use crate::error::OfferError;
 use crate::item::{CloseReason, Frame, Item, LayerName, SenderReport, SessionId, Track};
 use crate::keyframes::KeyframePolicy;
 use crate::layer::{EarlyReport, Keyframe, Layer};
+use crate::losses::LossWatch;
 use crate::machine::{self, LayerKey, MediaTable, Settings};
 use crate::offer::{Offer, Preference, alias_of_rid};
+use crate::routing::Routing;
+use crate::rtp::RtpHeader;
 use crate::stats::Stats;
 
 /// How long a connected video track may show nothing decodable before its first keyframe is asked for.
@@ -61,6 +64,8 @@ pub struct Session {
     media: MediaTable,
     layers: HashMap<LayerKey, Layer>,
     keyframes: KeyframePolicy<LayerKey>,
+    losses: LossWatch,
+    routing: Routing,
     /// Payload types of retransmissions, by number.
     retransmission_pts: [bool; 128],
     nacks: HashMap<LayerKey, u64>,
@@ -93,6 +98,8 @@ impl Session {
             media: MediaTable::new(&offer),
             layers: HashMap::new(),
             keyframes: KeyframePolicy::default(),
+            losses: LossWatch::default(),
+            routing: Routing::new(&offer),
             retransmission_pts: [false; 128],
             nacks: HashMap::new(),
             silence_timeout: settings.silence_timeout,
@@ -121,18 +128,20 @@ impl Session {
         self.rtc.accepts(input)
     }
 
-    /// Take in one datagram; `first_two` are its first bytes.
+    /// Take in one datagram, of which `receive` is the parsed form.
     ///
     /// A STUN request counts as heard if its sender knows our password, media if it could be decrypted.
-    pub fn receive(&mut self, now: Instant, receive: Receive<'_>, first_two: [u8; 2], outbox: &mut Outbox) {
+    pub fn receive(&mut self, now: Instant, receive: Receive<'_>, payload: &[u8], outbox: &mut Outbox) {
         if self.is_closed() {
             return;
         }
         let input = Input::Receive(now, receive);
-        match first_two[0] >> 6 {
-            0 if first_two[0] <= 3 && self.rtc.accepts(&input) => self.heard_at = now,
-            2 if self.retransmission_pts[usize::from(first_two[1] & 0x7f)] => outbox.stats.packets_recovered += 1,
-            _ => {}
+        if payload.first().is_some_and(|first| *first <= 3) {
+            if self.rtc.accepts(&input) {
+                self.heard_at = now;
+            }
+        } else if let Some(header) = RtpHeader::parse(payload) {
+            self.watch(header);
         }
         if let Err(error) = self.rtc.handle_input(input) {
             self.fail(&error, now, outbox);
@@ -200,6 +209,31 @@ impl Session {
         }
     }
 
+    /// Note an RTP packet before the machine sees it, and tell the machine of a stream it could not place.
+    fn watch(&mut self, header: RtpHeader) {
+        if !self.retransmission_pts[usize::from(header.pt & 0x7f)] {
+            self.losses.arrived(header.ssrc, header.sequence);
+        }
+        if let Some(stream) = self.routing.learn(header.pt, header.ssrc) {
+            let rtx = stream.rtx.map(Into::into);
+            self.rtc.direct_api().expect_stream_rx(stream.ssrc.into(), rtx, stream.mid, None);
+        }
+    }
+
+    fn settle_losses(&mut self, media: &MediaData, outbox: &mut Outbox) {
+        if self.losses.is_clean() {
+            return;
+        }
+        let Some(ssrc) = self.rtc.direct_api().stream_rx_by_mid(media.mid, media.rid).map(|stream| *stream.ssrc())
+        else {
+            return;
+        };
+        let (first, last) = (media.seq_range.start().as_u16(), media.seq_range.end().as_u16());
+        let settled = self.losses.delivered(ssrc, first, last);
+        outbox.stats.packets_recovered += settled.recovered;
+        outbox.stats.packets_lost += settled.lost;
+    }
+
     /// Take the machine's output until it has nothing more to say before its deadline.
     fn drain(&mut self, now: Instant, outbox: &mut Outbox) {
         while !self.is_closed() {
@@ -249,15 +283,12 @@ impl Session {
         let Some(name) = self.media.layer_name(key) else {
             return;
         };
+        self.settle_losses(&media, outbox);
         let is_video = codec.kind() == Kind::Video;
         let is_keyframe = !is_video || media.is_keyframe();
         let layer = self.layers.entry(key).or_insert_with(|| self.media.new_layer(key));
         layer.last_frame_at = Some(now);
         self.heard_at = now;
-        let missing = layer.note_sequence(**media.seq_range.start(), **media.seq_range.end());
-        if !media.contiguous {
-            outbox.stats.packets_lost += missing;
-        }
         let (data, size) = if is_video && is_keyframe {
             match layer.inspect_keyframe(codec, media.data) {
                 Keyframe::Flush => return,

@@ -1,0 +1,212 @@
+//! One media section of an offer: whether it can be recorded, and by which payload types.
+
+use super::{Preference, has};
+use crate::codec::{Codec, Kind};
+use crate::error::OfferError;
+
+/// Layers by SSRC looked at; browsers send three.
+const LAYERS_MAX: usize = 8;
+
+/// A payload type of an accepted section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    pub codec: Codec,
+    pub pt: u8,
+    /// Payload type of its retransmissions. Spec: RFC 4588 §8.6.
+    pub rtx: Option<u8>,
+    /// Payload type of its redundant form. Spec: RFC 2198 §5.
+    pub red: Option<u8>,
+    /// Parameters of its `a=fmtp` line, empty if it has none.
+    pub fmtp: String,
+    pub(super) feedback: Vec<String>,
+}
+
+/// One media section of the offer.
+#[derive(Debug, Clone)]
+pub struct Section {
+    pub(super) media: String,
+    pub(super) protocol: String,
+    pub(super) formats: Vec<String>,
+    pub(super) attributes: Vec<String>,
+    /// As the offer spells it; the section's number if it has none.
+    pub mid: String,
+    /// Simulcast layers by restriction id, as the offer spells them.
+    pub rids: Vec<String>,
+    /// Simulcast layers by SSRC, where the offer has no restriction ids.
+    pub ssrc_layers: Vec<SsrcLayer>,
+    /// None if the section is refused.
+    pub accepted: Option<Accepted>,
+}
+
+impl Section {
+    /// Tell whether its RTP streams are named by `a=ssrc` lines or by the given header extension.
+    pub fn names_streams(&self, mid_extension: &str) -> bool {
+        self.attributes.iter().any(|attribute| {
+            attribute.starts_with("ssrc:") || (attribute.starts_with("extmap:") && attribute.contains(mid_extension))
+        })
+    }
+
+    /// Return the names of its simulcast layers, by restriction id or by place; empty for a single encoding.
+    pub fn layer_names(&self) -> Vec<String> {
+        let by_place = (0..self.ssrc_layers.len()).map(|place| place.to_string());
+        self.rids.iter().cloned().chain(by_place).collect()
+    }
+}
+
+/// A simulcast layer known by its SSRC only; its name is its place in the group, lowest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SsrcLayer {
+    pub ssrc: u32,
+    /// SSRC of its retransmissions.
+    pub rtx: Option<u32>,
+}
+
+/// What makes a section worth recording.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    pub kind: Kind,
+    /// Preferred first.
+    pub payloads: Vec<Payload>,
+}
+
+/// Parse what follows `m=` of section number `index`.
+pub(super) fn parse_media_line(line: &str, index: usize) -> Result<Section, OfferError> {
+    let mut words = line.split_ascii_whitespace().map(str::to_owned);
+    let (Some(media), Some(port), Some(protocol)) = (words.next(), words.next(), words.next()) else {
+        return Err(OfferError::Malformed(format!("its m-line number {} is incomplete", index + 1)));
+    };
+    let number = port.split('/').next().unwrap_or_default();
+    if number.parse::<u16>().is_err() {
+        return Err(OfferError::Malformed(format!("its m-line number {} has no valid port", index + 1)));
+    }
+    let mut attributes = Vec::new();
+    if number == "0" {
+        attributes.push("x-port-zero".to_owned());
+    }
+    Ok(Section {
+        media,
+        protocol,
+        formats: words.collect(),
+        attributes,
+        mid: String::new(),
+        rids: Vec::new(),
+        ssrc_layers: Vec::new(),
+        accepted: None,
+    })
+}
+
+/// Read the layers a section says it sends. Spec: RFC 8851 §4.
+pub(super) fn rids_of(attributes: &[String]) -> Vec<String> {
+    let lines = attributes.iter().filter_map(|attribute| attribute.strip_prefix("rid:"));
+    lines
+        .filter_map(|line| {
+            let mut words = line.split_ascii_whitespace();
+            let rid = words.next()?;
+            (words.next() == Some("send")).then(|| rid.to_owned())
+        })
+        .collect()
+}
+
+/// Read the layers of a section that names them by SSRC. Spec: RFC 5576 §4.2; `SIM` is browsers' own.
+pub(super) fn ssrc_layers_of(attributes: &[String]) -> Vec<SsrcLayer> {
+    let group = |attribute: &String, name: &str| -> Option<Vec<u32>> {
+        let numbers = attribute.strip_prefix("ssrc-group:")?.strip_prefix(name)?.split_ascii_whitespace();
+        numbers.map(|number| number.parse().ok()).collect()
+    };
+    let repairs: Vec<Vec<u32>> = attributes.iter().filter_map(|attribute| group(attribute, "FID ")).collect();
+    let layers = attributes.iter().find_map(|attribute| group(attribute, "SIM ")).unwrap_or_default();
+    let rtx_of =
+        |ssrc: u32| repairs.iter().find(|pair| pair.first() == Some(&ssrc)).and_then(|pair| pair.get(1)).copied();
+    layers.into_iter().take(LAYERS_MAX).map(|ssrc| SsrcLayer { ssrc, rtx: rtx_of(ssrc) }).collect()
+}
+
+/// Decide about a section; the error says why it is refused.
+pub(super) fn judge(section: &Section, bundle: &[String], preference: &Preference<'_>) -> Result<Accepted, String> {
+    let kind = match section.media.as_str() {
+        "audio" => Kind::Audio,
+        "video" => Kind::Video,
+        _ => return Err("neither audio nor video".into()),
+    };
+    if !section.protocol.contains("RTP/SAVP") {
+        return Err(format!("transport {} is not DTLS-SRTP; offer UDP/TLS/RTP/SAVPF", section.protocol));
+    }
+    let is_bundle_only = has(&section.attributes, "bundle-only") || bundle.contains(&section.mid);
+    if has(&section.attributes, "x-port-zero") && !is_bundle_only {
+        return Err("switched off by port 0".into());
+    }
+    if has(&section.attributes, "recvonly") || has(&section.attributes, "inactive") {
+        return Err("not sent; offer a=sendonly".into());
+    }
+    let payloads = payloads_of(section, kind, preference);
+    if payloads.is_empty() {
+        return Err(no_codec(section, kind, preference));
+    }
+    Ok(Accepted { kind, payloads })
+}
+
+fn no_codec(section: &Section, kind: Kind, preference: &Preference<'_>) -> String {
+    let offered: Vec<&str> = rtpmaps(section).map(|(_, name, _)| name).collect();
+    let offered = if offered.is_empty() { "none".to_owned() } else { offered.join(", ") };
+    let wanted = match kind {
+        Kind::Audio => "opus".to_owned(),
+        Kind::Video => preference.video_codecs.iter().map(|codec| codec.name()).collect::<Vec<_>>().join(", "),
+    };
+    format!("codecs offered: {offered}; offer one of: {wanted}")
+}
+
+/// Iterate over (payload type, encoding name, rest) of a section's rtpmap lines, in the order of its m-line.
+fn rtpmaps(section: &Section) -> impl Iterator<Item = (u8, &str, &str)> {
+    section.formats.iter().filter_map(|format| {
+        let pt: u8 = format.parse().ok().filter(|pt| *pt < 128)?;
+        let value = value_of_payload(&section.attributes, "rtpmap:", pt).next()?;
+        let (name, rest) = value.split_once('/')?;
+        Some((pt, name, rest))
+    })
+}
+
+/// Iterate over the values of `a=<name><pt> <value>`.
+fn value_of_payload<'a>(attributes: &'a [String], name: &'a str, pt: u8) -> impl Iterator<Item = &'a str> {
+    attributes.iter().filter_map(move |attribute| {
+        let (number, value) = attribute.strip_prefix(name)?.split_once(' ')?;
+        (number.parse() == Ok(pt)).then(|| value.trim())
+    })
+}
+
+fn payloads_of(section: &Section, kind: Kind, preference: &Preference<'_>) -> Vec<Payload> {
+    let mut payloads: Vec<Payload> = rtpmaps(section)
+        .filter_map(|(pt, name, rest)| {
+            let codec = Codec::from_name(name).filter(|codec| codec.kind() == kind)?;
+            let clock = rest.split('/').next()?;
+            (clock.parse() == Ok(codec.rate_hz())).then(|| payload_of(section, codec, pt, preference))
+        })
+        .filter(|payload| kind == Kind::Audio || preference.video_codecs.contains(&payload.codec))
+        .collect();
+    payloads.sort_by_key(|payload| preference.video_codecs.iter().position(|codec| *codec == payload.codec));
+    payloads
+}
+
+fn payload_of(section: &Section, codec: Codec, pt: u8, preference: &Preference<'_>) -> Payload {
+    let refers_to_us =
+        |other: u8| value_of_payload(&section.attributes, "fmtp:", other).any(|fmtp| apt_of(fmtp) == Some(pt));
+    let rtx = rtpmaps(section).find(|(other, name, _)| name.eq_ignore_ascii_case("rtx") && refers_to_us(*other));
+    let wraps_us = |other: u8| {
+        value_of_payload(&section.attributes, "fmtp:", other)
+            .any(|fmtp| fmtp.split('/').all(|word| word.trim().parse() == Ok(pt)))
+    };
+    let red = rtpmaps(section)
+        .find(|(other, name, _)| preference.with_red && name.eq_ignore_ascii_case("red") && wraps_us(*other))
+        .filter(|_| codec == Codec::Opus);
+    let any_payload = section.attributes.iter().filter_map(|attribute| attribute.strip_prefix("rtcp-fb:* "));
+    Payload {
+        codec,
+        pt,
+        rtx: rtx.map(|(other, _, _)| other),
+        red: red.map(|(other, _, _)| other),
+        fmtp: value_of_payload(&section.attributes, "fmtp:", pt).next().unwrap_or_default().to_owned(),
+        feedback: value_of_payload(&section.attributes, "rtcp-fb:", pt).chain(any_payload).map(str::to_owned).collect(),
+    }
+}
+
+fn apt_of(fmtp: &str) -> Option<u8> {
+    fmtp.split(';').find_map(|pair| pair.trim().strip_prefix("apt="))?.trim().parse().ok()
+}
