@@ -5,14 +5,14 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-import av
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from soloist.model.errors import SoloistError
 from soloist.model.ids import parse_id
 from soloist.publisher.clip import NS
-from soloist.publisher.pacing import PublishProgress, publish
+from soloist.publisher.pacing import PublishProgress
+from soloist.publisher.publishing import publish
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
 RETRY_FOR_S = 30.0
@@ -36,7 +36,6 @@ def publish_command(  # noqa: PLR0913 - the command's options
     `url` is a whole WHIP endpoint; without it one is made of `server`, `app`, `room`, `user` and `stream`.
     """
     console = Console(stderr=True)
-    av.logging.set_level(None)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         target = url or endpoint_url(server, app=app, room=room, user=user, stream=stream)
@@ -65,12 +64,11 @@ def _publish_shown(
     file: Path, url: str, token: str | None, *, loop: bool, duration: float | None, console: Console
 ) -> None:
     columns = (SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    # No refresh thread: the muxer holds the interpreter while it connects, and progress comes five times a second.
-    with Progress(*columns, console=console, auto_refresh=False) as bar:
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task("connecting", total=None)
 
         def show(progress: PublishProgress) -> None:
-            bar.update(task, description=describe(progress), refresh=True)
+            bar.update(task, description=describe(progress))
 
         sent = publish(file, url, token, loop=loop, duration=duration, retry_for_s=RETRY_FOR_S, on_progress=show)
     console.print(f"Published {describe(sent)}.", highlight=False)
@@ -85,7 +83,7 @@ def describe(progress: PublishProgress) -> str:
     if progress.behind_ns > NS:
         line += f", {progress.behind_ns / NS:.1f} s behind: this machine cannot encode the file in real time"
     if progress.reconnects_count:
-        line += f", connected anew {progress.reconnects_count} times"
+        line += f", {progress.reconnects_count} reconnections"
     return line
 
 

@@ -1,4 +1,4 @@
-"""Where a clip meets the clock: packets are sent when they are due, and a lost server is tried again."""
+"""Where a clip meets the clock: one WHIP session, packet by packet, each when it is due."""
 
 import time
 from collections.abc import Callable
@@ -7,11 +7,24 @@ from pathlib import Path
 
 from soloist.model.media import Kind
 from soloist.publisher.clip import NS, Clip, DuePacket
-from soloist.publisher.sender import Sender, ServerAwayError
+from soloist.publisher.sender import Sender
 
 PROGRESS_INTERVAL_NS = NS // 5
-RETRY_INTERVAL_S = 1.0
-"""After losing the server we POST again within 2 s, as design section 7 has it."""
+"""Progress is told this often even while nothing is due, so that silence means trouble."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPlan:
+    """What one session publishes, and where."""
+
+    file: Path
+    url: str
+    token: str | None
+    loop: bool
+    start_ns: int
+    """Media time already published by earlier sessions; the file, over and over, goes on from there."""
+    end_ns: int | None
+    """Media time to stop at; None for the file's own end."""
 
 
 @dataclass(slots=True)
@@ -35,7 +48,7 @@ class PublishProgress:
         return self.sent_bytes * 8e6 / self.media_ns if self.media_ns else 0.0
 
     def note(self, due: DuePacket, media_ns: int) -> None:
-        """Count one packet sent."""
+        """Count one packet about to be sent."""
         self.media_ns = max(self.media_ns, media_ns)
         self.sent_bytes += due.packet.size
         if due.kind is Kind.VIDEO:
@@ -47,72 +60,48 @@ class PublishProgress:
 OnProgress = Callable[[PublishProgress], None]
 
 
-def publish(
-    file: Path,
-    url: str,
-    token: str | None = None,
-    *,
-    loop: bool = False,
-    duration: float | None = None,
-    retry_for_s: float = 0.0,
-    on_progress: OnProgress = lambda _progress: None,
-) -> PublishProgress:
-    """Publish `file` to a WHIP endpoint in real time; return what was sent. Blocks until the end.
-
-    Ends at the end of the file (never with `loop`), after `duration` seconds, or by KeyboardInterrupt; the session is
-    deleted in every case. A server that goes away midway is tried again for `retry_for_s` seconds.
+def run_session(plan: SessionPlan, progress: PublishProgress, tell: OnProgress) -> None:
+    """Publish in one session until the plan's end, adding to `progress`; the session is deleted however this ends.
 
     Raises:
         ClipError: the file cannot be read.
         PublishRefusedError: the server does not take it.
         ServerAwayError: the server is not there, or is gone.
     """
-    progress = PublishProgress()
-    end_ns = None if duration is None else int(duration * NS)
-    lost_at: float | None = None
-    while True:
-        sent_before_ns = progress.media_ns
-        try:
-            _publish_once(file, url, token, loop=loop, end_ns=end_ns, progress=progress, on_progress=on_progress)
-        except ServerAwayError:
-            lost_at = time.monotonic() if lost_at is None or progress.media_ns > sent_before_ns else lost_at
-            is_first_try = progress.media_ns == 0
-            if is_first_try or time.monotonic() - lost_at >= retry_for_s:
-                raise
-            progress.reconnects_count += 1
-            time.sleep(RETRY_INTERVAL_S)
-        else:
-            on_progress(progress)
-            return progress
-
-
-def _publish_once(
-    file: Path,
-    url: str,
-    token: str | None,
-    *,
-    loop: bool,
-    end_ns: int | None,
-    progress: PublishProgress,
-    on_progress: OnProgress,
-) -> None:
-    """Publish from where `progress` stands, in one session."""
-    already_ns = progress.media_ns
-    clip = Clip(file, start_ns=_position(file, already_ns))
+    clip = Clip(plan.file, start_ns=_position(plan.file, plan.start_ns))
     try:
-        with Sender(url, token, clip.add_streams) as sender:
-            started_ns = told_ns = time.monotonic_ns()
-            for due in clip.packets(loop=loop):
-                if end_ns is not None and already_ns + due.due_ns >= end_ns:
-                    return
-                progress.behind_ns = _wait_until(started_ns + due.due_ns)
-                progress.note(due, already_ns + due.due_ns)
+        with Sender(plan.url, plan.token, clip.add_streams) as sender:
+            pace = _Pace(progress, tell)
+            for due in clip.packets(loop=plan.loop):
+                media_ns = plan.start_ns + due.due_ns
+                if plan.end_ns is not None and media_ns >= plan.end_ns:
+                    break
+                pace.wait(due.due_ns)
+                progress.note(due, media_ns)
                 sender.send(due)
-                if time.monotonic_ns() - told_ns >= PROGRESS_INTERVAL_NS:
-                    told_ns = time.monotonic_ns()
-                    on_progress(progress)
     finally:
         clip.close()
+
+
+class _Pace:
+    """Waits for due times on the monotonic clock, and tells progress meanwhile."""
+
+    def __init__(self, progress: PublishProgress, tell: OnProgress) -> None:
+        self._progress = progress
+        self._tell = tell
+        self._start_ns = self._tell_at_ns = time.monotonic_ns()
+
+    def wait(self, due_ns: int) -> None:
+        due_at_ns = self._start_ns + due_ns
+        while True:
+            now_ns = time.monotonic_ns()
+            if now_ns >= self._tell_at_ns:
+                self._tell_at_ns = now_ns + PROGRESS_INTERVAL_NS
+                self._tell(self._progress)
+            if now_ns >= due_at_ns:
+                self._progress.behind_ns = now_ns - due_at_ns
+                return
+            time.sleep((min(due_at_ns, self._tell_at_ns) - now_ns) / NS)
 
 
 def _position(file: Path, media_ns: int) -> int:
@@ -124,12 +113,3 @@ def _position(file: Path, media_ns: int) -> int:
         return media_ns % clip.duration_ns if clip.duration_ns else 0
     finally:
         clip.close()
-
-
-def _wait_until(deadline_ns: int) -> int:
-    """Sleep until a moment of the monotonic clock; return how late it is already, 0 if it was not."""
-    wait_ns = deadline_ns - time.monotonic_ns()
-    if wait_ns > 0:
-        time.sleep(wait_ns / NS)
-        return 0
-    return -wait_ns

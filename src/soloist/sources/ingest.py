@@ -82,6 +82,8 @@ class PublisherMedia:
         """Size of each (mid, rid) as of its last keyframe."""
         self.last_frame_ns: dict[tuple[str, str | None], int] = {}
         """Arrival of the last frame of each (mid, rid), on the steady clock."""
+        self.is_replaced = False
+        """True once another publisher has taken its place."""
         self._reports: dict[tuple[str, str | None], deque[SenderReport]] = {}
         self._receiver = receiver
         self._exchange = exchange
@@ -220,6 +222,7 @@ class Exchange:
                 feed.detach(earlier, REPLACED)
             feed.attach(publisher)
         if earlier is not None:
+            earlier.is_replaced = True
             earlier.close()
 
     def drop(self, publisher: PublisherMedia, reason: str) -> None:
@@ -228,7 +231,7 @@ class Exchange:
             del self._live[publisher.key]
             for feed in self._feeds_of(publisher.key):
                 feed.detach(publisher, reason)
-        self._on_dropped(publisher, reason)
+        self._on_dropped(publisher, REPLACED if publisher.is_replaced else reason)
 
     def hand_on(self, publisher: PublisherMedia, items: Sequence[Media]) -> None:
         """Hand a batch to everyone who listens to this publisher, unless it has been replaced."""

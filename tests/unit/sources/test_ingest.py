@@ -144,7 +144,7 @@ def test_a_newcomer_of_the_same_stream_takes_over_without_a_hole_in_attachment(r
 
     assert ear.told == [("attached", 1), ("detached", 1, "replaced"), ("attached", 2), ("items", 2, 1)]
     assert room.core.sessions_closed == [1]
-    assert room.dropped == [(1, "left")]
+    assert room.dropped == [(1, "replaced")]
 
 
 def test_an_attempt_that_never_connects_costs_the_present_publisher_nothing(room: Room) -> None:
