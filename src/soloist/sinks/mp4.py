@@ -15,6 +15,7 @@ from av.audio.codeccontext import AudioCodecContext
 
 from soloist.model.errors import InternalError
 from soloist.model.media import AudioFormat, Codec, Kind, Sample, VideoFormat
+from soloist.sinks.av1 import is_obu_sequence
 from soloist.sinks.mp4_index import write_index
 from soloist.sinks.origin import origin_tags
 from soloist.sinks.template import audio_template, video_template
@@ -70,7 +71,11 @@ class Mp4Sink:
             InternalError: the spool refused the file, or the keyframe is not one.
         """
         self.path = path
+        self.refused_count = 0
+        """Samples left out because they are not what their codec says; the file would be unreadable with them."""
+        self._is_av1 = video is not None and video.codec is Codec.AV1
         self._tracks: dict[Kind, _Track] = {}
+        self._sizes: set[tuple[int, int]] = set()
         try:
             self._container = av.open(str(path), "w", format="mp4", options=dict(_OPTIONS))
             if video is not None:
@@ -101,9 +106,17 @@ class Mp4Sink:
         track = self._tracks[sample.kind]
         if sample.pts_ticks < track.offset_ticks or not sample.data:
             return
+        if self._is_av1 and sample.kind is Kind.VIDEO and not is_obu_sequence(sample.data):
+            self.refused_count += 1
+            return
+        if sample.width:
+            self._sizes.add((sample.width, sample.height))
         held, track.held = track.held, sample
         if held is not None:
             self._write(track, held, sample.pts_ticks - held.pts_ticks)
+
+    def _largest(self) -> tuple[int, int]:
+        return max(self._sizes, key=lambda size: size[0] * size[1])
 
     def _write(self, track: _Track, sample: Sample, duration_ticks: int) -> None:
         """Hand one sample to the muxer; time never stands still, so a duration is at least one tick."""
@@ -132,7 +145,7 @@ class Mp4Sink:
             raise InternalError(
                 f"The spool refused the end of a recording ({error.strerror}); free its disk."
             ) from error
-        write_index(self.path)
+        write_index(self.path, largest=self._largest() if len(self._sizes) > 1 else None)
 
     def abort(self) -> None:
         """Close without an index; see `FileSink.abort`. `mp4_index.write_index` can still make it an ordinary file."""

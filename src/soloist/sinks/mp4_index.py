@@ -16,15 +16,17 @@ from pathlib import Path
 from soloist.model.errors import InternalError
 from soloist.sinks.boxes import box, children, find, full_box
 from soloist.sinks.mp4_fragments import FragmentedFile, TrackIndex, read_fragments
+from soloist.sinks.mp4_resize import resized
 
 _ROLL_OF_ENTRY = {b"mp4a": -1, b"Opus": -4}
 """Packets to decode before a seek point: one AAC frame; 80 ms of Opus (RFC 7845 §4.6) in packets of 20 ms."""
 
 
-def write_index(path: Path) -> None:
+def write_index(path: Path, *, largest: tuple[int, int] | None = None) -> None:
     """Make the file at `path` an ordinary indexed MP4 and sync it; a file that is one already is left as it is.
 
-    Blocks on the disk. A torn last fragment is cut off.
+    `largest` is the width and height of the largest picture where pictures changed their size on the way: the file then
+    says so. Blocks on the disk. A torn last fragment is cut off.
 
     Raises:
         InternalError: the file is not one of ours, or the disk refused the index; the fragments stay readable.
@@ -33,7 +35,7 @@ def write_index(path: Path) -> None:
         with path.open("r+b") as file:
             found = read_fragments(file.fileno())
             if found is not None:
-                _append(file.fileno(), found)
+                _append(file.fileno(), found, largest)
             os.fsync(file.fileno())
     except OSError as error:
         raise InternalError(
@@ -41,11 +43,11 @@ def write_index(path: Path) -> None:
         ) from error
 
 
-def _append(fd: int, found: FragmentedFile) -> None:
+def _append(fd: int, found: FragmentedFile, largest: tuple[int, int] | None) -> None:
     """Write the new moov behind the fragments, then hide the old one inside an mdat."""
     os.ftruncate(fd, found.data_end)
     try:
-        _write_all(fd, render_moov(found), found.data_end)
+        _write_all(fd, render_moov(found, largest), found.data_end)
         os.fsync(fd)
     except OSError:
         os.ftruncate(fd, found.data_end)
@@ -64,7 +66,7 @@ def _write_all(fd: int, data: bytes, at: int) -> None:
         rest, at = rest[written:], at + written
 
 
-def render_moov(found: FragmentedFile) -> bytes:
+def render_moov(found: FragmentedFile, largest: tuple[int, int] | None = None) -> bytes:
     """Return a moov with the whole index, codec descriptions and metadata taken from the header moov.
 
     A declared track that never got a sample is left out (unless none did): players would wait for it.
@@ -73,6 +75,8 @@ def render_moov(found: FragmentedFile) -> bytes:
     mvhd, udta = _part(moov, b"mvhd"), find(moov, 8, len(moov), b"udta")
     (movie_hz,) = struct.unpack_from(">I", mvhd, 20)
     traks = [moov[child.start : child.end] for child in children(moov, 8, len(moov)) if child.kind == b"trak"]
+    if largest is not None:
+        traks = [resized(trak, *largest) for trak in traks]
     is_empty = not any(track.sizes for track in found.tracks.values())
     rendered = [
         _render_trak(trak, track, movie_hz)

@@ -1,5 +1,7 @@
 """What files come of what a participant does, from arriving frames to finished files."""
 
+import struct
+
 import av
 import pytest
 from support.jobs import a_job, a_rule
@@ -46,6 +48,8 @@ def test_a_participant_with_sound_and_picture_gives_one_file_with_all_frames(tmp
 
     found = contents(path)
     assert found["h264"][0] == 90
+    with av.open(str(path)) as file:
+        assert file.streams.video[0].codec_context.codec_tag == "avc1"
     assert found["h264"][2] == pytest.approx(3.0, abs=0.04)
     assert found["aac"][2] == pytest.approx(3.0, abs=0.04)
     assert stage.missing == []
@@ -219,6 +223,11 @@ def test_a_size_change_stays_in_the_file_and_is_written_down(tmp_path):
     (path,) = stage.stop()
 
     assert contents(path)["h264"][0] == 120
+    with av.open(str(path)) as file:
+        # avc1 would forbid the parameter sets that come with the larger pictures; players of avc3 expect them.
+        assert file.streams.video[0].codec_context.codec_tag == "avc3"
+        assert {(picture.width, picture.height) for picture in file.decode(video=0)} == {(320, 180), (640, 360)}
+    assert struct.pack(">II", 640 << 16, 360 << 16) in path.read_bytes()
     assert [(layer.width, layer.height) for layer in stage.ended[0].summary.layers] == [(320, 180), (640, 360)]
 
 
