@@ -20,11 +20,11 @@ class Answer:
         return found[0] if found else None
 
 
-async def call(app, method, target, *, headers=(), body=b"", client=("192.0.2.1", 1)):
+async def call(app, method, target, *, headers=(), body=b"", client=("192.0.2.1", 1), hangs_up=False):
     """Send one request; `target` goes as raw bytes, the way an HTTP server hands it over."""
     path, _, query = target.partition("?")
     scope = _scope(method, path, query, headers=[*headers], client=client)
-    sent, pending = [], [{"type": "http.request", "body": body, "more_body": False}]
+    sent, pending = [], [{"type": "http.request", "body": body, "more_body": hangs_up}]
 
     async def receive():
         return pending.pop() if pending else {"type": "http.disconnect"}

@@ -81,7 +81,8 @@ class _Exchange:
         self.status = 0
         """0 until an answer was begun; stays 0 if the caller hung up first."""
         self.method: str = scope["method"]
-        self.path: str = scope["path"][:PATH_LENGTH_MAX]
+        # Still percent-encoded: a decoded path could carry a line feed into the log.
+        self.path: str = scope["raw_path"].decode("ascii", "replace")[:PATH_LENGTH_MAX]
         self._scope = scope
         self._send = send
         state: MutableMapping[str, Any] = scope.setdefault("state", {})

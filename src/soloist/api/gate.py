@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from soloist.api.errors import BodyTooLargeError, ForbiddenError, NoTenantError, UnauthorizedError
 from soloist.api.throttle import FailureThrottle
+from soloist.model.errors import MalformedBodyError
 from soloist.model.ids import ProjectId
 from soloist.wire.signing import (
     RawRequest,
@@ -123,6 +124,7 @@ async def read_body(scope: Scope, receive: Receive, bytes_max: int) -> bytes:
 
     Raises:
         BodyTooLargeError: more than `bytes_max`, by its announced or by its real length.
+        MalformedBodyError: the caller hung up.
     """
     announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     if announced.isdigit() and int(announced[:20]) > bytes_max:
@@ -131,7 +133,7 @@ async def read_body(scope: Scope, receive: Receive, bytes_max: int) -> bytes:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return b""
+            raise MalformedBodyError("the request ended before its body did")
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
         if size > bytes_max:

@@ -54,6 +54,13 @@ async def test_the_log_line_tells_what_was_asked_and_keeps_secrets_and_addresses
     assert "192.0.2.1" not in str(line)
 
 
+async def test_a_path_cannot_forge_a_log_line():
+    with structlog.testing.capture_logs() as lines:
+        await call(well(), "GET", "/a%0Ainjected")
+
+    assert lines[0]["path"] == "/a%0Ainjected"
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [

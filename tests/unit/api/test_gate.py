@@ -163,6 +163,15 @@ async def test_an_oversize_body_of_unknown_length_is_413(app):
     assert (await call(app, "POST", JOBS, headers=TOKEN, body=b" " * 1001)).status == 413
 
 
+async def test_hanging_up_in_the_middle_of_a_body_is_no_failed_authentication(app):
+    headers = signed_headers("POST", JOBS, start_body(), at=NOW).items()
+
+    cut = [(await call(app, "POST", JOBS, headers=headers, body=b"{", hangs_up=True)).status for _ in range(4)]
+
+    assert cut == [400] * 4
+    assert (await start(app, headers)).status == 201
+
+
 async def test_a_strangers_body_is_not_read(app):
     answer = await call(app, "POST", JOBS, headers=[("Content-Length", "1001")], body=b" " * 1001)
 
