@@ -2,7 +2,11 @@
 
 import errno
 import hashlib
-from collections.abc import Iterable
+import random
+import resource
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -35,9 +39,13 @@ def shifted(samples: Iterable[Sample], seconds: Fraction) -> tuple[Sample, ...]:
     return tuple(replace(s, pts_ticks=s.pts_ticks + int(seconds * s.rate_hz)) for s in samples)
 
 
-def write(sink: Mp4Sink, *tracks: tuple[Sample, ...]) -> Path:
+def push_all(sink: Mp4Sink, *tracks: tuple[Sample, ...]) -> None:
     for sample in interleaved(*tracks):
         sink.push(sample)
+
+
+def write(sink: Mp4Sink, *tracks: tuple[Sample, ...]) -> Path:
+    push_all(sink, *tracks)
     sink.finish()
     return sink.path
 
@@ -108,8 +116,7 @@ def test_distance_between_first_sound_and_first_picture_survives(tmp_path, late,
     quarter = Fraction(1, 4)
     video, audio = (shifted(video, quarter), audio) if late == "video" else (video, shifted(audio, quarter))
     sink = copy_sink(tmp_path / "a.mp4", video)
-    for sample in interleaved(video, audio):
-        sink.push(sample)
+    push_all(sink, video, audio)
     sink.push(replace(video[-1], pts_ticks=video[-1].pts_ticks + 90_000))
 
     still_open = read_boxes(sink.path)
@@ -221,8 +228,7 @@ def test_open_file_gains_a_fragment_each_second_between_distant_keyframes(tmp_pa
 def test_open_file_is_readable_from_its_first_fragment(tmp_path):
     video, audio = video_samples(Codec.H264, SECONDS), opus_samples(SECONDS)
     sink = copy_sink(tmp_path / "a.mp4", video)
-    for sample in interleaved(video, audio):
-        sink.push(sample)
+    push_all(sink, video, audio)
 
     assert decode_warnings(sink.path) == ""
     assert probe(sink.path).stream("video").packets >= (SECONDS - 1) * 30
@@ -232,8 +238,7 @@ def test_open_file_is_readable_from_its_first_fragment(tmp_path):
 def test_aborted_file_keeps_its_fragments_and_can_be_indexed_later(tmp_path):
     video, audio = video_samples(Codec.H264, SECONDS), opus_samples(SECONDS)
     sink = copy_sink(tmp_path / "a.mp4", video)
-    for sample in interleaved(video, audio):
-        sink.push(sample)
+    push_all(sink, video, audio)
     sink.abort()
     sink.abort()
     was_fragmented = read_boxes(sink.path).is_fragmented
@@ -290,11 +295,59 @@ def test_folder_that_is_not_there_is_told_when_the_file_opens(tmp_path):
         Mp4Sink(tmp_path / "gone" / "a.mp4", video=None, audio=opus_format(), start=ZERO)
 
 
+@pytest.mark.parametrize("bad", [b"\xff", b"\x12", b"\x0a\x7f", b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"])
+def test_malformed_av1_picture_is_left_out_and_the_file_stays_readable(tmp_path, bad):
+    video = video_samples(Codec.AV1, 1)
+    sink = copy_sink(tmp_path / "a.mp4", video, codec=Codec.AV1)
+
+    path = write(sink, (*video[:10], replace(video[10], data=bad), *video[11:]))
+
+    assert sink.refused_count == 1
+    assert len(read_boxes(path).track("vide").sizes) == 29
+    assert probe(path).complaints == ""
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_random_bytes_in_place_of_pictures_never_spoil_the_file(tmp_path, codec):
+    rng = random.Random(5)
+    video, audio = video_samples(codec, SECONDS), opus_samples(SECONDS)
+    spoilt = tuple(replace(s, data=rng.randbytes(rng.randrange(1, 99))) if n % 3 else s for n, s in enumerate(video))
+
+    path = write(copy_sink(tmp_path / "a.mp4", video, codec=codec), spoilt, audio)
+
+    assert payloads(path, "audio") == [sample.data for sample in audio]
+
+
+def test_disk_that_fills_is_loud_and_leaves_what_fitted(tmp_path):
+    video, audio = video_samples(Codec.H264, SECONDS), opus_samples(SECONDS)
+    sink = copy_sink(tmp_path / "a.mp4", video)
+
+    with file_size_limit(30_000), pytest.raises(InternalError, match="refused a sample"):
+        push_all(sink, video, audio)
+    sink.abort()
+
+    mp4_index.write_index(sink.path)
+    assert decode_warnings(sink.path) == ""
+    assert len(read_boxes(sink.path).track("vide").sizes) > 20
+
+
+@contextmanager
+def file_size_limit(size_bytes: int) -> Iterator[None]:
+    """Let the kernel refuse writes beyond a size, as it does when a disk is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+
+
 def test_full_disk_at_the_index_is_loud_and_leaves_the_fragments(tmp_path, monkeypatch):
     video, audio = video_samples(Codec.H264, SECONDS), opus_samples(SECONDS)
     sink = copy_sink(tmp_path / "a.mp4", video)
-    for sample in interleaved(video, audio):
-        sink.push(sample)
+    push_all(sink, video, audio)
     monkeypatch.setattr(mp4_index.os, "pwrite", _disk_full)
 
     with pytest.raises(InternalError, match="No space left"):
