@@ -14,6 +14,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,7 +134,9 @@ async def run_recorder(settings: Settings, index: int) -> None:
         rooms = Rooms(media)
         locations = {name: Path(folder) for name, folder in settings.storage_locations.items()}
         recorder = Recorder(rooms, media, Shelf(Spool(settings.data / "spool"), locations))
-        engine_settings = EngineSettings(url, slot, secrets.token_hex(4), settings.drain_s)
+        engine_settings = EngineSettings(
+            url, slot, secrets.token_hex(4), settings.drain_s, timedelta(days=settings.keep_jobs_days)
+        )
         engine = Engine(engine_settings, database, recorder)
         server = http_server(create_whip_app(rooms, media, video_codecs_of=_codecs_of(Accounts(database))))
         socket_path = settings.recorder_socket(index)

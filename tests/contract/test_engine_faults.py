@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import os
 import signal
+from datetime import timedelta
 
 import pytest
+from procrastinate.jobs import Status
 from sqlalchemy import text, update
 from support.database import connected, restartable_server
 from support.engine import SLOT, a_recorder, an_office, until
@@ -13,9 +15,10 @@ from support.recordings import ScriptedRecordings, a_file
 
 from soloist.jobs import schema
 from soloist.jobs.engine import Engine, EngineSettings
-from soloist.jobs.queue import open_engine
-from soloist.jobs.reaper import adopt_orphans, rehome_jobs
+from soloist.jobs.queue import open_engine, queue_of_slot
+from soloist.jobs.reaper import adopt_orphans, forget_old, reap, rehome_jobs
 from soloist.jobs.store import EpochLostError
+from soloist.jobs.worker import new_worker
 from soloist.model.ids import RoomId
 from soloist.model.job import JobState, StopReason
 
@@ -115,6 +118,36 @@ async def test_work_the_engine_lost_sight_of_is_queued_again(database_url):
     assert port.opened[0].job.job_id == job.job_id
 
 
+async def test_work_of_a_worker_that_vanished_is_reaped_and_goes_on_in_the_same_recording(database_url):
+    port = ScriptedRecordings()
+    async with an_office(database_url) as office, a_recorder(database_url, port):
+        job = await office.start()
+        await until(lambda: port.opened)
+        worker = new_worker(database_url, queue_of_slot(SLOT), None)
+        async with office.database.begin() as connection:
+            await connection.execute(text("UPDATE procrastinate_jobs SET worker_id = NULL"))
+        async with worker.app.open_async():
+            assert await reap(worker.app, queue_of_slot(SLOT), 3.0) == 1
+        await until(lambda: _is_doing(office))
+        await office.stop(job)
+        await until(lambda: _ended(office, job))
+    assert len(port.opened) == 1
+
+
+async def test_a_worker_that_lost_its_work_can_neither_finish_nor_requeue_it(database_url):
+    port = ScriptedRecordings()
+    async with an_office(database_url) as office, a_recorder(database_url, port):
+        await office.start()
+        await until(lambda: port.opened)
+        zombie = new_worker(database_url, queue_of_slot(SLOT), None)
+        async with zombie.app.open_async():
+            (work,) = await zombie.app.job_manager.list_jobs_async()
+            work = work.evolve(worker_id=work.worker_id + 1)
+            await zombie.app.job_manager.finish_job(work, Status.SUCCEEDED, delete_job=True)
+            await zombie.app.job_manager.retry_job(work)
+        assert await _is_doing(office)
+
+
 async def test_jobs_of_a_vanished_slot_move_to_the_slot_their_room_belongs_to_now(database_url):
     port = ScriptedRecordings()
     async with an_office(database_url) as office:
@@ -124,6 +157,18 @@ async def test_jobs_of_a_vanished_slot_move_to_the_slot_their_room_belongs_to_no
         async with a_recorder(database_url, port, slot="node2/0"):
             await until(lambda: port.opened)
     assert port.opened[0].job.job_id == job.job_id
+
+
+async def test_ended_jobs_are_forgotten_after_their_time_and_live_ones_never(database_url):
+    async with an_office(database_url) as office:
+        ended, live = await office.start(), await office.start(room_id=RoomId("other"))
+        await office.stop(ended)
+        await forget_old(office.database, timedelta(days=1))
+        assert len(await office.jobs.list_jobs()) == 2
+        await forget_old(office.database, timedelta(0))
+        assert [job.job_id for job in await office.jobs.list_jobs()] == [live.job_id]
+        async with office.database.connect() as connection:
+            assert (await connection.execute(text("SELECT count(*) FROM procrastinate_jobs"))).scalar() == 1
 
 
 @pytest.mark.parametrize(("how", "seconds"), [(signal.SIGINT, 2), (signal.SIGKILL, 2), (signal.SIGINT, 10)])
@@ -185,6 +230,12 @@ async def a_dying_recorder(url, port):
                 text("UPDATE procrastinate_jobs SET status = 'doing' WHERE id = ANY(:ids)"),
                 {"ids": [row.id for row in held]},
             )
+
+
+async def _is_doing(office):
+    async with office.database.connect() as connection:
+        states = (await connection.execute(text("SELECT status::text FROM procrastinate_jobs"))).all()
+    return [state for (state,) in states] == ["doing"]
 
 
 async def _set(office, job, **values):

@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import procrastinate
 import structlog
@@ -46,6 +46,8 @@ class EngineSettings:
     boot: str
     """Tells this run of the slot from others."""
     drain_s: float = 5.0
+    keep: timedelta = timedelta(days=30)
+    """How long a job that has ended can be asked about."""
 
 
 class Engine:
@@ -106,11 +108,15 @@ class Engine:
 
     async def _work_on(self) -> None:
         """Run one worker generation after another."""
+        is_told = False
         while not self._draining.is_set():
             try:
                 await self._work()
+                is_told = False
             except DATABASE_AWAY as error:
-                log.warning("engine_disconnected", error=type(error).__name__)
+                if not is_told:
+                    log.warning("engine_disconnected", error=type(error).__name__, jobs_count=self.jobs_count)
+                is_told = True
             except Exception:
                 log.exception("engine_worker_failed")
             if not self._draining.is_set():
@@ -125,6 +131,7 @@ class Engine:
             if self._draining.is_set():
                 return
             self._ready.set()
+            log.info("engine_connected", slot=self._settings.slot, jobs_count=self.jobs_count)
             try:
                 await worker.run()
             finally:
@@ -136,7 +143,16 @@ class Engine:
         Raises:
             RequeueError: the job, or what it left, is to be taken again.
         """
-        held = self._assignments.get(JobId(job_id)) or await self._take(JobId(job_id))
+        try:
+            await self._hold(context, JobId(job_id))
+        except RequeueError:
+            raise
+        except Exception:
+            log.exception("assignment_failed", job_id=job_id)
+            raise RequeueError(UNSETTLED_RETRY_S) from None
+
+    async def _hold(self, context: procrastinate.JobContext, job_id: JobId) -> None:
+        held = self._assignments.get(job_id) or await self._take(job_id)
         if held is None:
             return
         assignment, task = held

@@ -5,6 +5,7 @@ Work of a shared queue is taken back only from workers whose heartbeat stopped, 
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import procrastinate
 import structlog
@@ -39,6 +40,14 @@ _FINISHED = text("""
     FROM procrastinate_jobs AS work JOIN jobs ON jobs.engine_id = work.id
     WHERE work.queue_name = :queue AND work.status IN ('todo', 'doing')
         AND jobs.ended_at < clock_timestamp() - interval '10 seconds'
+""")
+
+_FORGET_JOBS = text("DELETE FROM jobs WHERE ended_at < clock_timestamp() - make_interval(secs => :keep_s)")
+
+_FORGET_WORK = text("""
+    DELETE FROM procrastinate_jobs AS work
+    WHERE work.status NOT IN ('todo', 'doing')
+        AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.engine_id = work.id AND jobs.ended_at IS NULL)
 """)
 
 _MISPLACED = text("""
@@ -78,6 +87,16 @@ async def adopt_orphans(database: AsyncEngine, app: procrastinate.App, slot: str
     if orphans:
         log.warning("orphans_adopted", slot=slot, jobs_count=len(orphans))
     return len(orphans)
+
+
+async def forget_old(database: AsyncEngine, keep: timedelta) -> None:
+    """Delete jobs that ended longer than `keep` ago, with files and events, and work that has nothing left to say.
+
+    What is recorded stays in its bucket. Spec: API section 5.5 (30 days).
+    """
+    async with database.begin() as connection:
+        await connection.execute(_FORGET_JOBS, {"keep_s": keep.total_seconds()})
+        await connection.execute(_FORGET_WORK)
 
 
 async def rehome_jobs(database: AsyncEngine, node_id: str, slots: Sequence[str]) -> int:

@@ -124,7 +124,7 @@ def new_worker(url: str, queue: str, record: Record) -> TypedWorker:
 _FINISH_HELD = """
     WITH held AS (
         SELECT id FROM procrastinate_jobs
-        WHERE id = %(job_id)s AND worker_id = %(worker_id)s AND status = 'doing'
+        WHERE id = %(job_id)s AND worker_id IS NOT DISTINCT FROM %(worker_id)s::bigint AND status = 'doing'
         FOR UPDATE
     )
     SELECT procrastinate_finish_job_v1(id, %(status)s, %(delete)s) FROM held
@@ -133,7 +133,7 @@ _FINISH_HELD = """
 _RETRY_HELD = """
     WITH held AS (
         SELECT id FROM procrastinate_jobs
-        WHERE id = %(job_id)s AND worker_id = %(worker_id)s AND status = 'doing'
+        WHERE id = %(job_id)s AND worker_id IS NOT DISTINCT FROM %(worker_id)s::bigint AND status = 'doing'
         FOR UPDATE
     )
     SELECT procrastinate_retry_job_v2(id, %(at)s, %(priority)s, %(queue)s, %(lock)s) FROM held

@@ -96,6 +96,9 @@ def configure_logs(*, process: str, as_json: bool, level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("soloist").setLevel(level.upper())
+    for library in ("procrastinate", "psycopg.pool"):
+        # An outage is told by us in one line; they tell it in a hundred, with tracebacks.
+        logging.getLogger(library).setLevel(logging.DEBUG if level == "debug" else logging.CRITICAL)
     logging.getLogger("uvicorn").handlers.clear()
 
 
