@@ -9,10 +9,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from itertools import accumulate
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import av
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.media import interleaved, opus_format, opus_samples, video_format, video_samples
 from support.mp4_boxes import read_boxes
 from support.probe import counters, decode_warnings, packet_times, payloads, probe, sync
@@ -190,6 +194,27 @@ def test_sample_lasts_until_the_next_one_whatever_it_claimed(tmp_path):
     track = read_boxes(write(copy_sink(tmp_path / "a.mp4", video), uneven)).track("vide")
 
     assert track.durations == [3000, 1, 91_999, 905_000, 500, 3000]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.integers(1, 400_000), min_size=1, max_size=60),
+    st.lists(st.integers(1, 200_000), min_size=1, max_size=60),
+    st.integers(0, 500_000),
+)
+def test_any_times_come_back_to_the_tick(picture_steps, sound_steps, late_ticks):
+    picture, sound = video_samples(Codec.H264, 2)[:60], opus_samples(2)[:60]
+    video = at_times(picture, accumulate(picture_steps, initial=late_ticks))
+    audio = at_times(sound, accumulate(sound_steps, initial=0))
+    with TemporaryDirectory() as folder:
+        path = write(copy_sink(Path(folder) / "a.mp4", picture), video, audio)
+
+        for samples, kind in ((video, "video"), (audio, "audio")):
+            assert packet_times(path, kind) == [Fraction(s.pts_ticks, s.rate_hz) for s in samples]
+
+
+def at_times(samples: Iterable[Sample], ticks: Iterable[int]) -> tuple[Sample, ...]:
+    return tuple(replace(sample, pts_ticks=moment) for sample, moment in zip(samples, ticks, strict=False))
 
 
 def test_hole_in_one_track_does_not_move_the_other(tmp_path):
