@@ -6,6 +6,7 @@ is read back from the file; the exit status says whether they are right.
 """
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -53,6 +54,8 @@ def main() -> None:
             report = record(data, say)
         print_table(report)
         judge(report)
+        # The recording stays; the private instance's database would only fill the disk, run after run.
+        shutil.rmtree(data / "postgres")
     except DemoError as error:
         console.print(f"[bold red]The demo failed:[/] {error}")
         console.print(f"The logs are in {data}")
@@ -84,12 +87,12 @@ def progress() -> Iterator[Callable[[str], None]]:
 
 def record(data: Path, say: Callable[[str], None]) -> FileReport:
     """Do the whole job and return what is in the file."""
-    say("drawing a test clip: moving picture, tone, a flash and a beep each second")
-    write_clip(data / "clip.mkv", CLIP_S)
     port = free_port()
     say(f"starting a private instance on 127.0.0.1:{port}")
     serve = ["serve", "--dev", "--port", str(port), "--media-port", "0", "--data", str(data)]
     with child(serve, data / "serve.log") as service:
+        say("meanwhile, drawing a test clip: moving picture, tone, a flash and a beep each second")
+        write_clip(data / "clip.mkv", CLIP_S)
         await_ready(port, service)
         say("publishing the clip as alice in demo-room over WHIP")
         whip = f"http://127.0.0.1:{port}/whip/{APP}/{ROOM}/{USER}"
