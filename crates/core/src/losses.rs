@@ -33,18 +33,19 @@ pub struct Settled {
 }
 
 impl LossWatch {
-    /// Note a media packet that is not a retransmission.
-    pub fn arrived(&mut self, ssrc: u32, sequence: u16) {
+    /// Note a media packet that is not a retransmission; tell whether it is the first of its stream.
+    pub fn arrived(&mut self, ssrc: u32, sequence: u16) -> bool {
         let Some(stream) = self.streams.get_mut(&ssrc) else {
-            if self.streams.len() < STREAMS_MAX {
+            let is_watched = self.streams.len() < STREAMS_MAX;
+            if is_watched {
                 self.streams.insert(ssrc, Stream { highest: sequence, missing: Vec::new() });
             }
-            return;
+            return is_watched;
         };
         let ahead = sequence.wrapping_sub(stream.highest);
         if ahead == 1 {
             stream.highest = sequence;
-            return;
+            return false;
         }
         self.missing_total -= stream.missing.len();
         if ahead > 0 && ahead <= JUMP_MAX {
@@ -59,6 +60,7 @@ impl LossWatch {
             stream.missing.clear();
         }
         self.missing_total += stream.missing.len();
+        false
     }
 
     /// Tell whether no packet of any stream is missing.

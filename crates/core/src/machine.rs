@@ -18,7 +18,7 @@ use crate::codec::{Codec, Kind};
 use crate::error::OfferError;
 use crate::item::{LayerName, Track};
 use crate::layer::Layer;
-use crate::offer::{Accepted, Offer, Section, alias_of_mid, alias_of_rid, parameter_sets};
+use crate::offer::{Accepted, Offer, Section, alias_of_mid, parameter_sets};
 
 /// How often str0m reports the retransmissions it asked for.
 const STATS_INTERVAL: Duration = Duration::from_secs(2);
@@ -163,7 +163,7 @@ fn refused(error: &dyn Display) -> OfferError {
 }
 
 fn media(section: &Section, accepted: &Accepted) -> (Mid, Media) {
-    let rids = section.layer_names().into_iter().map(|rid| (Rid::from(alias_of_rid(&rid).as_str()), rid.into()));
+    let rids = section.layer_names().into_iter().map(|rid| (Rid::from(rid.as_str()), rid.into()));
     let media = Media {
         name: section.mid.as_str().into(),
         kind: accepted.kind,

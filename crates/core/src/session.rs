@@ -20,12 +20,12 @@ use crate::keyframes::KeyframePolicy;
 use crate::layer::{EarlyReport, Keyframe, Layer};
 use crate::losses::LossWatch;
 use crate::machine::{self, LayerKey, MediaTable, Settings};
-use crate::offer::{Offer, Preference, alias_of_rid};
+use crate::offer::{Offer, Preference};
 use crate::routing::Routing;
 use crate::rtp::RtpHeader;
 use crate::stats::Stats;
 
-/// How long a connected video track may show nothing decodable before its first keyframe is asked for.
+/// How long arriving video may show nothing decodable before its first keyframe is asked for.
 const FIRST_KEYFRAME_PATIENCE: Duration = Duration::from_millis(500);
 /// A layer without frames for this long is paused by its sender; asking it for keyframes would only disturb the others.
 const PAUSED_AFTER: Duration = Duration::from_secs(2);
@@ -54,6 +54,17 @@ enum Phase {
     Closed,
 }
 
+/// What a payload type carries; unknown ones count as audio, which asks for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Audio,
+    Video {
+        /// Its sender answers NACK by sending the same packet again.
+        repairs_in_place: bool,
+    },
+    Repair,
+}
+
 /// One publisher.
 pub struct Session {
     id: SessionId,
@@ -66,8 +77,9 @@ pub struct Session {
     keyframes: KeyframePolicy<LayerKey>,
     losses: LossWatch,
     routing: Routing,
-    /// Payload types of retransmissions, by number.
-    retransmission_pts: [bool; 128],
+    /// What a payload type carries, by number.
+    roles: [Role; 128],
+    has_video: bool,
     nacks: HashMap<LayerKey, u64>,
     silence_timeout: Duration,
     heard_at: Instant,
@@ -89,7 +101,7 @@ impl Session {
         let preference = Preference { video_codecs: &wishes.video_codecs, with_red: wishes.with_red };
         let offer = Offer::parse(offer, &preference)?;
         let (mut rtc, answer) = machine::answer(settings, &offer, now)?;
-        let mut session = Self {
+        let session = Self {
             id,
             ufrag: rtc.direct_api().local_ice_credentials().ufrag,
             rtc,
@@ -100,13 +112,13 @@ impl Session {
             keyframes: KeyframePolicy::default(),
             losses: LossWatch::default(),
             routing: Routing::new(&offer),
-            retransmission_pts: [false; 128],
+            roles: roles(&offer),
+            has_video: false,
             nacks: HashMap::new(),
             silence_timeout: settings.silence_timeout,
             heard_at: now,
             machine_deadline: now,
         };
-        session.mark_retransmissions(&offer);
         Ok((session, answer, machine::tracks(&offer)))
     }
 
@@ -136,15 +148,19 @@ impl Session {
             return;
         }
         let input = Input::Receive(now, receive);
+        let mut begins = None;
         if payload.first().is_some_and(|first| *first <= 3) {
             if self.rtc.accepts(&input) {
                 self.heard_at = now;
             }
         } else if let Some(header) = RtpHeader::parse(payload) {
-            self.watch(header);
+            begins = self.watch(header, now);
         }
         if let Err(error) = self.rtc.handle_input(input) {
             self.fail(&error, now, outbox);
+        }
+        if let Some(ssrc) = begins {
+            self.repair_in_place(ssrc);
         }
         self.drain(now, outbox);
     }
@@ -193,7 +209,7 @@ impl Session {
         let Some((mid, _)) = self.media.video().find(|(_, media)| &*media.name == mid) else {
             return;
         };
-        let rid = rid.map(|rid| Rid::from(alias_of_rid(rid).as_str()));
+        let rid = rid.map(Rid::from);
         let of_media = self.layers.keys().filter(|(owner, _)| *owner == mid);
         let wanted: Vec<LayerKey> = of_media.filter(|(_, layer)| rid.is_none() || *layer == rid).copied().collect();
         for layer in wanted {
@@ -201,22 +217,38 @@ impl Session {
         }
     }
 
-    fn mark_retransmissions(&mut self, offer: &Offer) {
-        for (_, accepted) in offer.accepted() {
-            for rtx in accepted.payloads.iter().filter_map(|payload| payload.rtx) {
-                self.retransmission_pts[usize::from(rtx & 0x7f)] = true;
-            }
-        }
-    }
-
     /// Note an RTP packet before the machine sees it, and tell the machine of a stream it could not place.
-    fn watch(&mut self, header: RtpHeader) {
-        if !self.retransmission_pts[usize::from(header.pt & 0x7f)] {
-            self.losses.arrived(header.ssrc, header.sequence);
+    ///
+    /// Returns the SSRC of a stream that begins with this packet and whose losses its sender repairs in place.
+    fn watch(&mut self, header: RtpHeader, now: Instant) -> Option<u32> {
+        let role = self.roles[usize::from(header.pt & 0x7f)];
+        let is_first = role != Role::Repair && self.losses.arrived(header.ssrc, header.sequence);
+        if matches!(role, Role::Video { .. }) {
+            self.video_begins(now);
         }
         if let Some(stream) = self.routing.learn(header.pt, header.ssrc) {
             let rtx = stream.rtx.map(Into::into);
             self.rtc.direct_api().expect_stream_rx(stream.ssrc.into(), rtx, stream.mid, None);
+        }
+        (is_first && role == Role::Video { repairs_in_place: true }).then_some(header.ssrc)
+    }
+
+    /// Ask for lost packets of a stream without a retransmission stream. Spec: RFC 4585 §6.2.1.
+    fn repair_in_place(&mut self, ssrc: u32) {
+        let mut api = self.rtc.direct_api();
+        if let Some((mid, rid)) = api.stream_rx(&ssrc.into()).map(|stream| (stream.mid(), stream.rid())) {
+            api.expect_stream_rx(ssrc.into(), None, mid, rid).suppress_nack(false);
+        }
+    }
+
+    /// Expect a first keyframe soon after the first packet of video.
+    fn video_begins(&mut self, now: Instant) {
+        if self.has_video {
+            return;
+        }
+        self.has_video = true;
+        for (mid, _) in self.media.video().filter(|(_, media)| media.rids.is_empty()) {
+            self.keyframes.need((mid, None), now + FIRST_KEYFRAME_PATIENCE);
         }
     }
 
@@ -270,9 +302,6 @@ impl Session {
         self.phase = Phase::Connected;
         self.heard_at = now;
         outbox.items.push((self.id, Item::Connected { received_ns: self.clock.unix_ns(now) }));
-        for (mid, _) in self.media.video().filter(|(_, media)| media.rids.is_empty()) {
-            self.keyframes.need((mid, None), now + FIRST_KEYFRAME_PATIENCE);
-        }
     }
 
     fn take_frame(&mut self, media: MediaData, now: Instant, outbox: &mut Outbox) {
@@ -396,6 +425,19 @@ impl Session {
             outbox.items.push((self.id, Item::Closed { reason, received_ns: self.clock.unix_ns(now) }));
         }
     }
+}
+
+fn roles(offer: &Offer) -> [Role; 128] {
+    let mut roles = [Role::Audio; 128];
+    for payload in offer.accepted().flat_map(|(_, accepted)| &accepted.payloads) {
+        if payload.codec.kind() == Kind::Video {
+            roles[usize::from(payload.pt & 0x7f)] = Role::Video { repairs_in_place: payload.repairs_in_place() };
+        }
+        if let Some(rtx) = payload.rtx {
+            roles[usize::from(rtx & 0x7f)] = Role::Repair;
+        }
+    }
+    roles
 }
 
 fn low_32_bits(ticks: u64) -> u32 {

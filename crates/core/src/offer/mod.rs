@@ -9,7 +9,7 @@ mod section;
 mod sprop;
 mod transport;
 
-use str0m::media::{Mid, Rid};
+use str0m::media::Mid;
 
 use crate::codec::Codec;
 use crate::error::OfferError;
@@ -93,11 +93,6 @@ pub fn alias_of_mid(mid: &str) -> String {
     Mid::from(mid).to_string()
 }
 
-/// Return the name str0m knows a rid by.
-pub fn alias_of_rid(rid: &str) -> String {
-    Rid::from(rid).to_string()
-}
-
 fn malformed(reason: &str) -> OfferError {
     OfferError::Malformed(reason.into())
 }
@@ -161,13 +156,9 @@ fn check_names<'a>(accepted: impl Iterator<Item = &'a Section>) -> Result<(), Of
             return Err(malformed("its mids are not distinct within 16 letters and digits"));
         }
         mids.push(mid);
-        let mut rids: Vec<String> = Vec::new();
-        for rid in &section.rids {
-            let alias = alias_of_rid(rid);
-            if rid.len() > RID_BYTES_MAX || !rid.is_ascii() || rids.contains(&alias) {
-                return Err(malformed("its rids are not distinct within 8 letters and digits"));
-            }
-            rids.push(alias);
+        let is_rid = |rid: &String| rid.len() <= RID_BYTES_MAX && rid.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !section.rids.iter().all(is_rid) {
+            return Err(malformed("its rids are not 1 to 8 letters and digits (RFC 8852)"));
         }
     }
     Ok(())

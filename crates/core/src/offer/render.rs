@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Accepted, Offer, Payload, Section, alias_of_mid, alias_of_rid};
+use super::{Accepted, Offer, Payload, Section, alias_of_mid};
 use crate::codec::Codec;
 use crate::error::OfferError;
 
@@ -71,7 +71,7 @@ impl Offer {
         for attribute in session_level.chain(&section.attributes) {
             let is_hidden = !section.ssrc_layers.is_empty() && attribute.starts_with("ssrc");
             if !is_hidden && KEPT_ATTRIBUTES.iter().any(|kept| attribute.starts_with(kept)) {
-                push_line(text, &format!("a={}", with_rid_aliases(attribute, section)));
+                push_line(text, &format!("a={attribute}"));
             }
         }
     }
@@ -103,30 +103,6 @@ fn render_payload(text: &mut String, payload: &Payload) {
     }
 }
 
-/// Replace each rid in an `a=rid` or `a=simulcast` attribute by its alias.
-fn with_rid_aliases(attribute: &str, section: &Section) -> String {
-    rename_rids(attribute, &section.rids, |rid| (rid.to_owned(), alias_of_rid(rid)))
-}
-
-fn with_rid_originals(attribute: &str, section: &Section) -> String {
-    rename_rids(attribute, &section.rids, |rid| (alias_of_rid(rid), rid.to_owned()))
-}
-
-fn rename_rids(attribute: &str, rids: &[String], pair: impl Fn(&str) -> (String, String)) -> String {
-    let is_named = attribute.starts_with("rid:") || attribute.starts_with("simulcast:");
-    if !is_named || rids.iter().map(|rid| pair(rid)).all(|(from, to)| from == to) {
-        return attribute.to_owned();
-    }
-    let mut renamed = String::with_capacity(attribute.len());
-    for word in attribute.split_inclusive([' ', ';', ',', ':', '~']) {
-        let bare = word.trim_end_matches([' ', ';', ',', ':', '~']);
-        let target = rids.iter().map(|rid| pair(rid)).find(|(from, _)| from == bare);
-        renamed.push_str(target.as_ref().map_or(bare, |(_, to)| to));
-        renamed.push_str(&word[bare.len()..]);
-    }
-    renamed
-}
-
 fn split_answer(answer: &str) -> (Vec<&str>, Vec<Vec<&str>>) {
     let (mut head, mut sections) = (Vec::new(), Vec::<Vec<&str>>::new());
     for line in answer.lines() {
@@ -151,7 +127,7 @@ fn finish_section(text: &mut String, section: &Section, accepted: &Accepted, lin
         if attribute.starts_with("mid:") {
             push_line(text, &format!("a=mid:{}", section.mid));
         } else if !attribute.starts_with("rtcp-fb:") || was_offered(attribute, accepted) {
-            push_line(text, &format!("a={}", with_rid_originals(attribute, section)));
+            push_line(text, line);
         }
     }
     if has_candidates {

@@ -21,6 +21,13 @@ pub struct Payload {
     pub(super) feedback: Vec<String>,
 }
 
+impl Payload {
+    /// Tell whether its sender answers NACK but offers no stream of retransmissions.
+    pub fn repairs_in_place(&self) -> bool {
+        self.rtx.is_none() && self.feedback.iter().any(|feedback| feedback == "nack")
+    }
+}
+
 /// One media section of the offer.
 #[derive(Debug, Clone)]
 pub struct Section {

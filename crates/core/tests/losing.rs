@@ -1,0 +1,122 @@
+//! A publisher on a bad network: what can be repaired is, what cannot is declared, and pictures go on.
+
+mod support;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use soloist_core::Codec;
+use support::media::{digest, publish};
+use support::network::Weather;
+use support::{Rig, Scenario};
+
+#[test]
+fn losing_a_twentieth_costs_no_picture() {
+    for seed in 1..=4 {
+        for codec in [Codec::Vp8, Codec::H264] {
+            let weather = Weather::rough(seed, 5);
+            let mut rig = Rig::connected(Scenario { codec, weather, ..Scenario::default() });
+            let sent = publish(&mut rig, codec, 6, 60, 0);
+
+            let received: Vec<u64> = rig.frames_of(codec).iter().map(|frame| digest(&frame.data)).collect();
+            let missing: Vec<usize> =
+                (0..sent.pictures.len()).filter(|at| !received.contains(&sent.pictures[*at])).collect();
+            assert_eq!(missing, [0_usize; 0], "seed {seed}, {codec:?}");
+            assert!(received == sent.pictures, "seed {seed}, {codec:?}: out of order");
+            assert!(rig.frames_of(codec).iter().all(|frame| !frame.follows_gap), "seed {seed}, {codec:?}");
+            let stats = rig.engine.outbox().stats;
+            assert!(stats.packets_recovered > 10 && stats.nacks_sent > 0, "seed {seed}: {stats:?}");
+        }
+    }
+}
+
+#[test]
+fn redundant_audio_fills_single_losses() {
+    let lost = |with_red: bool| -> usize {
+        let mut total = 0;
+        for seed in 1..=4 {
+            let mut rig =
+                Rig::connected(Scenario { with_red, weather: Weather::rough(seed, 5), ..Scenario::default() });
+            let sent = publish(&mut rig, Codec::Vp8, 6, 60, 0);
+            let received: HashSet<u64> = rig.frames_of(Codec::Opus).iter().map(|frame| digest(&frame.data)).collect();
+            assert!(received.iter().all(|sound| sent.sounds.contains(sound)), "seed {seed}");
+            total += sent.sounds.len() - received.len();
+        }
+        total
+    };
+    let (with, without) = (lost(true), lost(false));
+    assert!(without > 40, "{without} lost without redundancy");
+    assert!(with * 5 < without, "{with} lost with redundancy, {without} without");
+}
+
+#[test]
+fn audio_lost_for_good_is_flagged_on_the_next_packet() {
+    let mut rig = Rig::connected(Scenario { with_red: false, weather: Weather::rough(3, 10), ..Scenario::default() });
+    let sent = publish(&mut rig, Codec::Vp8, 6, 60, 0);
+    let audio = rig.frames_of(Codec::Opus);
+    assert!(audio.len() < sent.sounds.len());
+    for pair in audio.windows(2) {
+        let is_gap = pair[1].rtp_ticks - pair[0].rtp_ticks > 960;
+        assert_eq!(pair[1].follows_gap, is_gap);
+    }
+}
+
+#[test]
+fn after_unrepairable_loss_a_keyframe_is_asked_for_and_everything_after_it_decodes() {
+    for seed in 1..=4 {
+        let mut rig = Rig::connected(Scenario { codec: Codec::H264, ..Scenario::default() });
+        publish(&mut rig, Codec::H264, 2, 10_000, 0);
+        let before = rig.frames_of(Codec::H264).len();
+        rig.network.is_down = true;
+        publish(&mut rig, Codec::H264, 1 + seed, 10_000, 500_000);
+        rig.network.is_down = false;
+        let asked_before = rig.keyframe_requests.len();
+        publish(&mut rig, Codec::H264, 6, 10_000, 2_000_000);
+
+        let after = &rig.frames_of(Codec::H264)[before..];
+        let gap = after.iter().position(|frame| frame.follows_gap);
+        assert!(gap.is_some(), "seed {seed}: the outage left no gap");
+        assert!(after[gap.unwrap_or(0)..].iter().any(|frame| frame.is_keyframe), "seed {seed}: no keyframe followed");
+        assert!(rig.keyframe_requests.len() - asked_before <= 6, "seed {seed}: more than one request a second");
+    }
+}
+
+#[test]
+fn a_third_lost_still_leaves_a_recording_with_every_gap_declared() {
+    for seed in 1..=3 {
+        let mut rig =
+            Rig::connected(Scenario { codec: Codec::H264, weather: Weather::rough(seed, 30), ..Scenario::default() });
+        let sent = publish(&mut rig, Codec::H264, 20, 10_000, 0);
+        let frames = rig.frames_of(Codec::H264);
+        assert!(frames.len() * 2 > sent.pictures.len(), "seed {seed}: {} of {}", frames.len(), sent.pictures.len());
+        for pair in frames.windows(2) {
+            let is_gap = pair[1].rtp_ticks - pair[0].rtp_ticks != 3_000;
+            assert!(!is_gap || pair[1].follows_gap, "seed {seed}: an undeclared gap");
+        }
+        let asked = rig.engine.outbox().stats.plis_sent;
+        assert!(asked <= 27, "seed {seed}: {asked} requests in 23 s");
+    }
+}
+
+#[test]
+fn a_publisher_that_begins_without_a_keyframe_is_asked_for_one_at_once() {
+    let mut rig = Rig::connected(Scenario::default());
+    let delta = support::media::picture(Codec::Vp8, 1, false);
+    rig.send_video(Codec::Vp8, None, 0, &delta);
+    rig.run_for(Duration::from_millis(60));
+    assert_eq!(rig.keyframe_requests.len(), 1);
+}
+
+#[test]
+fn requests_back_off_while_a_publisher_does_not_answer() {
+    let mut rig = Rig::connected(Scenario::default());
+    let begin = rig.now;
+    for number in 0..480_u32 {
+        let delta = support::media::picture(Codec::Vp8, number, false);
+        rig.send_video(Codec::Vp8, None, u64::from(number) * 3_000, &delta);
+        rig.run_for(Duration::from_millis(33));
+    }
+    let at: Vec<u128> = rig.keyframe_requests.iter().map(|(at, _)| at.duration_since(begin).as_millis()).collect();
+    let gaps: Vec<u128> = at.windows(2).map(|pair| (pair[1] - pair[0] + 60) / 100).collect();
+    assert_eq!(gaps, [5, 10, 20, 40, 40, 40], "{at:?}");
+}
