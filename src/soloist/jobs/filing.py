@@ -23,6 +23,7 @@ from soloist.model.errors import DestinationError, InternalError, SoloistError
 from soloist.model.event import FileCompleted, FileStarted
 from soloist.model.job import Job
 from soloist.storage.bucket import Committed
+from soloist.storage.errors import KeyTakenError
 from soloist.wire.clock import NS
 
 log = structlog.get_logger("soloist.filing")
@@ -119,24 +120,33 @@ class Filing:
         note = self._open.pop(fact.index, None)
         if note is None:
             raise InternalError(f"{fact.path.name} was opened without a key; it stays in the spool.")
-        committed = await publish(
-            self._shelf, note, lambda done: manifest_of(self._job, note, fact.summary, media=media, committed=done)
+        note, committed = await publish(
+            self._shelf, self._journal, note, lambda done: manifest_of(self._job, note, fact.summary, media, done)
         )
         await self._journal.file_completed(completed(note, committed, fact.summary))
         await asyncio.to_thread(self._shelf.forget, note, committed)
 
 
-async def publish(shelf: Shelf, note: FileNote, manifest: Callable[[Committed], str]) -> Committed:
-    """Put a file and its manifest into the bucket, trying again for half a minute.
+async def publish(
+    shelf: Shelf, journal: Journal, note: FileNote, manifest: Callable[[Committed], str]
+) -> tuple[FileNote, Committed]:
+    """Put a file and its manifest into the bucket once the self-fence permits, trying again for half a minute.
+
+    The note that is returned has another key if somebody else's object had come to stand under the announced one.
 
     Raises:
+        EpochLostError: the job is another recorder's; nothing is published.
         DestinationError: the store went on refusing; the file stays in the spool.
     """
     delays_s = iter(RETRY_DELAYS_S)
     while True:
+        await journal.permit()
         try:
             committed = await shelf.commit(note)
             await shelf.put_manifest(note, manifest(committed))
+        except KeyTakenError:
+            note = await shelf.rekeyed(note)
+            await asyncio.to_thread(write_note, note)
         except DestinationError as error:
             log.warning("bucket_refused", job_id=note.job_id, key=note.key, error=str(error))
             delay_s = next(delays_s, None)
@@ -144,7 +154,7 @@ async def publish(shelf: Shelf, note: FileNote, manifest: Callable[[Committed], 
                 raise
             await asyncio.sleep(delay_s)
         else:
-            return committed
+            return note, committed
 
 
 def completed(note: FileNote, committed: Committed, summary: FileSummary) -> FileCompleted:

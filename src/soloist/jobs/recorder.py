@@ -5,6 +5,7 @@ Spec: API section 5; design section 5 (spool); rules R36, R42.
 """
 
 import asyncio
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,9 @@ from soloist.sources.rooms import Rooms, Subscription
 from soloist.storage.spool import Spool
 
 log = structlog.get_logger("soloist.recorder")
+
+RETURN_TIME = timedelta(seconds=45)
+"""How long a room's former publishers count as present after a recorder restart. Spec: design section 7."""
 
 
 class Recorder:
@@ -75,8 +79,14 @@ class RunningRecording:
         )
 
     async def idle(self) -> None:
-        """Return once the room was without a co-host for too long; see `OpenRecording.idle`."""
-        await self._rooms.wait_idle(self._job.app_id, self._job.room_id, self._job.idle_timeout)
+        """Return once the room was without a co-host for too long; see `OpenRecording.idle`.
+
+        After a take-over, who published before counts as present for a while: browsers take their time to notice.
+        """
+        presumed_for = RETURN_TIME if self._job.epoch > 1 else timedelta(0)
+        await self._rooms.wait_idle(
+            self._job.app_id, self._job.room_id, self._job.idle_timeout, presumed_for=presumed_for
+        )
 
     async def failed(self) -> SoloistError:
         """Return the fault that ends this recording; see `OpenRecording.failed`."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from soloist.jobs.cutting import Cuts, Fact, FileSeries
+from soloist.jobs.cutting import Cuts, Fact, FileEnded, FileSeries, FileSummary
 from soloist.jobs.selection import Selection
 from soloist.model.errors import SoloistError
 from soloist.model.job import Job
@@ -24,6 +24,8 @@ from soloist.wire.interleave import Interleaver
 from soloist.wire.timeline import Placement, Timeline
 
 DETACH_WORDS = {"left": "participant_left", "timeout": "participant_lost", "failed": "transport_failed"}
+END_TOLERANCE_NS = 100_000_000
+"""Tracks that end this close together end together: a picture lasts longer than a packet of sound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,17 @@ class Recording:
         self._missing += self._timeline.missing
         self._timeline.missing.clear()
         placements = tuple(filter(None, (self._timeline.placement(kind) for kind in Kind)))
-        self._emit(fact, MediaFacts(self._wall_ns(0), tuple(self._missing), placements, self._rule))
+        missing = tuple(self._missing) + (self._ended_early(fact.summary) if isinstance(fact, FileEnded) else ())
+        self._emit(fact, MediaFacts(self._wall_ns(0), missing, placements, self._rule))
+
+    def _ended_early(self, summary: FileSummary) -> tuple[Missing, ...]:
+        """Return what a file lacks at its end, where one track goes on longer than the other."""
+        found = []
+        for kind in summary.codecs:
+            end_ns = summary.ends_ns.get(kind, summary.start_ns)
+            if summary.end_ns - end_ns > END_TOLERANCE_NS:
+                found.append(Missing(kind, end_ns, summary.end_ns, *self._timeline.cause(kind)))
+        return tuple(found)
 
     def _wall_ns(self, ns: int) -> int:
         return (self._timeline.origin_ns or 0) + ns

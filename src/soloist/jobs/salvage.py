@@ -59,7 +59,7 @@ async def _settle(job: Job, note: FileNote, journal: Journal, shelf: Shelf) -> N
         return
     summary = _summary(note, found)
     facts = MediaFacts(note.origin_ns, (), (), job.rule)
-    committed = await publish(shelf, note, lambda done: manifest_of(job, note, summary, media=facts, committed=done))
+    note, committed = await publish(shelf, journal, note, lambda done: manifest_of(job, note, summary, facts, done))
     await journal.file_completed(completed(note, committed, summary))
     await asyncio.to_thread(shelf.forget, note, committed)
     log.info("file_salvaged", job_id=job.job_id, key=note.key, epoch=note.epoch)

@@ -5,6 +5,7 @@ Spec: API sections 3 (obs_addr), 6.2 (keys); rules R25, R34.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -59,6 +60,16 @@ class Shelf:
             DestinationError: the store refused it; the spool file stays.
         """
         return await self.bucket(note.location, note.bucket).commit(note.path, note.key)
+
+    async def rekeyed(self, note: FileNote) -> FileNote:
+        """Return the note of a file under the next key that is free."""
+        bucket = self.bucket(note.location, note.bucket)
+        extension = EXTENSIONS[note.record_format]
+        stem = note.key.removesuffix(extension)
+        attempt = 1
+        while await bucket.exists(f"{stem}_{attempt}{extension}"):
+            attempt += 1
+        return replace(note, key=f"{stem}_{attempt}{extension}")
 
     async def put_manifest(self, note: FileNote, text: str) -> None:
         """Put a file's manifest beside it, in place of an earlier one.

@@ -10,7 +10,9 @@ from soloist.wire.manifest import ClockMapping, Manifest, ManifestFile, Manifest
 from soloist.wire.timeline import Placement
 
 
-def manifest_of(job: Job, note: FileNote, summary: FileSummary, *, media: MediaFacts, committed: Committed) -> str:
+def manifest_of(  # noqa: PLR0917 - five facts, each of its own type
+    job: Job, note: FileNote, summary: FileSummary, media: MediaFacts, committed: Committed
+) -> str:
     """Return the manifest of one file: its own stretch of the recording."""
     within = (m for m in media.missing if m.end_ns > summary.start_ns and m.start_ns < summary.end_ns)
     file = ManifestFile(

@@ -131,6 +131,10 @@ class Timeline:
         if track.interruption is None:
             track.interruption = (cause, detail)
 
+    def cause(self, kind: Kind) -> tuple[Cause, str]:
+        """Return why what is missing on a track now is missing, as far as anyone knows."""
+        return self._cause(self._tracks[kind])
+
     def take(self) -> list[Sample]:
         """Return the samples that became ready since the last call, each track in time order."""
         ready, self._ready = self._ready, []

@@ -35,6 +35,9 @@ class PaperJournal:
     async def file_completed(self, fact):
         self.facts.append(fact)
 
+    async def permit(self):
+        """Nobody else wants this job."""
+
     async def described(self, text):
         self.texts.append(text)
 
@@ -124,6 +127,20 @@ async def test_an_object_that_was_there_before_is_never_overwritten(tmp_path):
 
     assert theirs.read_text() == "somebody else's"
     assert desk.journal.facts[-1].key == "fixed_1.mp4"
+
+
+async def test_an_object_that_comes_to_stand_under_the_announced_key_meanwhile_is_not_overwritten_either(tmp_path):
+    desk = Desk(tmp_path, a_job(rule=a_rule(mp4=Mp4Config(record_cycle_s=60, prefix="fixed"))))
+    desk.play(2)
+    await desk.told()
+    theirs = tmp_path / "storage" / "recordings" / "fixed.mp4"
+    theirs.parent.mkdir(parents=True, exist_ok=True)
+    theirs.write_text("somebody else's")
+    await desk.finish()
+
+    assert theirs.read_text() == "somebody else's"
+    assert desk.journal.facts[-1].key == "fixed_1.mp4"
+    assert desk.failures == []
 
 
 async def test_vp8_is_told_as_webm_in_description_and_event(tmp_path):

@@ -124,6 +124,17 @@ def test_tracks_are_those_negotiated_even_if_sound_comes_late(tmp_path):
     assert (Kind.AUDIO, Cause.GAP, "not_sent_yet") in stage.missing
 
 
+def test_sound_that_stops_before_the_picture_is_declared_missing_to_the_end(tmp_path):
+    stage, alice = Stage(tmp_path), a_publisher()
+    stage.recording.on_attached(alice)
+    stage.play(alice, merged(camera(4), sound(2)))
+    stage.stop()
+
+    (gap,) = [m for m in stage.media[-1].missing if m.kind is Kind.AUDIO]
+    assert (gap.cause, gap.detail) == (Cause.PAUSE, "not_sent")
+    assert (gap.start_ns / 1e9, gap.end_ns / 1e9) == pytest.approx((2.0, 4.0), abs=0.06)
+
+
 def test_a_job_without_audio_writes_none(tmp_path):
     stage, alice = Stage(tmp_path, a_job(with_audio=False)), a_publisher()
     stage.recording.on_attached(alice)
