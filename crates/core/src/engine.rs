@@ -55,8 +55,8 @@ impl Engine {
         self.outbox.stats.sessions = self.count();
     }
 
-    /// Take in one datagram received at `now`.
-    pub fn receive(&mut self, now: Instant, datagram: Datagram<'_>) {
+    /// Take in one datagram received at `now`; tell whether it belongs to a session.
+    pub fn receive(&mut self, now: Instant, datagram: Datagram<'_>) -> bool {
         let source = (datagram.protocol, datagram.source);
         let owner = match stun_ufrag(datagram.payload) {
             Some(ufrag) => self.by_ufrag.get(ufrag).copied(),
@@ -69,9 +69,9 @@ impl Engine {
         });
         let Some((id, receive)) = parsed else {
             self.outbox.stats.datagrams_unknown += 1;
-            return;
+            return false;
         };
-        self.deliver(now, id, source, receive, datagram.payload);
+        self.deliver(now, id, source, receive, datagram.payload)
     }
 
     /// Do what is due at `now` in every session.
@@ -114,18 +114,18 @@ impl Engine {
         &mut self.outbox
     }
 
-    fn deliver(&mut self, now: Instant, id: SessionId, source: Source, receive: Receive<'_>, payload: &[u8]) {
+    fn deliver(&mut self, now: Instant, id: SessionId, source: Source, receive: Receive<'_>, payload: &[u8]) -> bool {
         let Some(entry) = self.sessions.get_mut(&id) else {
-            return;
+            return false;
         };
         let input = Input::Receive(now, receive);
         let is_known = self.by_source.get(&source) == Some(&id);
         if !is_known && !entry.session.accepts(&input) {
             self.outbox.stats.datagrams_unknown += 1;
-            return;
+            return false;
         }
         let Input::Receive(_, receive) = input else {
-            return;
+            return false;
         };
         if !is_known {
             self.remember_source(id, source);
@@ -133,6 +133,7 @@ impl Engine {
         self.outbox.stats.packets_received += 1;
         self.outbox.stats.bytes_received += u64::try_from(payload.len()).unwrap_or(0);
         self.with_session(now, id, |session, outbox| session.receive(now, receive, payload, outbox));
+        true
     }
 
     fn remember_source(&mut self, id: SessionId, source: Source) {

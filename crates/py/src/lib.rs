@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use soloist_core::{Clock, Codec, OfferError, Session, SessionId, Settings, Wishes};
@@ -92,6 +92,8 @@ impl Receiver {
 
     fn wait(&self, py: Python<'_>, timeout_ms: u64) -> PyResult<Py<PyList>> {
         let batch = py.detach(|| self.handle.wait(Duration::from_millis(timeout_ms)));
+        let batch =
+            batch.map_err(|_| PyRuntimeError::new_err("the receive thread has failed; restart the recorder"))?;
         convert::batch(py, batch)
     }
 

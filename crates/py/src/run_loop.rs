@@ -8,6 +8,7 @@ mod udp;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -30,7 +31,7 @@ const TOKEN_COMMAND: u64 = 1;
 const DEADLINE_GRID_MS: u128 = 5;
 /// Batches read before commands and deadlines get their turn.
 const READS_PER_TURN: usize = 16;
-/// Local addresses remembered for publishers; beyond it the kernel chooses the source address again.
+/// Local addresses remembered for publishers.
 const LOCAL_ADDRESSES_MAX: usize = 4_096;
 
 /// How the loop is set up.
@@ -60,8 +61,14 @@ struct State {
     first_at: Option<Instant>,
     is_woken: bool,
     is_closed: bool,
+    /// The thread ended by a fault of ours.
+    is_broken: bool,
     stats: Stats,
 }
+
+/// The I/O thread ended by a fault of ours; nothing will come any more.
+#[derive(Debug)]
+pub struct Broken;
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -100,6 +107,7 @@ impl Bound {
                 first_at: None,
                 is_woken: false,
                 is_closed: false,
+                is_broken: false,
                 stats: Stats::default(),
             }),
             ready: Condvar::new(),
@@ -125,7 +133,7 @@ impl Bound {
             stats: Stats::default(),
             started: Instant::now(),
         };
-        let thread = Builder::new().name("soloist-io".into()).spawn(move || io_loop.run())?;
+        let thread = Builder::new().name("soloist-io".into()).spawn(move || run_guarded(io_loop))?;
         let batch_interval = settings.batch_interval;
         Ok(Handle { shared, commands, bell, batch_interval, thread: Mutex::new(Some(thread)) })
     }
@@ -145,7 +153,7 @@ impl Handle {
     }
 
     /// Wait until a batch is due, `wake` is called, the receiver closes or `limit` passes; return what there is.
-    pub fn wait(&self, limit: Duration) -> Batch {
+    pub fn wait(&self, limit: Duration) -> Result<Batch, Broken> {
         let until = Instant::now() + limit;
         let mut state = self.shared.lock();
         loop {
@@ -154,7 +162,8 @@ impl Handle {
             if state.is_woken || state.is_closed || is_due || now >= until {
                 state.is_woken = false;
                 state.first_at = None;
-                return state.queue.drain();
+                let batch = state.queue.drain();
+                return if batch.is_empty() && state.is_broken { Err(Broken) } else { Ok(batch) };
             }
             let waited = self.shared.ready.wait_timeout(state, until - now);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -236,8 +245,6 @@ impl IoLoop {
             let gap_ms = u64::try_from(woken_at.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.stats.loop_gap_ms_max = self.stats.loop_gap_ms_max.max(gap_ms);
         }
-        self.shared.lock().is_closed = true;
-        self.shared.ready.notify_all();
     }
 
     fn sleep(&self) {
@@ -282,22 +289,19 @@ impl IoLoop {
                 let Some(received) = self.udp.received(index) else {
                     continue;
                 };
-                if self.is_wildcard
-                    && let Some(local) = received.local
-                    && (self.locals.len() < LOCAL_ADDRESSES_MAX || self.locals.contains_key(&received.source))
-                {
-                    self.locals.insert(received.source, local);
-                }
                 let destination = advertised(&self.candidates, received.local, received.source, self.port);
-                self.engine.receive(
-                    now,
-                    Datagram {
-                        protocol: Protocol::Udp,
-                        source: received.source,
-                        destination,
-                        payload: received.payload,
-                    },
-                );
+                let datagram = Datagram {
+                    protocol: Protocol::Udp,
+                    source: received.source,
+                    destination,
+                    payload: received.payload,
+                };
+                if self.engine.receive(now, datagram)
+                    && self.is_wildcard
+                    && let Some(local) = received.local
+                {
+                    remember_local(&mut self.locals, received.source, local);
+                }
             }
             self.stats.kernel_drops += self.udp.new_kernel_drops(count);
             if count == 0 {
@@ -345,6 +349,25 @@ impl IoLoop {
         }
         self.udp.send(&mut self.outgoing);
     }
+}
+
+/// Run the loop to its end; whatever ends it, readers are told.
+fn run_guarded(io_loop: IoLoop) {
+    let shared = io_loop.shared.clone();
+    let outcome = catch_unwind(AssertUnwindSafe(|| io_loop.run()));
+    let mut state = shared.lock();
+    state.is_closed = true;
+    state.is_broken = outcome.is_err();
+    drop(state);
+    shared.ready.notify_all();
+}
+
+fn remember_local(locals: &mut HashMap<SocketAddr, IpAddr>, source: SocketAddr, local: IpAddr) {
+    // Those still sending are learned again with their next datagram.
+    if locals.len() >= LOCAL_ADDRESSES_MAX && !locals.contains_key(&source) {
+        locals.clear();
+    }
+    locals.insert(source, local);
 }
 
 /// Return which advertised address a datagram stands for: behind a one-to-one NAT the real one is none of them.

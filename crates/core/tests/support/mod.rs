@@ -165,15 +165,11 @@ impl Rig {
     fn turn(&mut self) {
         while let Some((towards, datagram)) = self.network.arrived(self.now) {
             match towards {
-                Towards::Receiver => self.engine.receive(
-                    self.now,
-                    Datagram {
-                        protocol: Protocol::Udp,
-                        source: publisher_address(),
-                        destination: receiver_address(),
-                        payload: &datagram,
-                    },
-                ),
+                Towards::Receiver => {
+                    let (source, destination) = (publisher_address(), receiver_address());
+                    let datagram = Datagram { protocol: Protocol::Udp, source, destination, payload: &datagram };
+                    self.engine.receive(self.now, datagram);
+                }
                 Towards::Publisher => self.reach_publisher(&datagram),
             }
             self.drain();
