@@ -9,7 +9,10 @@ total=0
 for tier in "$@"; do
   printf '\n=== %s\n' "$tier"
   if [[ $tier == unit ]]; then cargo test --workspace --locked --quiet; fi
-  python -m pytest "tests/$tier" --junit-xml "build/$tier.xml" -q --durations=5
+  # Unit tests share nothing and run on all cores; the other tiers measure time and want the machine for themselves.
+  workers=0
+  if [[ $tier == unit ]]; then workers=auto; fi
+  python -m pytest "tests/$tier" -n "$workers" --junit-xml "build/$tier.xml" -q --durations=5
   count=$(python scripts/count_tests.py "build/$tier.xml")
   total=$((total + count))
 done
