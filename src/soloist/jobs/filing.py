@@ -7,7 +7,8 @@ Spec: API sections 5.5, 6.2; design section 5 (spool, manifest).
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -18,10 +19,11 @@ from soloist.jobs.port import Journal
 from soloist.jobs.recording import MediaFacts
 from soloist.jobs.shelf import Shelf
 from soloist.jobs.store import EpochLostError
-from soloist.jobs.summary import manifest_of
+from soloist.jobs.summary import manifest_of, resumed
 from soloist.model.errors import DestinationError, InternalError, SoloistError
 from soloist.model.event import FileCompleted, FileStarted
 from soloist.model.job import Job
+from soloist.model.media import Kind
 from soloist.storage.bucket import Committed
 from soloist.storage.errors import KeyTakenError
 from soloist.wire.clock import NS
@@ -32,10 +34,29 @@ RETRY_DELAYS_S = (0.5, 1, 2, 4, 8, 16)
 """Waits between tries of a store that refuses; then the job fails and the file stays in the spool."""
 
 
-class Filing:
-    """Works off one recording's file facts."""
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """What was found when what earlier epochs left was settled."""
 
-    def __init__(self, job: Job, journal: Journal, shelf: Shelf, fail: Callable[[SoloistError], None]) -> None:
+    ends_ns: Mapping[Kind, int] = field(default_factory=dict)
+    """Where each track's media ends, nanoseconds of Unix time; empty if there never was any."""
+    refusal: SoloistError | None = None
+    """Why something is still in the spool that may be taken later."""
+
+
+class Filing:
+    """Works off one recording's file facts, after what earlier epochs left."""
+
+    def __init__(
+        self,
+        job: Job,
+        journal: Journal,
+        shelf: Shelf,
+        *,
+        fail: Callable[[SoloistError], None],
+        settle: Callable[[], Awaitable[Leftovers]] | None = None,
+    ) -> None:
+        """`settle` is awaited before the first fact is worked off; media need not wait for it."""
         self._job = job
         self._journal = journal
         self._shelf = shelf
@@ -44,7 +65,9 @@ class Filing:
         self._facts: asyncio.Queue[tuple[Fact, MediaFacts]] = asyncio.Queue()
         self._open: dict[int, FileNote] = {}
         self._taken: set[str] = set()
-        self._refusal: DestinationError | None = None
+        self._leftovers = Leftovers()
+        self._refusal: SoloistError | None = None
+        self._settling = asyncio.create_task(self._settle(settle), name=f"settling-{job.job_id}")
         self._task = asyncio.create_task(self._run(), name=f"filing-{job.job_id}")
 
     def tell(self, fact: Fact, media: MediaFacts) -> None:
@@ -52,11 +75,12 @@ class Filing:
         self._loop.call_soon_threadsafe(self._facts.put_nowait, (fact, media))
 
     async def drain(self) -> None:
-        """Return when every fact told so far is worked off.
+        """Return when leftovers are settled and every fact told so far is worked off.
 
         Raises:
-            DestinationError: a store refused a file, which stays in the spool with its note.
+            SoloistError: a store or the disk refused a file, which stays in the spool with its note.
         """
+        await self._settling
         await asyncio.sleep(0)  # What the media thread has told by now is in the queue after one turn of the loop.
         await self._facts.join()
         self._task.cancel()
@@ -65,9 +89,23 @@ class Filing:
 
     def abandon(self) -> None:
         """Publish nothing more; the spool keeps what is there."""
+        self._settling.cancel()
         self._task.cancel()
 
+    async def _settle(self, settle: Callable[[], Awaitable[Leftovers]] | None) -> None:
+        if settle is None:
+            return
+        try:
+            self._leftovers = await settle()
+            self._refusal = self._leftovers.refusal
+        except EpochLostError:
+            log.warning("epoch_lost", job_id=self._job.job_id)
+        except Exception as error:
+            log.exception("leftovers_not_settled", job_id=self._job.job_id)
+            self._fail(InternalError(f"What an earlier recorder left could not be settled: {error}"))
+
     async def _run(self) -> None:
+        await self._settling
         while True:
             fact, media = await self._facts.get()
             try:
@@ -86,6 +124,7 @@ class Filing:
                 self._facts.task_done()
 
     async def _file(self, fact: Fact, media: MediaFacts) -> None:
+        media = resumed(media, self._leftovers.ends_ns)
         if isinstance(fact, FileOpened):
             await self._file_opened(fact, media)
         else:

@@ -5,10 +5,10 @@ after an answer was lost changes nothing.
 """
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Insert
+from sqlalchemy import Insert, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -18,6 +18,7 @@ from soloist.model.event import Event, FileCompleted, FileStarted
 
 STARTED = "STARTED"
 COMPLETED = "COMPLETED"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 files = schema.files
 
@@ -60,6 +61,18 @@ class DatabaseJournal:
             index_elements=["job_id", "key"], set_=changed, where=files.c.state != COMPLETED
         )
         await self._write(row, fact)
+
+    async def media_ended_ns(self) -> int | None:
+        """Return where the media of the job's completed files ends, nanoseconds of Unix time; None without any."""
+
+        async def read() -> datetime | None:
+            query = select(func.max(files.c.ended_at)).where(files.c.job_id == self._claim.job_id)
+            async with self._database.connect() as connection:
+                ended_at: datetime | None = await connection.scalar(query)
+                return ended_at
+
+        ended_at = await persist(read, what="read where media ended")
+        return None if ended_at is None else (ended_at - EPOCH) // timedelta(microseconds=1) * 1000
 
     async def described(self, text: str) -> None:
         """Replace the job's description."""

@@ -29,6 +29,9 @@ class Journal(Protocol):
     async def file_completed(self, fact: FileCompleted) -> None:
         """Persist that a file stands in the bucket; call it after the object was verified, never before."""
 
+    async def media_ended_ns(self) -> int | None:
+        """Return where the media of the job's completed files ends, nanoseconds of Unix time; None without any."""
+
     async def described(self, text: str) -> None:
         """Replace the job's description; cut to 128 characters. Spec: API section 2.2."""
 

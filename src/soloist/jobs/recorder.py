@@ -17,7 +17,7 @@ from soloist.jobs.recording import Recording
 from soloist.jobs.salvage import salvage
 from soloist.jobs.selection import sources_of
 from soloist.jobs.shelf import Shelf
-from soloist.model.errors import DestinationError, InternalError, SoloistError
+from soloist.model.errors import InternalError, SoloistError
 from soloist.model.job import Job, StopReason
 from soloist.model.rule import RecordRule
 from soloist.sources.receiver import MediaThread
@@ -41,7 +41,6 @@ class Recorder:
     async def open(self, job: Job, journal: Journal) -> "RunningRecording":
         """Begin recording `job`; see `RecordingPort.open`."""
         running = RunningRecording(job, journal, rooms=self._rooms, media=self._media, shelf=self._shelf)
-        running.refusal = await salvage(job, journal, self._shelf)
         if job.is_live:
             await running.begin()
         return running
@@ -56,9 +55,8 @@ class RunningRecording:
         self._media = media
         self._loop = asyncio.get_running_loop()
         self._failure: asyncio.Future[SoloistError] = self._loop.create_future()
-        self._filing = Filing(job, journal, shelf, self._fail)
-        self.refusal: DestinationError | None = None
-        """Why something of an earlier epoch is still in the spool."""
+        self._salvage = partial(salvage, job, journal, shelf)
+        self._filing = Filing(job, journal, shelf, fail=self._fail, settle=self._salvage)
         self._subscription: Subscription | None = None
         self._recording = Recording(
             job,
@@ -100,14 +98,16 @@ class RunningRecording:
         """Close the open file and publish everything; see `OpenRecording.finish`.
 
         Raises:
-            DestinationError: a store refused a file; it stays in the spool for the next one who takes the job.
+            SoloistError: a store or the disk refused a file; it stays in the spool for the next one who takes the job.
         """
         if self._subscription is not None:
             await self._subscription.close()
             await asyncio.wrap_future(self._media.call(self._recording.stop))
         await self._filing.drain()
-        if self.refusal is not None:
-            raise self.refusal
+        if self._failure.done() and isinstance(self._failure.result(), InternalError):
+            leftovers = await self._salvage(own=True)
+            if leftovers.refusal is not None:
+                raise leftovers.refusal
         log.info("recording_finished", job_id=self._job.job_id, reason=reason)
 
     async def abandon(self) -> None:

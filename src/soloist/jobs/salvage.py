@@ -1,59 +1,79 @@
 """Settling what earlier epochs of a job left in the spool: repaired, committed, told, before the job goes on.
 
-Runs when a recorder takes a job: after a crash, or for a job that was stopped while its recorder was away.
+Runs when a recorder takes a job: after a crash, or for a job that was stopped while its recorder was away. Media does
+not wait for it: a recording begins at once, and its files are told of afterwards.
 Spec: design section 5 (spool); rules R31, R33, R36.
 """
 
 import asyncio
+import errno
 from pathlib import Path
 
 import structlog
 
 from soloist.jobs.cutting import FileSummary
-from soloist.jobs.filing import completed, publish
+from soloist.jobs.filing import Leftovers, completed, publish
 from soloist.jobs.notes import FileNote, read_notes, remove_note
 from soloist.jobs.port import Journal
 from soloist.jobs.recording import MediaFacts
 from soloist.jobs.shelf import Shelf
 from soloist.jobs.store import EpochLostError
 from soloist.jobs.summary import manifest_of
-from soloist.model.errors import DestinationError, InternalError
+from soloist.model.errors import DestinationError, InternalError, SoloistError
 from soloist.model.job import Job
+from soloist.model.media import Kind
 from soloist.sinks.repair import FoundMedia, repair
 
 log = structlog.get_logger("soloist.salvage")
 
 
-async def salvage(job: Job, journal: Journal, shelf: Shelf) -> DestinationError | None:
+DISK_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""What a disk says that may take the file later, once the operator has made room."""
+
+
+async def salvage(job: Job, journal: Journal, shelf: Shelf, *, own: bool = False) -> Leftovers:
     """Publish every file that earlier epochs of `job` left behind; one that cannot be is left and said so.
 
-    Returns the error of a store that refused one, which may take it later; None if there is nothing more to try.
+    With `own`, those of its present epoch as well: nothing may be written to them any more.
     """
-    refusal: DestinationError | None = None
-    for folder in await asyncio.to_thread(shelf.spool.earlier_epochs, job.job_id, job.epoch):
+    ended_ns = await journal.media_ended_ns() if job.epoch > 1 else None
+    ends_ns = dict.fromkeys(Kind, ended_ns) if ended_ns is not None else {}
+    refusal: SoloistError | None = None
+    for folder in await asyncio.to_thread(shelf.spool.earlier_epochs, job.job_id, job.epoch + own):
         for note in await asyncio.to_thread(read_notes, folder):
             try:
-                await _settle(job, note, journal, shelf)
-            except DestinationError as error:
-                log.warning("file_refused", job_id=job.job_id, file=note.path.name, error=str(error))
-                refusal = error
+                found = await asyncio.to_thread(_found, note)
+                for kind, end_ns in found.ends_ns.items():
+                    ends_ns[kind] = max(ends_ns.get(kind, 0), note.origin_ns + note.start_ns + end_ns)
+                await _settle(job, note, found, journal, shelf)
             except EpochLostError:
                 raise
-            except InternalError:
-                log.exception("file_not_salvaged", job_id=job.job_id, file=note.path.name)
+            except (DestinationError, InternalError) as error:
+                log.warning("file_not_salvaged", job_id=job.job_id, file=note.path.name, error=str(error))
+                refusal = error if _may_pass(error) else refusal
         await asyncio.to_thread(_remove_if_empty, folder)
-    return refusal
+    return Leftovers(ends_ns, refusal)
 
 
-async def _settle(job: Job, note: FileNote, journal: Journal, shelf: Shelf) -> None:
+def _found(note: FileNote) -> FoundMedia:
+    return repair(note.path) if note.path.exists() else FoundMedia()
+
+
+def _may_pass(error: SoloistError) -> bool:
+    """Return whether trying again can help: a store or a disk that refused, not a file that is none of ours."""
+    cause = error.__cause__
+    return isinstance(error, DestinationError) or (isinstance(cause, OSError) and cause.errno in DISK_REFUSALS)
+
+
+async def _settle(  # noqa: PLR0917 - five facts, each of its own type
+    job: Job, note: FileNote, found: FoundMedia, journal: Journal, shelf: Shelf
+) -> None:
     """Publish one file of an earlier epoch.
 
     Raises:
         EpochLostError: the job is another recorder's by now.
         DestinationError: its bucket refused it.
-        InternalError: it cannot be read.
     """
-    found = await asyncio.to_thread(repair, note.path) if note.path.exists() else FoundMedia()
     if found.is_empty:
         await asyncio.to_thread(_discard, note)
         return

@@ -1,10 +1,14 @@
 """From what is known of a file to its manifest. Spec: `docs/manifest.md`."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from soloist.jobs.cutting import FileSummary
 from soloist.jobs.notes import FileNote
 from soloist.jobs.recording import MediaFacts
 from soloist.model.job import Job
 from soloist.model.media import Codec, Kind
+from soloist.model.timing import Cause, Missing
 from soloist.storage.bucket import Committed
 from soloist.wire.manifest import ClockMapping, Manifest, ManifestFile, ManifestJob, ManifestTrack, render_manifest
 from soloist.wire.timeline import Placement
@@ -14,7 +18,8 @@ def manifest_of(  # noqa: PLR0917 - five facts, each of its own type
     job: Job, note: FileNote, summary: FileSummary, media: MediaFacts, committed: Committed
 ) -> str:
     """Return the manifest of one file: its own stretch of the recording."""
-    within = (m for m in media.missing if m.end_ns > summary.start_ns and m.start_ns < summary.end_ns)
+    # What ends where the file begins is told by this file: no other will.
+    within = (m for m in media.missing if m.end_ns >= summary.start_ns and m.start_ns < summary.end_ns)
     file = ManifestFile(
         key=committed.key,
         record_format=note.record_format,
@@ -27,6 +32,24 @@ def manifest_of(  # noqa: PLR0917 - five facts, each of its own type
     )
     tracks = tuple(_track(kind, codec, summary, media) for kind, codec in sorted(summary.codecs.items()))
     return render_manifest(Manifest(_job(job, note), note.origin_ns, tracks, tuple(within), (file,)))
+
+
+def resumed(media: MediaFacts, ends_ns: Mapping[Kind, int]) -> MediaFacts:
+    """Return what is known of a recording with the hole before it declared: from where earlier epochs' media ended.
+
+    `ends_ns` is that end for each track, nanoseconds of Unix time. What the timeline says of the time between its
+    origin and a track's first media is part of that hole, and no longer a gap of the sender's.
+    """
+    at_start = {missing.kind: missing for missing in media.missing if missing.start_ns == 0}
+    holes = []
+    for kind, end_ns in ends_ns.items():
+        start_ns = end_ns - media.origin_ns
+        until_ns = at_start[kind].end_ns if kind in at_start else 0
+        if start_ns < until_ns:
+            holes.append(Missing(kind, start_ns, until_ns, Cause.FAULT, "recorder_restarted"))
+    told = {hole.kind for hole in holes}
+    rest = (m for m in media.missing if m.kind not in told or m is not at_start.get(m.kind))
+    return replace(media, missing=(*holes, *rest))
 
 
 def _track(kind: Kind, codec: Codec, summary: FileSummary, media: MediaFacts) -> ManifestTrack:

@@ -1,22 +1,29 @@
 """What becomes of finished files, whole crashes included: key, object, manifest, event, spool."""
 
 import asyncio
+import errno
 import hashlib
 import json
+import os
 import shutil
+from functools import partial
 
 import pytest
+from support.frames import NS, START_NS
 from support.jobs import a_job, a_rule
 from support.media import opus_samples, video_samples
 from support.stage import Stage, a_publisher, frames_of, merged
 
-from soloist.jobs.filing import Filing
+from soloist.jobs.filing import Filing, Leftovers
+from soloist.jobs.recording import MediaFacts
 from soloist.jobs.salvage import salvage
 from soloist.jobs.shelf import Shelf
+from soloist.jobs.summary import resumed
 from soloist.model.errors import DestinationError
 from soloist.model.event import FileCompleted, FileStarted
-from soloist.model.media import Codec
+from soloist.model.media import Codec, Kind
 from soloist.model.rule import Mp4Config, StorageAddress
+from soloist.model.timing import Cause, Missing
 from soloist.storage.spool import Spool
 
 pytestmark = pytest.mark.anyio
@@ -28,6 +35,7 @@ class PaperJournal:
     def __init__(self):
         self.facts = []
         self.texts = []
+        self.ended_ns = None
 
     async def file_started(self, fact):
         self.facts.append(fact)
@@ -38,6 +46,9 @@ class PaperJournal:
     async def permit(self):
         """Nobody else wants this job."""
 
+    async def media_ended_ns(self):
+        return self.ended_ns
+
     async def described(self, text):
         self.texts.append(text)
 
@@ -45,10 +56,11 @@ class PaperJournal:
 class Desk:
     """A recording whose files are really filed."""
 
-    def __init__(self, folder, job):
+    def __init__(self, folder, job, settle=None):
         self.folder, self.job, self.journal, self.failures = folder, job, PaperJournal(), []
         self.shelf = Shelf(Spool(folder / "spool"), {"cn-north-4": folder / "storage"})
-        self.filing = Filing(job, self.journal, self.shelf, self.failures.append)
+        settle = settle or partial(salvage, job, self.journal, self.shelf)
+        self.filing = Filing(job, self.journal, self.shelf, fail=self.failures.append, settle=settle)
         self.stage = Stage(folder, job)
         self.stage.recording._series._new_path = self._path
         self.stage.recording._emit = self.filing.tell
@@ -56,11 +68,11 @@ class Desk:
     def _path(self, index, extension):
         return self.shelf.spool.create(self.job.job_id, self.job.epoch, f"{index:05d}.{extension}")
 
-    def play(self, seconds, codec=Codec.H264, publisher=None):
+    def play(self, seconds, codec=Codec.H264, publisher=None, at_s=0.0):
         publisher = publisher or a_publisher(codec=codec)
         self.stage.recording.on_attached(publisher)
-        sound = frames_of(opus_samples(seconds), Codec.OPUS, rtp_zero=7)
-        self.stage.play(publisher, merged(frames_of(video_samples(codec, seconds), codec), sound))
+        sound = frames_of(opus_samples(seconds), Codec.OPUS, rtp_zero=7, at_s=at_s)
+        self.stage.play(publisher, merged(frames_of(video_samples(codec, seconds), codec, at_s=at_s), sound))
 
     async def told(self):
         await asyncio.sleep(0)
@@ -175,7 +187,7 @@ async def test_what_a_killed_recorder_left_is_repaired_and_published_by_the_next
     shutil.copy(copy, tmp_path / "spool" / "job1" / "1" / "00000.mp4")
 
     successor = PaperJournal()
-    assert await salvage(a_job(epoch=2), successor, killed.shelf) is None
+    assert (await salvage(a_job(epoch=2), successor, killed.shelf)).refusal is None
 
     (told,) = successor.facts
     assert told.key == killed.journal.facts[0].key
@@ -190,7 +202,7 @@ async def test_a_file_killed_before_its_note_was_written_holds_nothing_and_is_re
     desk.filing.abandon()
     desk._path(0, "mp4")
 
-    assert await salvage(a_job(epoch=2), PaperJournal(), desk.shelf) is None
+    assert (await salvage(a_job(epoch=2), PaperJournal(), desk.shelf)).refusal is None
     assert desk.spooled == []
 
 
@@ -198,7 +210,7 @@ async def test_salvage_of_an_empty_spool_does_nothing(tmp_path):
     journal = PaperJournal()
     shelf = Shelf(Spool(tmp_path / "spool"), {"cn-north-4": tmp_path})
 
-    assert await salvage(a_job(epoch=3), journal, shelf) is None
+    assert (await salvage(a_job(epoch=3), journal, shelf)).refusal is None
     assert journal.facts == []
 
 
@@ -211,6 +223,114 @@ async def test_a_file_killed_before_its_first_fragment_is_removed_without_an_eve
     (tmp_path / "spool" / "job1" / "1" / "00000.mp4").write_bytes(b"")
 
     journal = PaperJournal()
-    assert await salvage(a_job(epoch=2), journal, desk.shelf) is None
+    assert (await salvage(a_job(epoch=2), journal, desk.shelf)).refusal is None
     assert journal.facts == []
     assert desk.spooled == []
+
+
+def holes_of(desk):
+    """Return what the desk's only manifest declares of each kind, as (start, end, cause, detail) in seconds."""
+    (manifest,) = (json.loads(path.read_text()) for key, path in desk.objects.items() if key.endswith(".json"))
+    return {m["kind"]: (m["start_ns"] / 1e9, m["end_ns"] / 1e9, m["cause"], m["detail"]) for m in manifest["missing"]}
+
+
+async def test_after_a_crash_the_next_file_declares_the_time_since_each_track_ended(tmp_path):
+    killed = Desk(tmp_path / "1", a_job(epoch=1))
+    killed.play(4)
+    await killed.told()
+    killed.filing.abandon()
+    killed.stage.recording.abort()
+    left = await salvage(a_job(epoch=2), PaperJournal(), killed.shelf)
+
+    desk = Desk(tmp_path / "2", a_job(epoch=2), lambda: _given(left))
+    desk.play(2, at_s=10)
+    await desk.finish()
+
+    holes = holes_of(desk)
+    ends_s = {kind: (end_ns - START_NS) / 1e9 for kind, end_ns in left.ends_ns.items()}
+    assert set(holes) == {Kind.AUDIO, Kind.VIDEO}
+    for kind, (start_s, end_s, cause, detail) in holes.items():
+        assert 3.0 < ends_s[kind] < 4.01
+        assert start_s == pytest.approx(ends_s[kind] - 10, abs=0.03)
+        assert end_s == pytest.approx(0, abs=0.03)
+        assert (cause, detail) == ("fault", "recorder_restarted")
+
+
+async def test_after_a_clean_restart_the_next_file_declares_the_time_since_the_last_one(tmp_path):
+    desk = Desk(tmp_path, a_job(epoch=2))
+    desk.journal.ended_ns = START_NS + 7 * NS
+    desk.play(2, at_s=10)
+    await desk.finish()
+
+    expected = (pytest.approx(-3, abs=0.03), pytest.approx(0, abs=0.03), "fault", "recorder_restarted")
+    assert holes_of(desk) == {Kind.AUDIO: expected, Kind.VIDEO: expected}
+
+
+async def test_the_first_recorder_of_a_job_declares_no_restart(tmp_path):
+    desk = Desk(tmp_path, a_job(epoch=1))
+    desk.play(2)
+    await desk.finish()
+
+    assert holes_of(desk) == {}
+
+
+async def test_a_picture_that_comes_later_than_the_sound_is_missing_since_before_the_restart():
+    late = Missing(Kind.VIDEO, 0, 2 * NS, Cause.GAP, "waiting_keyframe")
+    facts = MediaFacts(START_NS, (late,), (), a_job().rule)
+
+    told = resumed(facts, {Kind.AUDIO: START_NS - NS, Kind.VIDEO: START_NS - 2 * NS})
+
+    assert told.missing == (
+        Missing(Kind.AUDIO, -NS, 0, Cause.FAULT, "recorder_restarted"),
+        Missing(Kind.VIDEO, -2 * NS, 2 * NS, Cause.FAULT, "recorder_restarted"),
+    )
+
+
+async def test_media_does_not_wait_for_what_an_earlier_recorder_left(tmp_path):
+    gate = asyncio.Event()
+
+    async def settle():
+        await gate.wait()
+        return Leftovers()
+
+    desk = Desk(tmp_path, a_job(epoch=2), settle)
+    desk.play(2)
+    await asyncio.sleep(0)
+    assert "00000.mp4" in desk.spooled
+    assert desk.journal.facts == []
+
+    gate.set()
+    await desk.finish()
+    assert [type(fact) for fact in desk.journal.facts] == [FileStarted, FileCompleted]
+
+
+async def test_a_file_that_broke_off_under_its_own_epoch_is_settled_by_it(tmp_path):
+    desk = Desk(tmp_path, a_job(epoch=1))
+    desk.play(4)
+    await desk.told()
+    desk.stage.recording.abort()
+
+    assert (await salvage(desk.job, desk.journal, desk.shelf, own=True)).refusal is None
+    assert [type(fact) for fact in desk.journal.facts] == [FileStarted, FileCompleted]
+    assert desk.spooled == []
+
+
+async def test_a_disk_without_room_for_an_index_keeps_the_file_for_later(tmp_path, monkeypatch):
+    desk = Desk(tmp_path, a_job(epoch=1))
+    desk.play(4)
+    await desk.told()
+    desk.stage.recording.abort()
+    monkeypatch.setattr("soloist.sinks.mp4_index.os.pwrite", _no_room)
+
+    refusal = (await salvage(a_job(epoch=2), PaperJournal(), desk.shelf)).refusal
+
+    assert "free the spool's disk" in str(refusal)
+    assert "00000.mp4" in desk.spooled
+
+
+async def _given(value):
+    return value
+
+
+def _no_room(*_arguments):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
