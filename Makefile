@@ -1,7 +1,7 @@
 # One verb each; `make` alone lists them. CI calls `make test` and nothing else.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve check unit contract e2e test
+.PHONY: help setup demo serve check unit contract e2e interop test
 
 VENV := .venv/bin
 PYTEST := $(VENV)/python -W error::pytest.PytestWarning -m pytest
@@ -35,6 +35,10 @@ contract: ## The official SDK, signing for real, against a running service
 e2e: ## Real Chromium publishing to a real service; asserts on the recorded files
 	@scripts/setup.sh tests
 	@scripts/tier.sh e2e
+
+interop: ## Every publisher, from browsers to encoders, against a real service; prints the table of them
+	@scripts/setup.sh interop
+	@scripts/tier.sh interop
 
 test: ## Everything: check, unit, contract, e2e; a skip, an xfail or an empty tier fails it
 	@scripts/setup.sh tests

