@@ -88,6 +88,11 @@ impl Engine {
         self.sessions.values().map(|entry| entry.session.deadline()).min()
     }
 
+    /// Tell whether no session is still connecting.
+    pub fn is_settled(&self) -> bool {
+        !self.sessions.values().any(|entry| entry.session.is_connecting())
+    }
+
     /// Ask for a keyframe; unknown sessions are ignored.
     pub fn request_keyframe(&mut self, now: Instant, id: SessionId, mid: &str, rid: Option<&str>) {
         self.with_session(now, id, |session, outbox| {

@@ -18,6 +18,7 @@ pub mod layer;
 pub mod losses;
 pub mod machine;
 pub mod offer;
+pub mod pace;
 pub mod picture;
 pub mod queue;
 pub mod routing;

@@ -135,6 +135,11 @@ impl Session {
         self.phase == Phase::Closed
     }
 
+    /// Tell whether the handshake is still under way.
+    pub fn is_connecting(&self) -> bool {
+        self.phase == Phase::New
+    }
+
     /// Tell whether a datagram is this session's; proves the sender of a STUN request knows our password.
     pub fn accepts(&self, input: &Input<'_>) -> bool {
         self.rtc.accepts(input)

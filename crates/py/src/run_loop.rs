@@ -17,10 +17,11 @@ use std::time::{Duration, Instant};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use soloist_core::net::Protocol;
+use soloist_core::pace::{Pace, Rest};
 use soloist_core::queue::Pushed;
 use soloist_core::{Datagram, Engine, Item, Outbox, Queue, Session, SessionId, Stats};
 
-use udp::{Outgoing, Udp};
+use udp::{BATCH, Outgoing, Received, Udp};
 
 /// Items of one session in order, sessions in order of first appearance.
 pub type Batch = Vec<(SessionId, Vec<Item>)>;
@@ -117,10 +118,17 @@ impl Bound {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(self.udp.fd(), EpollEvent::new(EpollFlags::EPOLLIN, TOKEN_SOCKET))?;
         epoll.add(&*bell, EpollEvent::new(EpollFlags::EPOLLIN, TOKEN_COMMAND))?;
+        let bell_epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        bell_epoll.add(&*bell, EpollEvent::new(EpollFlags::EPOLLIN, TOKEN_COMMAND))?;
+        let pace = Pace::new(self.udp.buffer_bytes());
         let io_loop = IoLoop {
             udp: self.udp,
             epoll,
+            bell_epoll,
             bell: bell.clone(),
+            has_commands: false,
+            pace,
+            first_at: None,
             inbox,
             engine: Engine::default(),
             shared: shared.clone(),
@@ -212,8 +220,15 @@ impl Drop for Handle {
 
 struct IoLoop {
     udp: Udp,
+    /// Wakes for datagrams and commands.
     epoll: Epoll,
+    /// Wakes for commands only, while the socket is read by the clock.
+    bell_epoll: Epoll,
     bell: Arc<EventFd>,
+    has_commands: bool,
+    pace: Pace,
+    /// When the oldest item came that Python has not taken, as of the last turn.
+    first_at: Option<Instant>,
     inbox: Receiver<Command>,
     engine: Engine,
     shared: Arc<Shared>,
@@ -231,11 +246,14 @@ struct IoLoop {
 impl IoLoop {
     fn run(mut self) {
         let mut goes_on = true;
+        let mut read_at = Instant::now();
         while goes_on {
             self.sleep();
             let woken_at = Instant::now();
             goes_on = self.obey(woken_at);
-            self.read();
+            let bytes = self.read();
+            self.pace.note(bytes, woken_at.saturating_duration_since(read_at), self.engine.is_settled());
+            read_at = woken_at;
             let now = Instant::now();
             self.engine.tick(now);
             if !goes_on {
@@ -247,13 +265,22 @@ impl IoLoop {
         }
     }
 
-    fn sleep(&self) {
-        let batch_due = self.shared.lock().first_at.map(|first_at| first_at + self.batch_interval);
-        let engine_due = self.engine.deadline().map(|deadline| self.on_grid(deadline));
-        let deadline = [batch_due, engine_due].into_iter().flatten().min();
+    fn sleep(&mut self) {
         let mut events = [EpollEvent::empty(); 2];
         // An interrupted sleep is a short one.
-        let _ = self.epoll.wait(&mut events, timeout_until(deadline));
+        let woken = match self.pace.rest() {
+            Rest::For(rest) => self.bell_epoll.wait(&mut events, timeout(rest)),
+            Rest::UntilTraffic => self.epoll.wait(&mut events, self.timeout_until_due()),
+        };
+        let woken = events.get(..woken.unwrap_or(0)).unwrap_or_default();
+        self.has_commands = woken.iter().any(|event| event.data() == TOKEN_COMMAND);
+    }
+
+    fn timeout_until_due(&self) -> EpollTimeout {
+        let batch_due = self.first_at.map(|first_at| first_at + self.batch_interval);
+        let engine_due = self.engine.deadline().map(|deadline| self.on_grid(deadline));
+        let due = [batch_due, engine_due].into_iter().flatten().min();
+        due.map_or(EpollTimeout::NONE, |due| timeout(due.saturating_duration_since(Instant::now())))
     }
 
     /// Round up to the grid; a deadline that has passed stays as it is.
@@ -265,6 +292,9 @@ impl IoLoop {
 
     /// Carry out the commands that wait; return false for the last one.
     fn obey(&mut self, now: Instant) -> bool {
+        if !self.has_commands {
+            return true;
+        }
         // The bell only says that the inbox is worth a look.
         let _ = self.bell.read();
         while let Ok(command) = self.inbox.try_recv() {
@@ -280,34 +310,38 @@ impl IoLoop {
         true
     }
 
-    fn read(&mut self) {
+    /// Read what the socket holds; return how many bytes.
+    fn read(&mut self) -> u64 {
+        let mut bytes = 0;
         for _ in 0..READS_PER_TURN {
-            let now = Instant::now();
             // A socket error other than "nothing there" is passing (no buffer space); the next turn tries again.
             let count = self.udp.receive().unwrap_or(0);
+            let now = Instant::now();
             for index in 0..count {
-                let Some(received) = self.udp.received(index) else {
-                    continue;
-                };
-                let destination = advertised(&self.candidates, received.local, received.source, self.port);
-                let datagram = Datagram {
-                    protocol: Protocol::Udp,
-                    source: received.source,
-                    destination,
-                    payload: received.payload,
-                };
-                if self.engine.receive(now, datagram)
-                    && self.is_wildcard
-                    && let Some(local) = received.local
-                {
-                    remember_local(&mut self.locals, received.source, local);
-                }
+                bytes += self.take(index, now);
             }
             self.stats.kernel_drops += self.udp.new_kernel_drops(count);
-            if count == 0 {
+            if count < BATCH {
                 break;
             }
         }
+        bytes
+    }
+
+    /// Hand datagram `index` of the batch read at `now` to the engine; return its size.
+    fn take(&mut self, index: usize, now: Instant) -> u64 {
+        let Some(Received { source, local, age, payload }) = self.udp.received(index) else {
+            return 0;
+        };
+        let destination = advertised(&self.candidates, local, source, self.port);
+        let datagram = Datagram { protocol: Protocol::Udp, source, destination, payload };
+        let arrived_at = now.checked_sub(age).unwrap_or(now);
+        let is_ours = self.engine.receive(arrived_at, datagram);
+        let size = u64::try_from(payload.len()).unwrap_or(0);
+        if let Some(local) = local.filter(|_| is_ours && self.is_wildcard) {
+            remember_local(&mut self.locals, source, local);
+        }
+        size
     }
 
     /// Send and hand over what the engine produced.
@@ -339,6 +373,7 @@ impl IoLoop {
         if state.first_at.is_none() && !state.queue.is_empty() {
             state.first_at = Some(now);
         }
+        self.first_at = state.first_at;
         let is_due = state.first_at.is_some_and(|first_at| now >= first_at + self.batch_interval);
         drop(state);
         if is_due {
@@ -378,13 +413,10 @@ fn advertised(candidates: &[SocketAddr], local: Option<IpAddr>, source: SocketAd
     real.or_else(same_family).or(candidates.first()).copied().unwrap_or(source)
 }
 
-fn timeout_until(deadline: Option<Instant>) -> EpollTimeout {
-    let Some(deadline) = deadline else {
-        return EpollTimeout::NONE;
-    };
-    // Rounded up: waking a fraction of a millisecond early would only mean sleeping again.
-    let wait_ms = deadline.saturating_duration_since(Instant::now()).as_micros().div_ceil(1_000);
-    EpollTimeout::try_from(wait_ms.min(60_000)).unwrap_or(EpollTimeout::MAX)
+/// Rounded up: waking a fraction of a millisecond early would only mean sleeping again.
+fn timeout(wait: Duration) -> EpollTimeout {
+    let wait_ms = wait.as_micros().div_ceil(1_000).min(60_000);
+    EpollTimeout::try_from(wait_ms).unwrap_or(EpollTimeout::MAX)
 }
 
 /// Return the addresses publishers are told: the public ones, else the bound one, else all of this machine.

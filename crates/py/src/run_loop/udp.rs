@@ -11,15 +11,18 @@ use std::io;
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 
 /// Datagrams per system call.
-const BATCH: usize = 64;
+pub const BATCH: usize = 64;
 /// Room per datagram, bytes; one over the largest ICE, DTLS or RTP packet any publisher sends.
 const DATAGRAM_BYTES: usize = 2_048;
-/// Room for control messages per datagram, bytes: one packet information and one drop counter take 64.
-const CONTROL_BYTES: usize = 96;
+/// Room for control messages per datagram, bytes: packet information, time stamp and drop counter take 96.
+const CONTROL_BYTES: usize = 128;
+/// An arrival longer ago than this means that the wall clock was set meanwhile.
+const AGE_MAX: Duration = Duration::from_secs(5);
 
 /// A control buffer aligned as the kernel's headers are.
 #[repr(C, align(8))]
@@ -31,6 +34,8 @@ pub struct Received<'a> {
     pub source: SocketAddr,
     /// Address it was sent to, if the kernel told.
     pub local: Option<IpAddr>,
+    /// How long before the reading it arrived, by the kernel's time stamp.
+    pub age: Duration,
     pub payload: &'a [u8],
 }
 
@@ -61,6 +66,7 @@ pub struct Udp {
     buffers: Vec<u8>,
     lengths: Vec<usize>,
     drops_seen: u32,
+    read_at: SystemTime,
 }
 
 impl Udp {
@@ -72,6 +78,7 @@ impl Udp {
             setsockopt(&socket, sockopt::RcvBuf, &buffer_bytes)?;
         }
         setsockopt(&socket, sockopt::RxqOvfl, &1)?;
+        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
         let is_v6 = address.is_ipv6();
         if is_v6 {
             setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
@@ -85,6 +92,7 @@ impl Udp {
             buffers: vec![0; BATCH * DATAGRAM_BYTES],
             lengths: vec![0; BATCH],
             drops_seen: 0,
+            read_at: UNIX_EPOCH,
         })
     }
 
@@ -96,7 +104,15 @@ impl Udp {
         self.socket.as_fd()
     }
 
+    /// Return the receive buffer the kernel granted, bytes.
+    pub fn buffer_bytes(&self) -> u64 {
+        let granted = getsockopt(&self.socket, sockopt::RcvBuf).unwrap_or(0);
+        u64::try_from(granted).unwrap_or(0)
+    }
+
     /// Read what is there, at most one batch; return how many datagrams, 0 if none waits.
+    ///
+    /// Less than `BATCH` means that nothing is left.
     pub fn receive(&mut self) -> io::Result<usize> {
         self.batch.prepare_receive(&mut self.buffers);
         let count = c_uint(BATCH);
@@ -109,6 +125,7 @@ impl Udp {
             let error = io::Error::last_os_error();
             return if is_transient(&error) { Ok(0) } else { Err(error) };
         };
+        self.read_at = SystemTime::now();
         for (length, header) in self.lengths.iter_mut().zip(&self.batch.headers).take(received) {
             *length = usize::try_from(header.msg_len).unwrap_or(0).min(DATAGRAM_BYTES);
         }
@@ -124,7 +141,9 @@ impl Udp {
         let source = address_of(self.batch.names.get(index)?)?;
         let start = index * DATAGRAM_BYTES;
         let payload = self.buffers.get(start..start + self.lengths.get(index)?)?;
-        Some(Received { source, local: local_of(header), payload })
+        let arrived_at = arrival_of(header).unwrap_or(self.read_at);
+        let age = self.read_at.duration_since(arrived_at).ok().filter(|age| *age <= AGE_MAX).unwrap_or_default();
+        Some(Received { source, local: local_of(header), age, payload })
     }
 
     /// Return how many datagrams the kernel dropped since the last call, as far as the last batch of `count` tells.
@@ -283,6 +302,14 @@ fn drops_of(header: &libc::msghdr) -> Option<u32> {
     control_messages(header)
         .find(|message| message.cmsg_level == libc::SOL_SOCKET && message.cmsg_type == libc::SO_RXQ_OVFL)
         .map(read_data::<u32>)
+}
+
+fn arrival_of(header: &libc::msghdr) -> Option<SystemTime> {
+    let stamp: libc::timespec = control_messages(header)
+        .find(|message| message.cmsg_level == libc::SOL_SOCKET && message.cmsg_type == libc::SCM_TIMESTAMPNS)
+        .map(read_data)?;
+    let (seconds, ns) = (u64::try_from(stamp.tv_sec).ok()?, u32::try_from(stamp.tv_nsec).ok()?);
+    Some(UNIX_EPOCH + Duration::new(seconds, ns))
 }
 
 fn local_of(header: &libc::msghdr) -> Option<IpAddr> {

@@ -1,0 +1,106 @@
+//! How long the socket loop may rest between two readings.
+//!
+//! At small numbers of streams the cost of receiving is waking up, not packets. While traffic flows and every session is
+//! connected, the loop therefore reads by the clock, up to every 20 ms, instead of at each packet; packets carry the
+//! kernel's arrival time, so nothing measured from them suffers. A rest is never longer than a small part of the socket
+//! buffer takes to fill, and the loop waits for traffic itself while a handshake is under way or nothing comes. Pure.
+
+use std::time::Duration;
+
+/// Longest rest. It delays answers to STUN and requests for lost packets by as much at most.
+const REST_MAX: Duration = Duration::from_millis(20);
+/// Shorter rests save nothing.
+const REST_MIN: Duration = Duration::from_millis(2);
+/// Share of the socket buffer that may fill during a rest.
+const BUFFER_SHARE: u64 = 8;
+/// Readings without traffic before the loop waits for traffic instead: a tenth of a second.
+const EMPTY_READINGS_MAX: u32 = 5;
+
+/// What to do before the next reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// Sleep until a datagram comes or something is due.
+    UntilTraffic,
+    /// Sleep this long whatever comes, commands excepted.
+    For(Duration),
+}
+
+/// Chooses rests from what the readings brought.
+#[derive(Debug)]
+pub struct Pace {
+    buffer_bytes: u64,
+    empty_readings: u32,
+    rest: Rest,
+}
+
+impl Pace {
+    /// Begin by waiting for traffic; `buffer_bytes` is what the kernel grants the socket.
+    pub const fn new(buffer_bytes: u64) -> Self {
+        Self { buffer_bytes, empty_readings: 0, rest: Rest::UntilTraffic }
+    }
+
+    /// Note a reading of `bytes` that came in `span`; `is_settled` if no session is still connecting.
+    pub fn note(&mut self, bytes: u64, span: Duration, is_settled: bool) {
+        self.empty_readings = if bytes == 0 { self.empty_readings.saturating_add(1) } else { 0 };
+        self.rest = if is_settled && self.empty_readings <= EMPTY_READINGS_MAX {
+            self.rest_for(bytes, span)
+        } else {
+            Rest::UntilTraffic
+        };
+    }
+
+    pub const fn rest(&self) -> Rest {
+        self.rest
+    }
+
+    fn rest_for(&self, bytes: u64, span: Duration) -> Rest {
+        let span_us = u64::try_from(span.as_micros()).unwrap_or(u64::MAX).max(1_000);
+        let bytes_per_ms = bytes.saturating_mul(1_000) / span_us;
+        let fill_ms = (self.buffer_bytes / BUFFER_SHARE).checked_div(bytes_per_ms);
+        let rest = fill_ms.map_or(REST_MAX, |ms| Duration::from_millis(ms).min(REST_MAX));
+        if rest < REST_MIN { Rest::UntilTraffic } else { Rest::For(rest) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Pace, Rest};
+    use std::time::Duration;
+
+    const TURN: Duration = Duration::from_millis(20);
+
+    #[test]
+    fn steady_traffic_is_read_by_the_clock() {
+        let mut pace = Pace::new(32 << 20);
+        pace.note(5_000, TURN, true);
+        assert_eq!(pace.rest(), Rest::For(Duration::from_millis(20)));
+    }
+
+    #[test]
+    fn a_handshake_is_answered_at_once() {
+        let mut pace = Pace::new(32 << 20);
+        pace.note(5_000, TURN, false);
+        assert_eq!(pace.rest(), Rest::UntilTraffic);
+    }
+
+    #[test]
+    fn the_rest_shrinks_with_the_room_in_the_socket_buffer() {
+        let mut pace = Pace::new(400_000);
+        pace.note(100_000, TURN, true);
+        assert_eq!(pace.rest(), Rest::For(Duration::from_millis(10)));
+        pace.note(1_000_000, TURN, true);
+        assert_eq!(pace.rest(), Rest::UntilTraffic);
+    }
+
+    #[test]
+    fn an_idle_receiver_sleeps_until_traffic_comes() {
+        let mut pace = Pace::new(32 << 20);
+        pace.note(5_000, TURN, true);
+        for _ in 0..5 {
+            pace.note(0, TURN, true);
+            assert_eq!(pace.rest(), Rest::For(Duration::from_millis(20)));
+        }
+        pace.note(0, TURN, true);
+        assert_eq!(pace.rest(), Rest::UntilTraffic);
+    }
+}
