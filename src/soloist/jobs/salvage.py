@@ -18,10 +18,11 @@ from soloist.jobs.port import Journal
 from soloist.jobs.recording import MediaFacts
 from soloist.jobs.shelf import Shelf
 from soloist.jobs.store import EpochLostError
-from soloist.jobs.summary import manifest_of
+from soloist.jobs.summary import manifest_of, resumed
 from soloist.model.errors import DestinationError, InternalError, SoloistError
 from soloist.model.job import Job
 from soloist.model.media import Kind
+from soloist.model.timing import Cause, Missing
 from soloist.sinks.repair import FoundMedia, repair
 
 log = structlog.get_logger("soloist.salvage")
@@ -43,9 +44,11 @@ async def salvage(job: Job, journal: Journal, shelf: Shelf, *, own: bool = False
         for note in await asyncio.to_thread(read_notes, folder):
             try:
                 found = await asyncio.to_thread(_found, note)
+                before_ns = dict(ends_ns)
                 for kind, end_ns in found.ends_ns.items():
                     ends_ns[kind] = max(ends_ns.get(kind, 0), note.origin_ns + note.start_ns + end_ns)
-                await _settle(job, note, found, journal, shelf)
+                facts = resumed(MediaFacts(note.origin_ns, _holes(note, found), (), job.rule), before_ns)
+                await _settle(job, note, found, journal=journal, shelf=shelf, facts=facts)
             except EpochLostError:
                 raise
             except (DestinationError, InternalError) as error:
@@ -65,8 +68,8 @@ def _may_pass(error: SoloistError) -> bool:
     return isinstance(error, DestinationError) or (isinstance(cause, OSError) and cause.errno in DISK_REFUSALS)
 
 
-async def _settle(  # noqa: PLR0917 - five facts, each of its own type
-    job: Job, note: FileNote, found: FoundMedia, journal: Journal, shelf: Shelf
+async def _settle(
+    job: Job, note: FileNote, found: FoundMedia, *, journal: Journal, shelf: Shelf, facts: MediaFacts
 ) -> None:
     """Publish one file of an earlier epoch.
 
@@ -78,11 +81,18 @@ async def _settle(  # noqa: PLR0917 - five facts, each of its own type
         await asyncio.to_thread(_discard, note)
         return
     summary = _summary(note, found)
-    facts = MediaFacts(note.origin_ns, (), (), job.rule)
     note, committed = await publish(shelf, journal, note, lambda done: manifest_of(job, note, summary, facts, done))
     await journal.file_completed(completed(note, committed, summary))
     await asyncio.to_thread(shelf.forget, note, committed)
     log.info("file_salvaged", job_id=job.job_id, key=note.key, epoch=note.epoch)
+
+
+def _holes(note: FileNote, found: FoundMedia) -> tuple[Missing, ...]:
+    """Return what a file lacks, as far as the file itself tells; why went with the process that knew."""
+    return tuple(
+        Missing(kind, note.start_ns + start_ns, note.start_ns + end_ns, Cause.GAP, "unknown_after_crash")
+        for kind, start_ns, end_ns in found.holes_ns
+    )
 
 
 def _summary(note: FileNote, found: FoundMedia) -> FileSummary:

@@ -15,6 +15,8 @@ from soloist.model.media import Codec, Kind
 from soloist.sinks.mp4_index import write_index
 
 NS = 1_000_000_000
+HOLE_NS_MIN = {Kind.AUDIO: NS // 20, Kind.VIDEO: 2 * NS}
+"""Sound follows itself closely; a picture may stand a while without anything being missing."""
 
 
 @dataclass(slots=True)
@@ -27,6 +29,8 @@ class FoundMedia:
     codecs: dict[Kind, Codec] = field(default_factory=dict)
     frames: dict[Kind, int] = field(default_factory=dict)
     ends_ns: dict[Kind, int] = field(default_factory=dict)
+    holes_ns: list[tuple[Kind, int, int]] = field(default_factory=list)
+    """Where a track has nothing, from its zero on: the kind, start and end."""
 
     @property
     def is_empty(self) -> bool:
@@ -59,6 +63,7 @@ def _read(path: Path) -> FoundMedia:
             if kind is None or packet.pts is None or packet.time_base is None:
                 continue
             found.frames[kind] = found.frames.get(kind, 0) + 1
+            _note_hole(found, kind, round(packet.pts * packet.time_base * NS))
             end = Fraction(packet.pts + (packet.duration or 0)) * packet.time_base
             found.ends_ns[kind] = max(found.ends_ns.get(kind, 0), round(end * NS))
         for stream in container.streams.video:
@@ -68,3 +73,11 @@ def _read(path: Path) -> FoundMedia:
             found.channels = sound.codec_context.channels
             found.codecs[Kind.AUDIO] = Codec(sound.codec_context.name.removeprefix("lib"))
     return found
+
+
+def _note_hole(found: FoundMedia, kind: Kind, start_ns: int) -> None:
+    """Note what is missing on a track before a packet, in order of presentation; none of ours are reordered."""
+    before_ns = found.ends_ns.get(kind)
+    shortest_ns = HOLE_NS_MIN[kind] if before_ns is not None else HOLE_NS_MIN[Kind.AUDIO]
+    if start_ns - (before_ns or 0) > shortest_ns:
+        found.holes_ns.append((kind, before_ns or 0, start_ns))

@@ -256,6 +256,23 @@ async def test_after_a_crash_the_next_file_declares_the_time_since_each_track_en
         assert (cause, detail) == ("fault", "recorder_restarted")
 
 
+async def test_a_file_that_a_second_crash_left_declares_the_first_one(tmp_path):
+    first, second = (Desk(tmp_path, a_job(epoch=epoch)) for epoch in (1, 2))
+    for desk, at_s in ((first, 0), (second, 10)):
+        desk.play(4, at_s=at_s)
+        await desk.told()
+        desk.filing.abandon()
+        desk.stage.recording.abort()
+
+    assert (await salvage(a_job(epoch=3), PaperJournal(), first.shelf)).refusal is None
+
+    manifests = [json.loads(path.read_text()) for key, path in sorted(first.objects.items()) if key.endswith(".json")]
+    assert [[m["cause"] for m in manifest["missing"]] for manifest in manifests] == [[], ["fault", "fault"]]
+    for hole in manifests[1]["missing"]:
+        assert -7.1 < hole["start_ns"] / 1e9 < -5.9
+        assert hole["end_ns"] == pytest.approx(0, abs=3e7)
+
+
 async def test_after_a_clean_restart_the_next_file_declares_the_time_since_the_last_one(tmp_path):
     desk = Desk(tmp_path, a_job(epoch=2))
     desk.journal.ended_ns = START_NS + 7 * NS
