@@ -35,6 +35,7 @@ from soloist.service.listeners import open_tcp, open_unix, url_of
 from soloist.service.parent import follow_supervisor, is_supervised, tell_ready
 from soloist.service.settings import Settings, node_id_of
 from soloist.service.supervisor import Supervisor
+from soloist.wire.whip import IceServer
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -79,9 +80,10 @@ async def run_api(settings: Settings) -> None:
     url = _database_url(settings)
     listener = open_tcp(settings.host, settings.port)
     async with _database(url) as database:
-        server = http_server(build_api(settings, database, url))
+        server = http_server(build_api(settings, database, url), tls_cert=settings.tls_cert, tls_key=settings.tls_key)
         _on_stop(lambda: setattr(server, "should_exit", True))
-        await _serve_until_stopped(server, listener, lambda: tell_ready(http=url_of(listener)))
+        scheme = "https" if settings.tls_cert else "http"
+        await _serve_until_stopped(server, listener, lambda: tell_ready(http=url_of(listener, scheme=scheme)))
 
 
 def build_api(settings: Settings, database: AsyncEngine, url: str) -> "FastAPI":
@@ -138,7 +140,8 @@ async def run_recorder(settings: Settings, index: int) -> None:
             url, slot, secrets.token_hex(4), settings.drain_s, timedelta(days=settings.keep_jobs_days)
         )
         engine = Engine(engine_settings, database, recorder)
-        server = http_server(create_whip_app(rooms, media, video_codecs_of=_codecs_of(Accounts(database))))
+        codecs_of, ice_servers = _codecs_of(Accounts(database)), _ice_servers(settings)
+        server = http_server(create_whip_app(rooms, media, video_codecs_of=codecs_of, ice_servers=ice_servers))
         socket_path = settings.recorder_socket(index)
         stopped = asyncio.Event()
         _on_stop(stopped.set)
@@ -164,6 +167,12 @@ def _codecs_of(accounts: Accounts) -> Callable[[AppId], Awaitable[Sequence[Codec
         return app.video_codecs if app else ()
 
     return codecs_of
+
+
+def _ice_servers(settings: Settings) -> list[IceServer]:
+    return [
+        IceServer(server.url, server.username, server.credential.get_secret_value()) for server in settings.ice_servers
+    ]
 
 
 async def _serve_until_stopped(server: "Server", listener: socket.socket, on_started: Callable[[], None]) -> None:

@@ -37,7 +37,7 @@ Project = Annotated[str, typer.Option(help="Project id.")]
 
 
 @app.command(epilog="Example: soloist serve --dev --data /tmp/soloist")
-def serve(
+def serve(  # noqa: PLR0913 - the command's options
     *,
     dev: Annotated[bool, typer.Option("--dev", help="Loopback only, public credentials, app demo.")] = False,
     host: Annotated[str | None, typer.Option(help="Address to listen on. [dim]Default: 127.0.0.1[/dim]")] = None,
@@ -48,6 +48,8 @@ def serve(
     public_address: Annotated[
         list[str] | None, typer.Option(help="Address publishers reach the media port by; may be given again.")
     ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="PEM certificate chain: serve the API by HTTPS.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM key of the certificate.")] = None,
 ) -> None:
     """Start everything: database, API and recorders. Ctrl-C stops it cleanly."""
     settings = _settings(
@@ -58,6 +60,8 @@ def serve(
         data=data,
         recorders=recorders,
         public_address=tuple(public_address) if public_address else None,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
     )
     from soloist.app import serve as run_serve  # noqa: PLC0415 - see the module
 
@@ -195,7 +199,10 @@ def _settings(**chosen: object) -> "Settings":
     try:
         return Settings(**{name: value for name, value in chosen.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
-        faults = "; ".join(f"SOLOIST_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors())
+        faults = "; ".join(
+            ": ".join([*(f"SOLOIST_{str(name).upper()}" for name in fault["loc"][:1]), fault["msg"]])
+            for fault in error.errors()
+        )
         _complain(faults)
 
 

@@ -8,9 +8,9 @@ import json
 import os
 import secrets
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SOCKET_PATH_BYTES_MAX = 107
@@ -22,6 +22,16 @@ def default_data_dir() -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib/soloist")
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "soloist"
+
+
+class IceServerSetting(BaseModel):
+    """One STUN or TURN server of SOLOIST_ICE_SERVERS."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field(pattern=r'^(stuns?|turns?):[^\s<>"]+$')
+    username: str = Field(default="", pattern=r'^[^\s"\\]*$')
+    credential: SecretStr = SecretStr("")
 
 
 class Settings(BaseSettings):
@@ -48,6 +58,17 @@ class Settings(BaseSettings):
 
     public_address: tuple[str, ...] = ()
     """Addresses publishers reach the media port by, as JSON list. Default: the address it is bound to."""
+
+    ice_servers: tuple[IceServerSetting, ...] = Field(default=(), repr=False)
+    """STUN and TURN servers told to publishers, as JSON list of objects with url and, for TURN, username and
+    credential. Default none: publishers reach the media port directly."""
+
+    tls_cert: Path | None = None
+    """PEM file of the API's certificate and its chain; with tls_key the API speaks HTTPS. Default none: HTTP, as
+    behind a proxy. Read at start only: restart after a renewal."""
+
+    tls_key: Path | None = None
+    """PEM file of the certificate's key, without a password."""
 
     recorders: int = Field(default=1, ge=1, le=64)
     """Recorder processes. Default 1, which serves about 150 streams; more than CPU cores gain nothing."""
@@ -77,6 +98,12 @@ class Settings(BaseSettings):
     runtime: Path | None = None
     """Folder of sockets, short because socket paths are limited. Default /run/soloist-<hash of the data folder>, or
     below $XDG_RUNTIME_DIR, or below /tmp."""
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("SOLOIST_TLS_CERT and SOLOIST_TLS_KEY are given together")
+        return self
 
     @property
     def runtime_dir(self) -> Path:
@@ -123,7 +150,14 @@ def _render(value: object) -> str:
     if isinstance(value, str | Path):
         return str(value)
 
-    return json.dumps(value)
+    return json.dumps(value, default=_plain)
+
+
+def _plain(value: object) -> object:
+    """Return what a child process has to read, secrets in the clear."""
+    if isinstance(value, IceServerSetting):
+        return {"url": value.url, "username": value.username, "credential": value.credential.get_secret_value()}
+    raise TypeError(f"{type(value).__name__} is no setting")
 
 
 def _runtime_base() -> Path:

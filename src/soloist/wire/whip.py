@@ -252,8 +252,14 @@ def render_ice_link(server: IceServer) -> str:
     """Return a Link header value. Spec: RFC 9725 §4.6; RFC 8288."""
     link = f'<{server.url}>; rel="ice-server"'
     if server.username:
-        link += f'; username="{server.username}"; credential="{server.credential}"; credential-type="password"'
+        username, credential = _escaped(server.username), _escaped(server.credential)
+        link += f'; username="{username}"; credential="{credential}"; credential-type="password"'
     return link
+
+
+def _escaped(text: str) -> str:
+    """Return `text` as it stands within a quoted string. Spec: RFC 9110 §5.6.4."""
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _options_response(allow: str, methods: str, more: tuple[tuple[str, str], ...]) -> WhipResponse:

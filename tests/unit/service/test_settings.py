@@ -25,6 +25,9 @@ def test_a_child_reads_the_settings_its_supervisor_had(monkeypatch, tmp_path):
         dev=True,
         recorders=3,
         log_level="debug",
+        tls_cert="/etc/soloist/cert.pem",
+        tls_key="/etc/soloist/key.pem",
+        ice_servers=({"url": "turn:192.0.2.7:3478?transport=udp", "username": "u", "credential": "hunter2"},),
     )
     for name, value in given.environment().items():
         monkeypatch.setenv(name, value)
@@ -33,6 +36,19 @@ def test_a_child_reads_the_settings_its_supervisor_had(monkeypatch, tmp_path):
 
 def test_a_secret_is_not_printed_with_the_settings(tmp_path):
     assert "hunter2" not in repr(Settings(data=tmp_path, database_url="postgresql://u:hunter2@db/x"))
+    turn = {"url": "turns:turn.example", "username": "u", "credential": "hunter2"}
+    assert "hunter2" not in repr(Settings(data=tmp_path, ice_servers=(turn,)))
+
+
+def test_a_certificate_without_its_key_is_refused(tmp_path):
+    with pytest.raises(ValidationError, match="SOLOIST_TLS_CERT and SOLOIST_TLS_KEY are given together"):
+        Settings(data=tmp_path, tls_cert=tmp_path / "cert.pem")
+
+
+@pytest.mark.parametrize("url", ["http://stun.example", "stun:", 'stun:a"b', "stun:a>b", "turn:a b"])
+def test_an_ice_server_that_would_break_the_link_header_is_refused(tmp_path, url):
+    with pytest.raises(ValidationError):
+        Settings(data=tmp_path, ice_servers=({"url": url},))
 
 
 @pytest.mark.parametrize(("name", "value"), [("PORT", "70000"), ("RECORDERS", "0"), ("LOG_LEVEL", "loud")])

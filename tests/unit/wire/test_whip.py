@@ -236,13 +236,13 @@ def test_4_4_2_two_tracks_of_a_kind_are_406() -> None:
 
 
 def test_4_6_ice_servers_are_links_with_their_credentials() -> None:
-    servers = [IceServer("stun:stun.example.net"), IceServer("turn:t.example.net?transport=udp", "user", "pw")]
+    servers = [IceServer("stun:stun.example.net"), IceServer("turn:t.example.net?transport=udp", "user", 'p"w')]
 
     links = [value for name, value in created("/x", "e", "v=0", servers).headers if name == "Link"]
 
     assert links == [
         '<stun:stun.example.net>; rel="ice-server"',
-        '<turn:t.example.net?transport=udp>; rel="ice-server"; username="user"; credential="pw"; '
+        '<turn:t.example.net?transport=udp>; rel="ice-server"; username="user"; credential="p\\"w"; '
         'credential-type="password"',
     ]
 
