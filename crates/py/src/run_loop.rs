@@ -127,6 +127,7 @@ impl Bound {
             bell_epoll,
             bell: bell.clone(),
             has_commands: false,
+            orders: Vec::new(),
             pace,
             first_at: None,
             inbox,
@@ -226,6 +227,7 @@ struct IoLoop {
     bell_epoll: Epoll,
     bell: Arc<EventFd>,
     has_commands: bool,
+    orders: Vec<Command>,
     pace: Pace,
     /// When the oldest item came that Python has not taken, as of the last turn.
     first_at: Option<Instant>,
@@ -250,11 +252,12 @@ impl IoLoop {
         while goes_on {
             self.sleep();
             let woken_at = Instant::now();
-            goes_on = self.obey(woken_at);
+            self.hear();
             let bytes = self.read();
             self.pace.note(bytes, woken_at.saturating_duration_since(read_at), self.engine.is_settled());
             read_at = woken_at;
             let now = Instant::now();
+            goes_on = self.obey(now);
             self.engine.tick(now);
             if !goes_on {
                 self.engine.close_all(now);
@@ -290,24 +293,36 @@ impl IoLoop {
         u64::try_from(rounded).map_or(deadline, |ms| self.started + Duration::from_millis(ms))
     }
 
-    /// Carry out the commands that wait; return false for the last one.
-    fn obey(&mut self, now: Instant) -> bool {
+    /// Take the commands that wait. Sessions open before the socket is read, so that their first datagrams find them; all
+    /// else comes after it, so that what was sent before a goodbye is not lost to it.
+    fn hear(&mut self) {
         if !self.has_commands {
-            return true;
+            return;
         }
         // The bell only says that the inbox is worth a look.
         let _ = self.bell.read();
         while let Ok(command) = self.inbox.try_recv() {
             match command {
                 Command::Open(session) => self.engine.open(*session),
+                later => self.orders.push(later),
+            }
+        }
+    }
+
+    /// Carry out the commands taken; return false for the last one.
+    fn obey(&mut self, now: Instant) -> bool {
+        let mut goes_on = true;
+        for command in std::mem::take(&mut self.orders) {
+            match command {
+                Command::Open(session) => self.engine.open(*session),
                 Command::RequestKeyframe { session, mid, rid } => {
                     self.engine.request_keyframe(now, session, &mid, rid.as_deref());
                 }
                 Command::Close(session) => self.engine.close(now, session),
-                Command::Stop => return false,
+                Command::Stop => goes_on = false,
             }
         }
-        true
+        goes_on
     }
 
     /// Read what the socket holds; return how many bytes.
