@@ -77,12 +77,12 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def bare_recorder() -> Iterator[BareRecorder]:
-    """Run one on free ports."""
+def bare_recorder(port: int | None = None) -> Iterator[BareRecorder]:
+    """Run one on a TCP port, by default a free one, and a free UDP port."""
     media = open_media_thread(bind="127.0.0.1", port=0, public_addresses=["127.0.0.1"])
     media.start()
     rooms = Rooms(media)
-    port = free_port()
+    port = port or free_port()
     config = uvicorn.Config(
         create_whip_app(rooms, media), host="127.0.0.1", port=port, log_level="warning", lifespan="off"
     )

@@ -4,6 +4,7 @@ import itertools
 import statistics
 import subprocess
 import time
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +27,9 @@ def wait_for_files(bucket: Path, job_id: str, *, extension: str, count: int = 1,
 
 def ffmpeg_complaints(path: Path) -> str:
     """Return what ffmpeg says while it decodes the whole file; empty if nothing is wrong."""
-    command = ["ffmpeg", "-v", "warning", "-nostdin", "-i", str(path), "-f", "null", "-"]
+    # In the file's own time base: by default ffmpeg would round times to the frame rate it guesses, and complain of two
+    # pictures that a camera took less than half a period apart.
+    command = ["ffmpeg", "-v", "warning", "-nostdin", "-i", str(path), "-enc_time_base", "-1", "-f", "null", "-"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     return done.stderr if done.returncode == 0 else done.stderr or f"ffmpeg ended with {done.returncode}"
 
@@ -63,19 +66,26 @@ class Recorded:
 
     @cached_property
     def durations_s(self) -> dict[str, float]:
-        """Duration of each track as the file declares it, by kind."""
+        """How long each track lasts, by kind: from its first packet's beginning to its last one's end."""
         with av.open(str(self.path)) as container:
-            declared = container.duration / av.time_base if container.duration else 0.0
-            return {
-                stream.type: float(stream.duration * stream.time_base) if stream.duration else declared
-                for stream in container.streams
-            }
+            spans: dict[str, list[tuple[float, float]]] = {stream.type: [] for stream in container.streams}
+            for packet in container.demux():
+                if packet.size and packet.pts is not None:
+                    lasts = float((packet.duration or 0) * packet.time_base)
+                    spans[packet.stream.type].append((float(packet.pts * packet.time_base), lasts))
+        return {kind: _span(sorted(times)) for kind, times in spans.items()}
+
+    @cached_property
+    def packets_count(self) -> dict[str, int]:
+        """Packets of each track, by kind."""
+        with av.open(str(self.path)) as container:
+            return dict(Counter(packet.stream.type for packet in container.demux() if packet.size))
 
     @cached_property
     def codecs(self) -> dict[str, str]:
         """Codec of each track, by kind."""
         with av.open(str(self.path)) as container:
-            return {stream.type: stream.codec_context.name for stream in container.streams}
+            return {stream.type: stream.codec_context.codec.canonical_name for stream in container.streams}
 
     @cached_property
     def beeps_s(self) -> list[float]:
@@ -129,6 +139,12 @@ class Recorded:
         distances = [round((p.pts_s - self.pictures[0].pts_s) * 90_000) for p in self.pictures[:60]]
         keys = [n for n, picture in enumerate(sent) if picture["key"]]
         return max(keys, key=lambda n: _agreement(ticks, n, distances)), ticks
+
+
+def _span(times: list[tuple[float, float]]) -> float:
+    (first, _), (last, lasts) = times[0], times[-1]
+    # WebM need not say how long its last picture lasts; then it is as long as the one before.
+    return last - first + (lasts or last - times[-2][0])
 
 
 def _agreement(ticks: list[int], first: int, distances: list[int]) -> int:

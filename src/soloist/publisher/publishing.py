@@ -25,7 +25,7 @@ SILENCE_S = 2.0
 """A child tells its progress five times a second."""
 END_S = 3.0
 """Time for the DELETE."""
-RETRY_INTERVAL_S = 1.0
+RETRY_INTERVAL_S = 0.5
 SHORT_SESSION_S = 15.0
 ENDED_IN_A_ROW_MAX = 2
 """So often may the server end a session soon after it began; then somebody else publishes in our place."""
@@ -53,7 +53,7 @@ def publish(
     """Publish `file` to a WHIP endpoint in real time; return what was sent. Blocks until the end.
 
     Ends at the end of the file (never with `loop`), after `duration` seconds, or by KeyboardInterrupt; the session is
-    deleted in every case. A server that goes away midway is tried again, once a second, for `retry_for_s` seconds.
+    deleted in every case. A server that goes away midway is tried again twice a second for `retry_for_s` seconds.
     `on_progress` is called in this thread about five times a second.
 
     Raises:
@@ -109,6 +109,10 @@ def _watch(plan: SessionPlan, total: PublishProgress, on_progress: OnProgress) -
         try:
             _give(child, render_plan(plan))
             _listen(lines, total, on_progress)
+        except SessionEndedError:
+            # It hangs in a call: there is nothing it could still send in order.
+            child.kill()
+            raise
         finally:
             _end(child)
 

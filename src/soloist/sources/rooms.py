@@ -24,6 +24,9 @@ log = structlog.get_logger("soloist.rooms")
 
 RoomKey = tuple[AppId, RoomId]
 
+LINGER_S = 0.2
+"""A session is received for this long after its DELETE: media sent before it may arrive later, or wait to be read."""
+
 
 class RoomsFullError(SourceError):
     """This recorder holds as many rooms or publishers as it may; try again later or raise the limit."""
@@ -115,8 +118,16 @@ class Subscription:
 class Rooms:
     """All rooms of this recorder. Use from one event loop only."""
 
-    def __init__(self, media: MediaThread, *, clock: Clock | None = None, limits: RoomLimits | None = None) -> None:
+    def __init__(
+        self,
+        media: MediaThread,
+        *,
+        clock: Clock | None = None,
+        limits: RoomLimits | None = None,
+        linger_s: float = LINGER_S,
+    ) -> None:
         self._media = media
+        self._linger_s = linger_s
         self._clock = clock or MonotonicClock()
         self._limits = limits or RoomLimits()
         self._rooms: dict[RoomKey, _Room] = {}
@@ -168,8 +179,11 @@ class Rooms:
 
     def leave(self, publisher: Publisher) -> None:
         """Let a publisher go at its own wish; its last frames still reach those who listen."""
-        self._media.close_session(publisher.session)
         self._remove(publisher, LEFT)
+        if self._linger_s:
+            asyncio.get_running_loop().call_later(self._linger_s, self._media.close_session, publisher.session)
+        else:
+            self._media.close_session(publisher.session)
 
     async def subscribe(
         self,

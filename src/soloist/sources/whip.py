@@ -4,6 +4,7 @@ The api process has authenticated the caller and passes requests on verbatim; th
 for judgement and to `rooms.py` for effect. Location is path-only, so that it holds behind any proxy.
 """
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ from soloist.wire.whip import (
 log = structlog.get_logger("soloist.whip")
 
 VIDEO_CODECS_DEFAULT = (Codec.H264, Codec.VP8, Codec.VP9, Codec.AV1)
+BODY_TIMEOUT_S = 10.0
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 VideoCodecsOf = Callable[[AppId], Awaitable[Sequence[Codec]]]
@@ -166,10 +168,13 @@ def _stream_key(request: Request) -> StreamKey:
 async def _read(request: Request) -> WhipRequest:
     body = bytearray()
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > OFFER_BYTES_MAX:
-                raise WhipError(413, f"a body has at most {OFFER_BYTES_MAX} bytes")
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > OFFER_BYTES_MAX:
+                    raise WhipError(413, f"a body has at most {OFFER_BYTES_MAX} bytes")
+    except TimeoutError as error:
+        raise WhipError(408, f"a body arrives within {BODY_TIMEOUT_S:g} seconds") from error
     except ClientDisconnect as error:
         raise WhipError(400, "the request ended before its body did") from error
     return WhipRequest(request.method, {name.lower(): value for name, value in request.headers.items()}, bytes(body))

@@ -1,12 +1,10 @@
 // A participant that publishes by WHIP and knows exactly what it sent.
 //
-// Pictures come from painter.js (a worker), each with its capture time and number burnt in. Sound is a beep that starts
-// on every whole second of the wall clock, the moment from which the picture flashes. Every encoded picture that leaves
-// is noted with its RTP time (sent.js), so that a file can be held against what was really sent.
+// Pictures come from painter.js (a worker), each with its capture time and number burnt in; sound comes from beeper.js (a
+// worklet), with a beep on every whole second of the wall clock, the moment from which the picture flashes. Every encoded
+// picture that leaves is noted with its RTP time (sent.js), so that a file can be held against what was really sent.
 
 const AUDIO_WARM_UP_MS = 1000;
-const BEEP_SECONDS = 0.1;
-const BEEP_HZ = 1000;
 
 class Participant {
   constructor(options) {
@@ -100,43 +98,17 @@ class Participant {
   async makeSound() {
     this.audio = new AudioContext({ sampleRate: 48000, latencyHint: "interactive" });
     await this.audio.resume();
-    const clock = await this.audioClock();
-    const destination = this.audio.createMediaStreamDestination();
-    // A tone too quiet to be taken for a beep keeps the encoder from ever idling.
-    this.tone(destination, 220, 0.01, this.audio.currentTime);
-    this.beepTimer = setInterval(() => this.scheduleBeeps(destination, clock), 200);
-    return destination.stream.getAudioTracks()[0];
-  }
-
-  // Returns the wall clock (seconds) at audio time 0: the middle of what a worklet sees while sound is rendered.
-  async audioClock() {
-    await this.audio.audioWorklet.addModule("clock.js");
-    const node = new AudioWorkletNode(this.audio, "clock");
-    const offsets = [];
-    node.port.onmessage = ({ data }) => offsets.push(data);
-    node.connect(this.audio.destination);
+    await this.audio.audioWorklet.addModule("beeper.js");
+    const beeper = new AudioWorkletNode(this.audio, "beeper", {
+      numberOfInputs: 0,
+      outputChannelCount: [1],
+      processorOptions: { burst: this.audio.baseLatency },
+    });
+    beeper.port.onmessage = ({ data }) => this.beeps.push(data);
+    const destination = new MediaStreamAudioDestinationNode(this.audio, { channelCount: 1 });
+    beeper.connect(destination);
     await new Promise((resolve) => setTimeout(resolve, AUDIO_WARM_UP_MS));
-    node.disconnect();
-    offsets.sort((a, b) => a - b);
-    return offsets[Math.floor(offsets.length / 2)];
-  }
-
-  scheduleBeeps(destination, clock) {
-    const nowWall = this.audio.currentTime + clock;
-    this.beepNext ??= Math.ceil(nowWall + 0.3);
-    while (this.beepNext < nowWall + 1) {
-      const at = this.beepNext - clock;
-      this.tone(destination, BEEP_HZ, 0.5, at, at + BEEP_SECONDS);
-      this.beeps.push(this.beepNext * 1000);
-      this.beepNext += 1;
-    }
-  }
-
-  tone(destination, hertz, level, from, to) {
-    const oscillator = new OscillatorNode(this.audio, { frequency: hertz });
-    oscillator.connect(new GainNode(this.audio, { gain: level })).connect(destination);
-    oscillator.start(from);
-    if (to !== undefined) oscillator.stop(to);
+    return destination.stream.getAudioTracks()[0];
   }
 
   gathered() {

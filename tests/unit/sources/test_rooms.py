@@ -61,7 +61,7 @@ class House:
         self.media = MediaThread(self.core)  # type: ignore[arg-type]
         self.media.start()
         self.clock = ManualClock()
-        self.rooms = Rooms(self.media, clock=self.clock, limits=limits)
+        self.rooms = Rooms(self.media, clock=self.clock, limits=limits, linger_s=0)
         self.left: list[str] = []
 
     def join(self, user: str = "alice", source: TrackSource = TrackSource.CAMERA, room: str = ROOM) -> Publisher:

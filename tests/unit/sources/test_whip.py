@@ -41,7 +41,7 @@ class Door:
         self.core = Picky()
         self.media = MediaThread(self.core)  # type: ignore[arg-type]
         self.media.start()
-        self.rooms = Rooms(self.media, limits=RoomLimits(rooms_max=2))
+        self.rooms = Rooms(self.media, limits=RoomLimits(rooms_max=2), linger_s=0)
         self.codecs: Sequence[Codec] = (Codec.H264, Codec.VP8)
         self.app: Starlette = create_whip_app(
             self.rooms, self.media, video_codecs_of=self.codecs_of, ice_servers=[IceServer("stun:s.example:3478")]
@@ -163,6 +163,12 @@ async def test_a_stopped_media_thread_is_503(door: Door) -> None:
 
 async def test_a_body_without_end_is_cut_off(door: Door) -> None:
     assert (await door.publish(body=b"v=0\r\n" + b"a=x\r\n" * 20_000)).status == 413
+
+
+async def test_a_body_that_does_not_arrive_in_time_is_408(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("soloist.sources.whip.BODY_TIMEOUT_S", 0.01)
+
+    assert (await call(door.app, "POST", "/whip/demo/r/alice", headers=[SDP_TYPE], stalls=True)).status == 408
 
 
 async def test_health_says_what_is_going_on(door: Door) -> None:
