@@ -3,6 +3,8 @@
 import json
 from dataclasses import dataclass
 
+import anyio
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -20,13 +22,15 @@ class Answer:
         return found[0] if found else None
 
 
-async def call(app, method, target, *, headers=(), body=b"", client=("192.0.2.1", 1), hangs_up=False):
+async def call(app, method, target, *, headers=(), body=b"", client=("192.0.2.1", 1), hangs_up=False, stalls=False):
     """Send one request; `target` goes as raw bytes, the way an HTTP server hands it over."""
     path, _, query = target.partition("?")
     scope = _scope(method, path, query, headers=[*headers], client=client)
-    sent, pending = [], [{"type": "http.request", "body": body, "more_body": hangs_up}]
+    sent, pending = [], [{"type": "http.request", "body": body, "more_body": hangs_up or stalls}]
 
     async def receive():
+        if not pending and stalls:
+            await anyio.sleep_forever()
         return pending.pop() if pending else {"type": "http.disconnect"}
 
     async def send(message):

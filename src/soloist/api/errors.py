@@ -62,6 +62,10 @@ class BodyTooLargeError(EdgeError):
     """The body is larger than this server reads; send less."""
 
 
+class SlowBodyError(EdgeError):
+    """The body did not arrive in time; send it without pauses."""
+
+
 class ThrottledError(EdgeError):
     """Too many requests were refused lately; wait and send again."""
 
@@ -104,6 +108,7 @@ FAULTS: dict[type[Exception], Fault] = {
     ForbiddenError: Fault(403, "APIGW.0302", "The IAM user is not allowed to access this API"),
     UnknownRouteError: Fault(404, "APIGW.0101", "The API does not exist or has not been published"),
     MethodNotAllowedError: Fault(405, "APIGW.0101", "The API does not exist or has not been published"),
+    SlowBodyError: Fault(408, "APIGW.0201", "Request timeout"),
     BodyTooLargeError: Fault(413, "APIGW.0201", "Request entity too large"),
     ThrottledError: Fault(429, "APIGW.0308", "The throttling threshold has been reached"),
 }

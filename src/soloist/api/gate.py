@@ -5,6 +5,7 @@ the same answer in the same time; repeated failures of one key or token from one
 Spec: API sections 8.2, 9.1, 9.4.
 """
 
+import asyncio
 import hashlib
 import secrets
 from collections.abc import Callable, Sequence
@@ -13,7 +14,13 @@ from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from soloist.api.errors import BodyTooLargeError, ForbiddenError, NoTenantError, UnauthorizedError
+from soloist.api.errors import (
+    BodyTooLargeError,
+    ForbiddenError,
+    NoTenantError,
+    SlowBodyError,
+    UnauthorizedError,
+)
 from soloist.api.throttle import FailureThrottle
 from soloist.model.errors import MalformedBodyError
 from soloist.model.ids import ProjectId
@@ -26,6 +33,8 @@ from soloist.wire.signing import (
 )
 
 GUARDED = "/v2/"
+BODY_TIMEOUT_S = 10.0
+"""A whole body of 1 MiB takes 8 s at 1 Mbit/s; whoever is slower holds memory for nothing."""
 
 
 class Credential(Protocol):
@@ -65,8 +74,10 @@ class Gate:
         throttle: FailureThrottle,
         clock: Callable[[], datetime],
         body_bytes_max: int,
+        body_timeout_s: float = BODY_TIMEOUT_S,
     ) -> None:
         self._app = app
+        self._body_timeout_s = body_timeout_s
         self._keys = keys
         self._throttle = throttle
         self._clock = clock
@@ -78,7 +89,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         _refuse_anonymous(scope)
-        body = await read_body(scope, receive, self._body_bytes_max)
+        body = await read_body(scope, receive, self._body_bytes_max, timeout_s=self._body_timeout_s)
         request = _raw_request(scope, body)
         scope.setdefault("state", {})["project_id"] = await self._project(request, _source(scope))
         await self._app(scope, replay(body, receive), send)
@@ -119,16 +130,26 @@ class Gate:
         return _chosen(wanted, credential.project_ids, credential.default_project)
 
 
-async def read_body(scope: Scope, receive: Receive, bytes_max: int) -> bytes:
+async def read_body(scope: Scope, receive: Receive, bytes_max: int, *, timeout_s: float = BODY_TIMEOUT_S) -> bytes:
     """Return the whole body.
 
     Raises:
         BodyTooLargeError: more than `bytes_max`, by its announced or by its real length.
+        SlowBodyError: it was not there within `timeout_s`.
         MalformedBodyError: the caller hung up.
     """
     announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     if announced.isdigit() and int(announced[:20]) > bytes_max:
         raise BodyTooLargeError(f"at most {bytes_max} bytes")
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _received(receive, bytes_max)
+    except TimeoutError as error:
+        # Closing spares us the rest of the body, which would otherwise be read as the next request.
+        raise SlowBodyError(f"at most {timeout_s:g} seconds", headers={"Connection": "close"}) from error
+
+
+async def _received(receive: Receive, bytes_max: int) -> bytes:
     chunks, size = [], 0
     while True:
         message = await receive()

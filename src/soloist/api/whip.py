@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from yarl import URL
 
-from soloist.api.errors import BodyTooLargeError
+from soloist.api.errors import BodyTooLargeError, SlowBodyError
 from soloist.api.gate import read_body
 from soloist.model.errors import InvalidValueError
 from soloist.model.ids import AppId, ProjectId, parse_id
@@ -144,6 +144,8 @@ class WhipProxy:
             body = await read_body(request.scope, request.receive, OFFER_BYTES_MAX)
         except BodyTooLargeError as error:
             raise WhipError(413, str(error)) from error
+        except SlowBodyError as error:
+            raise WhipError(408, str(error), tuple(error.headers.items())) from error
         query = request.scope["query_string"]
         target = request.scope["raw_path"] + (b"?" + query if query else b"")
         headers = {name: request.headers[name] for name in PASSED_HEADERS if name in request.headers}

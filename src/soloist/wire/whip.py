@@ -278,6 +278,7 @@ _TITLES = {
     404: "Not Found",
     405: "Method Not Allowed",
     406: "Not Acceptable",
+    408: "Request Timeout",
     412: "Precondition Failed",
     413: "Content Too Large",
     415: "Unsupported Media Type",

@@ -2,12 +2,15 @@
 
 from datetime import timedelta
 
+import anyio
 import pytest
 from support.asgi import call
 from support.book import NOW, AccountBook, BookedCredential, JobBook
 from support.signer import signed_headers, start_body
 
 from soloist.api.app import ApiLimits, create_app
+from soloist.api.errors import SlowBodyError, render_error
+from soloist.api.gate import read_body
 
 pytestmark = pytest.mark.anyio
 
@@ -43,6 +46,10 @@ async def signed_start(app, *, body=None, sent_body=None, **options):
     body = body or start_body()
     headers = signed_headers("POST", JOBS, body, at=options.pop("at", NOW), **options)
     return await call(app, "POST", JOBS, headers=headers.items(), body=sent_body or body)
+
+
+async def never():
+    await anyio.sleep_forever()
 
 
 async def start(app, headers, **options):
@@ -204,3 +211,13 @@ async def test_a_stale_token_is_throttled_and_its_neighbours_are_not(app):
 
     assert statuses == [401, 401, 401, 429]
     assert (await start(app, TOKEN)).status == 201
+
+
+async def test_a_body_that_does_not_arrive_in_time_is_408_and_the_connection_ends():
+    scope = {"type": "http", "headers": []}
+
+    with pytest.raises(SlowBodyError, match=r"0\.01 seconds") as caught:
+        await read_body(scope, never, 1000, timeout_s=0.01)
+
+    answer = render_error(caught.value, "id")
+    assert (answer.status_code, answer.headers["connection"]) == (408, "close")
