@@ -102,6 +102,8 @@ def launcher(account: Account | None, *paths: Path) -> list[str]:
         log.info("postgres_lent_capability", capability="dac_read_search", folders=[str(path) for path in barriers])
         command += [f"--{group}-caps=-all,+dac_read_search" for group in ("inh", "ambient")]
         command += ["--bounding-set=-all,+dac_read_search"]
+        # Without it access(2), by which initdb looks for postgres, forgets the capability. Spec: capabilities(7).
+        command += ["--securebits=+no_setuid_fixup"]
     return [*command, "--"]
 
 
