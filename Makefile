@@ -1,7 +1,7 @@
 # One verb each; `make` alone lists them. CI calls `make test` and nothing else.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve check unit contract e2e interop test
+.PHONY: help setup demo serve check unit contract e2e interop bench test
 
 VENV := .venv/bin
 PYTEST := $(VENV)/python -W error::pytest.PytestWarning -m pytest
@@ -39,6 +39,10 @@ e2e: ## Real Chromium publishing to a real service; asserts on the recorded file
 interop: ## Every publisher, from browsers to encoders, against a real service; prints the table of them
 	@scripts/setup.sh interop
 	@scripts/tier.sh interop
+
+bench: ## CPU, memory and frames kept beside a pion receiver and aiortc, at 1, 10 and 50 streams; 8 minutes
+	@scripts/setup.sh bench
+	@PYTHONPATH=tests:benchmarks $(VENV)/python benchmarks/bench.py $(OPTIONS)
 
 test: ## Everything: check, unit, contract, e2e; a skip, an xfail or an empty tier fails it
 	@scripts/setup.sh tests

