@@ -98,7 +98,16 @@ class Receiver:
         queue_bytes_max: int = 268435456,
         socket_buffer_bytes: int = 33554432,
         silence_timeout_ms: int = 15000,
-    ) -> None: ...
+        with_tcp: bool = True,
+    ) -> None:
+        """Bind a UDP port (0 chooses one) and, `with_tcp`, the TCP port of the same number if it is free.
+
+        Without `public_addresses` publishers are told the bound address, or for a wildcard all of this machine's.
+
+        Raises:
+            ValueError: an address is not an IP address.
+            OSError: the UDP port is taken or not ours to bind.
+        """
     def accept_offer(
         self, offer: str, *, video_codecs: list[str], with_red: bool = True
     ) -> tuple[int, str, list[Track]]:
@@ -109,10 +118,22 @@ class Receiver:
         """
     def request_keyframe(self, session: int, mid: str, rid: str | None = None) -> None:
         """Ask the publisher for a keyframe, within the core's own rate limit. Unknown sessions are ignored."""
+    def restart_ice(self, session: int, *, ufrag: str, pwd: str) -> str:
+        """Take a publisher's new ICE credentials; return the SDP fragment with ours. Blocks for a turn of the I/O thread.
+
+        Raises:
+            OfferError: the credentials are not ICE credentials.
+            SessionGoneError: the session has ended.
+        Spec: RFC 9725 §4.3.3; RFC 8840 §9.
+        """
     def close_session(self, session: int) -> None:
         """End a session; a `Closed` with reason "closed" follows. Unknown sessions are ignored."""
     def wait(self, timeout_ms: int) -> list[tuple[int, list[Item]]]:
-        """Block without the GIL until items, a `wake` or the time limit; return items grouped by session, in order."""
+        """Block without the GIL until items, a `wake` or the time limit; return items grouped by session, in order.
+
+        Raises:
+            RuntimeError: the I/O thread has failed and everything it had received was returned before.
+        """
     def wake(self) -> None:
         """Make a `wait` in another thread return at once."""
     def stats(self) -> dict[str, int]:

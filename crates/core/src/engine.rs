@@ -12,6 +12,7 @@ use std::time::Instant;
 use str0m::Input;
 use str0m::net::{Protocol, Receive};
 
+use crate::error::OfferError;
 use crate::item::{CloseReason, SessionId};
 use crate::session::{Outbox, Session};
 
@@ -99,6 +100,30 @@ impl Engine {
             session.request_keyframe(mid, rid, now);
             session.tick(now, outbox);
         });
+    }
+
+    /// Restart ICE in a session; return the SDP fragment for its publisher.
+    ///
+    /// # Errors
+    /// The session is unknown, or the credentials are unusable.
+    pub fn restart_ice(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        ufrag: &str,
+        password: &str,
+    ) -> Result<String, OfferError> {
+        let entry = self.sessions.get_mut(&id).ok_or(OfferError::SessionGone)?;
+        let former = entry.session.ufrag().to_owned();
+        let fragment = entry.session.restart_ice(ufrag, password, now, &mut self.outbox)?;
+        self.by_ufrag.remove(&former);
+        self.by_ufrag.insert(entry.session.ufrag().to_owned(), id);
+        Ok(fragment)
+    }
+
+    /// Tell whether a source belongs to a session.
+    pub fn knows(&self, protocol: Protocol, source: SocketAddr) -> bool {
+        self.by_source.contains_key(&(protocol, source))
     }
 
     /// End a session; unknown sessions are ignored.

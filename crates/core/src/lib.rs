@@ -12,6 +12,7 @@ pub mod clock;
 pub mod codec;
 pub mod engine;
 pub mod error;
+pub mod framing;
 pub mod item;
 pub mod keyframes;
 pub mod layer;

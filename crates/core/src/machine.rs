@@ -11,6 +11,7 @@ use str0m::config::DtlsCert;
 use str0m::crypto::CryptoProvider;
 use str0m::format::FormatParams;
 use str0m::media::{Mid, Rid};
+use str0m::net::TcpType;
 use str0m::{Candidate, Rtc, RtcConfig};
 
 use crate::clock::Clock;
@@ -28,6 +29,8 @@ const STATS_INTERVAL: Duration = Duration::from_secs(2);
 pub struct Settings {
     /// Addresses publishers are told to send to; the first of each family stands for the others.
     pub candidates: Vec<SocketAddr>,
+    /// Addresses at which publishers may connect by TCP; empty without a TCP port.
+    pub tcp_candidates: Vec<SocketAddr>,
     pub certificate: DtlsCert,
     pub crypto: Arc<CryptoProvider>,
     pub clock: Clock,
@@ -86,6 +89,10 @@ pub fn answer(settings: &Settings, offer: &Offer, now: Instant) -> Result<(Rtc, 
     for address in &settings.candidates {
         let candidate = Candidate::host(*address, "udp").map_err(|error| OfferError::Internal(error.to_string()))?;
         rtc.add_local_candidate(candidate);
+    }
+    for address in &settings.tcp_candidates {
+        let candidate = Candidate::builder().tcp().host(*address).tcptype(TcpType::Passive).build();
+        rtc.add_local_candidate(candidate.map_err(|error| OfferError::Internal(error.to_string()))?);
     }
     let answer = answer_again(&mut rtc, offer)?;
     declare_layers(&mut rtc, offer);

@@ -20,7 +20,7 @@ use crate::keyframes::KeyframePolicy;
 use crate::layer::{EarlyReport, Keyframe, Layer};
 use crate::losses::LossWatch;
 use crate::machine::{self, LayerKey, MediaTable, Settings};
-use crate::offer::{Offer, Preference};
+use crate::offer::{Offer, Preference, check_credentials, ice_fragment};
 use crate::routing::Routing;
 use crate::rtp::RtpHeader;
 use crate::stats::Stats;
@@ -70,6 +70,7 @@ pub struct Session {
     id: SessionId,
     ufrag: String,
     rtc: Rtc,
+    offer: Offer,
     clock: Clock,
     phase: Phase,
     media: MediaTable,
@@ -101,6 +102,7 @@ impl Session {
         let preference = Preference { video_codecs: &wishes.video_codecs, with_red: wishes.with_red };
         let offer = Offer::parse(offer, &preference)?;
         let (mut rtc, answer) = machine::answer(settings, &offer, now)?;
+        let tracks = machine::tracks(&offer);
         let session = Self {
             id,
             ufrag: rtc.direct_api().local_ice_credentials().ufrag,
@@ -118,8 +120,9 @@ impl Session {
             silence_timeout: settings.silence_timeout,
             heard_at: now,
             machine_deadline: now,
+            offer,
         };
-        Ok((session, answer, machine::tracks(&offer)))
+        Ok((session, answer, tracks))
     }
 
     pub const fn id(&self) -> SessionId {
@@ -207,6 +210,33 @@ impl Session {
             self.drain(now, outbox);
         }
         self.end(reason, now, outbox);
+    }
+
+    /// Take the publisher's new ICE credentials; return an SDP fragment with ours and our candidates.
+    ///
+    /// Media goes on over the old path until the publisher has checked a new one.
+    ///
+    /// # Errors
+    /// The credentials are unusable (the publisher's fault), or the session is over.
+    /// Spec: RFC 8445 §9, RFC 8840 §9, RFC 9725 §4.3.3.
+    pub fn restart_ice(
+        &mut self,
+        ufrag: &str,
+        password: &str,
+        now: Instant,
+        outbox: &mut Outbox,
+    ) -> Result<String, OfferError> {
+        if self.is_closed() {
+            return Err(OfferError::SessionGone);
+        }
+        check_credentials(ufrag, password)?;
+        let mut offer = self.offer.clone();
+        offer.set_credentials(ufrag, password);
+        let answer = machine::answer_again(&mut self.rtc, &offer)?;
+        self.offer = offer;
+        self.ufrag = self.rtc.direct_api().local_ice_credentials().ufrag;
+        self.drain(now, outbox);
+        Ok(ice_fragment(&answer))
     }
 
     /// Ask for a keyframe of one layer, or of all layers of a media section, within the policy.

@@ -65,7 +65,10 @@ fn a_data_channel_is_refused_with_port_0_and_left_out_of_the_bundle() {
 #[test]
 fn candidates_are_told_once_and_as_complete() {
     let answered = answer(CAMERA).map(|(_, answer, _)| answer).unwrap_or_default();
-    assert_eq!(answered.matches("a=candidate:").count(), 1);
+    let candidates: Vec<&str> = answered.lines().filter(|line| line.starts_with("a=candidate:")).collect();
+    assert_eq!(candidates.len(), 2, "one for UDP, one for TCP");
+    assert!(candidates[0].contains(" udp "), "encoders that try one candidate only take the first");
+    assert!(candidates[1].contains(" tcp ") && candidates[1].contains("tcptype passive"));
     assert_eq!(answered.matches("a=end-of-candidates").count(), 1);
     assert!(sections(&answered)[0].iter().any(|line| line.contains("10.0.0.1 3478 typ host")));
 }

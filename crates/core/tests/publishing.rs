@@ -4,7 +4,8 @@ mod support;
 
 use std::time::Duration;
 
-use soloist_core::{CloseReason, Codec, Frame, Item, Kind};
+use soloist_core::net::Protocol;
+use soloist_core::{CloseReason, Codec, Frame, Item, Kind, OfferError, SessionId};
 use support::media::{self, AUDIO_TICKS, VIDEO_TICKS, digest, publish};
 use support::{Rig, Scenario, UNIX_START_NS};
 
@@ -221,4 +222,35 @@ fn a_certificate_other_than_the_offers_ends_the_session() {
     rig.run_for(Duration::from_secs(2));
     assert_eq!(rig.close_reason(), Some(CloseReason::Dtls));
     assert!(!rig.items.iter().any(|item| matches!(item, Item::Connected { .. })));
+}
+
+#[test]
+fn a_publisher_behind_a_wall_of_udp_publishes_over_tcp() {
+    let mut rig = Rig::connected(Scenario { protocol: Protocol::Tcp, ..Scenario::default() });
+    let sent = publish(&mut rig, Codec::Vp8, 2, 60, 0);
+    assert_eq!(data(&rig.frames_of(Codec::Vp8)), sent.pictures);
+}
+
+#[test]
+fn a_restart_of_ice_changes_the_credentials_and_loses_nothing() {
+    let mut rig = Rig::connected(Scenario::default());
+    let before = publish(&mut rig, Codec::Vp8, 2, 60, 0);
+    rig.restart_ice();
+    let after = publish(&mut rig, Codec::Vp8, 8, 60, 1_000_000);
+
+    let sent = [before.pictures, after.pictures].concat();
+    assert_eq!(data(&rig.frames_of(Codec::Vp8)), sent);
+    rig.run_for(support::SILENCE * 2);
+    assert_eq!(rig.close_reason(), None, "the new credentials keep the session alive");
+}
+
+#[test]
+fn a_restart_with_unusable_credentials_or_of_no_session_is_refused() {
+    let mut rig = Rig::connected(Scenario::default());
+    let now = rig.now;
+    let refused = rig.engine.restart_ice(now, support::SESSION, "a b", "c");
+    assert!(matches!(refused, Err(OfferError::Malformed(_))));
+    let gone = rig.engine.restart_ice(now, SessionId(9), "abcd", "0123456789012345678901");
+    assert_eq!(gone, Err(OfferError::SessionGone));
+    assert_eq!(rig.close_reason(), None);
 }

@@ -31,8 +31,9 @@ struct Receiver {
 #[pymethods]
 impl Receiver {
     #[new]
-    #[pyo3(signature = (*, bind, port, public_addresses, batch_interval_ms=40, queue_bytes_max=268_435_456, socket_buffer_bytes=33_554_432, silence_timeout_ms=15_000))]
+    #[pyo3(signature = (*, bind, port, public_addresses, batch_interval_ms=40, queue_bytes_max=268_435_456, socket_buffer_bytes=33_554_432, silence_timeout_ms=15_000, with_tcp=true))]
     #[allow(clippy::needless_pass_by_value, reason = "PyO3 extracts lists of strings by value")]
+    #[expect(clippy::too_many_arguments, reason = "keyword-only in Python")]
     fn new(
         bind: &str,
         port: u16,
@@ -41,9 +42,11 @@ impl Receiver {
         queue_bytes_max: usize,
         socket_buffer_bytes: usize,
         silence_timeout_ms: u64,
+        with_tcp: bool,
     ) -> PyResult<Self> {
         let settings = LoopSettings {
             bind: SocketAddr::new(parse_ip(bind, "bind")?, port),
+            with_tcp,
             socket_buffer_bytes,
             queue_bytes_max,
             batch_interval: Duration::from_millis(batch_interval_ms),
@@ -55,6 +58,7 @@ impl Receiver {
         let candidates = run_loop::candidates(&public, bound.address).map_err(|error| error::os_error(&error))?;
         let (crypto, certificate) = soloist_core::crypto().map_err(|error| error::offer_error(&error))?;
         let core_settings = Settings {
+            tcp_candidates: if bound.has_tcp() { candidates.clone() } else { Vec::new() },
             candidates: candidates.clone(),
             certificate,
             crypto,
@@ -84,6 +88,12 @@ impl Receiver {
     #[pyo3(signature = (session, mid, rid=None))]
     fn request_keyframe(&self, session: u64, mid: String, rid: Option<String>) {
         self.handle.request_keyframe(SessionId(session), mid, rid);
+    }
+
+    #[pyo3(signature = (session, *, ufrag, pwd))]
+    fn restart_ice(&self, py: Python<'_>, session: u64, ufrag: String, pwd: String) -> PyResult<String> {
+        let answered = py.detach(|| self.handle.restart_ice(SessionId(session), ufrag, pwd));
+        answered.map_err(|error| error::offer_error(&error))
     }
 
     fn close_session(&self, session: u64) {

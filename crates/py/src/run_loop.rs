@@ -3,13 +3,14 @@
 //! The thread sleeps in epoll until a datagram, a command or the nearest deadline, reads everything there is, and hands
 //! items over in batches. It never holds the GIL. Python's side is `Handle`: commands in, batches out.
 
+mod tcp;
 mod udp;
 
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -19,8 +20,9 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use soloist_core::net::Protocol;
 use soloist_core::pace::{Pace, Rest};
 use soloist_core::queue::Pushed;
-use soloist_core::{Datagram, Engine, Item, Outbox, Queue, Session, SessionId, Stats};
+use soloist_core::{Datagram, Engine, Item, OfferError, Outbox, Queue, Session, SessionId, Stats};
 
+use tcp::TcpPort;
 use udp::{BATCH, Outgoing, Received, Udp};
 
 /// Items of one session in order, sessions in order of first appearance.
@@ -28,6 +30,14 @@ pub type Batch = Vec<(SessionId, Vec<Item>)>;
 
 const TOKEN_SOCKET: u64 = 0;
 const TOKEN_COMMAND: u64 = 1;
+const TOKEN_LISTENER: u64 = 2;
+const TOKEN_CONNECTION_FIRST: u64 = 3;
+/// Events looked at per turn; more wait for the next.
+const EVENTS_MAX: usize = 64;
+/// How often TCP connections are checked for having a session.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a command that answers may take; the thread answers within milliseconds unless it hangs.
+const REPLY_LIMIT: Duration = Duration::from_secs(5);
 /// Deadlines are rounded up to this grid, so that the timers of many sessions share their wake-ups.
 const DEADLINE_GRID_MS: u128 = 5;
 /// Batches read before commands and deadlines get their turn.
@@ -38,6 +48,8 @@ const LOCAL_ADDRESSES_MAX: usize = 4_096;
 /// How the loop is set up.
 pub struct LoopSettings {
     pub bind: SocketAddr,
+    /// Also listen for TCP on the port, if it is free.
+    pub with_tcp: bool,
     pub socket_buffer_bytes: usize,
     pub queue_bytes_max: usize,
     pub batch_interval: Duration,
@@ -47,6 +59,7 @@ pub struct LoopSettings {
 enum Command {
     Open(Box<Session>),
     RequestKeyframe { session: SessionId, mid: String, rid: Option<String> },
+    RestartIce { session: SessionId, ufrag: String, password: String, reply: SyncSender<Result<String, OfferError>> },
     Close(SessionId),
     Stop,
 }
@@ -90,6 +103,7 @@ pub struct Handle {
 /// A bound socket whose thread has not started yet.
 pub struct Bound {
     udp: Udp,
+    tcp: Option<TcpPort>,
     pub address: SocketAddr,
 }
 
@@ -97,7 +111,13 @@ impl Bound {
     pub fn bind(settings: &LoopSettings) -> io::Result<Self> {
         let udp = Udp::bind(settings.bind, settings.socket_buffer_bytes)?;
         let address = udp.local_address()?;
-        Ok(Self { udp, address })
+        // UDP alone serves nearly everyone; a TCP port taken by another program is no reason not to start.
+        let tcp = settings.with_tcp.then(|| TcpPort::bind(address, TOKEN_CONNECTION_FIRST).ok()).flatten();
+        Ok(Self { udp, tcp, address })
+    }
+
+    pub fn has_tcp(&self) -> bool {
+        self.tcp.is_some()
     }
 
     /// Start the I/O thread; `candidates` are the addresses publishers were told.
@@ -118,11 +138,17 @@ impl Bound {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(self.udp.fd(), EpollEvent::new(EpollFlags::EPOLLIN, TOKEN_SOCKET))?;
         epoll.add(&*bell, EpollEvent::new(EpollFlags::EPOLLIN, TOKEN_COMMAND))?;
+        if let Some(tcp) = &self.tcp {
+            epoll.add(tcp.fd(), EpollEvent::new(EpollFlags::EPOLLIN, TOKEN_LISTENER))?;
+        }
         let bell_epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         bell_epoll.add(&*bell, EpollEvent::new(EpollFlags::EPOLLIN, TOKEN_COMMAND))?;
         let pace = Pace::new(self.udp.buffer_bytes());
         let io_loop = IoLoop {
             udp: self.udp,
+            tcp: self.tcp,
+            tcp_ready: Vec::new(),
+            swept_at: Instant::now(),
             epoll,
             bell_epoll,
             bell: bell.clone(),
@@ -155,6 +181,13 @@ impl Handle {
 
     pub fn request_keyframe(&self, session: SessionId, mid: String, rid: Option<String>) {
         self.send(Command::RequestKeyframe { session, mid, rid });
+    }
+
+    /// Restart ICE in a session; return the SDP fragment for its publisher. Waits for the I/O thread.
+    pub fn restart_ice(&self, session: SessionId, ufrag: String, password: String) -> Result<String, OfferError> {
+        let (reply, answer) = sync_channel(1);
+        self.send(Command::RestartIce { session, ufrag, password, reply });
+        answer.recv_timeout(REPLY_LIMIT).unwrap_or(Err(OfferError::SessionGone))
     }
 
     pub fn close_session(&self, session: SessionId) {
@@ -221,6 +254,10 @@ impl Drop for Handle {
 
 struct IoLoop {
     udp: Udp,
+    tcp: Option<TcpPort>,
+    /// TCP tokens with something to read.
+    tcp_ready: Vec<u64>,
+    swept_at: Instant,
     /// Wakes for datagrams and commands.
     epoll: Epoll,
     /// Wakes for commands only, while the socket is read by the clock.
@@ -253,7 +290,7 @@ impl IoLoop {
             self.sleep();
             let woken_at = Instant::now();
             self.hear();
-            let bytes = self.read();
+            let bytes = self.read() + self.read_tcp(woken_at);
             self.pace.note(bytes, woken_at.saturating_duration_since(read_at), self.engine.is_settled());
             read_at = woken_at;
             let now = Instant::now();
@@ -269,14 +306,26 @@ impl IoLoop {
     }
 
     fn sleep(&mut self) {
-        let mut events = [EpollEvent::empty(); 2];
+        let mut events = [EpollEvent::empty(); EVENTS_MAX];
         // An interrupted sleep is a short one.
         let woken = match self.pace.rest() {
-            Rest::For(rest) => self.bell_epoll.wait(&mut events, timeout(rest)),
-            Rest::UntilTraffic => self.epoll.wait(&mut events, self.timeout_until_due()),
+            Rest::For(rest) => {
+                let woken = self.bell_epoll.wait(&mut events, timeout(rest)).unwrap_or(0);
+                self.has_commands = woken > 0;
+                if self.tcp.is_some() { self.epoll.wait(&mut events, EpollTimeout::ZERO) } else { Ok(0) }
+            }
+            Rest::UntilTraffic => {
+                self.has_commands = false;
+                self.epoll.wait(&mut events, self.timeout_until_due())
+            }
         };
-        let woken = events.get(..woken.unwrap_or(0)).unwrap_or_default();
-        self.has_commands = woken.iter().any(|event| event.data() == TOKEN_COMMAND);
+        for event in events.iter().take(woken.unwrap_or(0)) {
+            match event.data() {
+                TOKEN_SOCKET => {}
+                TOKEN_COMMAND => self.has_commands = true,
+                token => self.tcp_ready.push(token),
+            }
+        }
     }
 
     fn timeout_until_due(&self) -> EpollTimeout {
@@ -318,6 +367,10 @@ impl IoLoop {
                 Command::RequestKeyframe { session, mid, rid } => {
                     self.engine.request_keyframe(now, session, &mid, rid.as_deref());
                 }
+                Command::RestartIce { session, ufrag, password, reply } => {
+                    // Whoever asked may have given up waiting.
+                    let _ = reply.send(self.engine.restart_ice(now, session, &ufrag, &password));
+                }
                 Command::Close(session) => self.engine.close(now, session),
                 Command::Stop => goes_on = false,
             }
@@ -343,6 +396,32 @@ impl IoLoop {
         bytes
     }
 
+    /// Accept and read TCP connections; return how many bytes of datagrams came.
+    fn read_tcp(&mut self, now: Instant) -> u64 {
+        let Some(tcp) = &mut self.tcp else {
+            return 0;
+        };
+        let (engine, candidates, port) = (&mut self.engine, &self.candidates, self.port);
+        let mut bytes = 0;
+        for token in self.tcp_ready.drain(..) {
+            if token == TOKEN_LISTENER {
+                let epoll = &self.epoll;
+                tcp.accept(now, |fd, token| Ok(epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))?));
+                continue;
+            }
+            tcp.read(token, |source, payload| {
+                bytes += u64::try_from(payload.len()).unwrap_or(0);
+                let destination = advertised(candidates, None, source, port);
+                engine.receive(now, Datagram { protocol: Protocol::Tcp, source, destination, payload })
+            });
+        }
+        if now.saturating_duration_since(self.swept_at) >= SWEEP_INTERVAL && !tcp.is_empty() {
+            self.swept_at = now;
+            tcp.sweep(now, |source| engine.knows(Protocol::Tcp, source));
+        }
+        bytes
+    }
+
     /// Hand datagram `index` of the batch read at `now` to the engine; return its size.
     fn take(&mut self, index: usize, now: Instant) -> u64 {
         let Some(Received { source, local, age, payload }) = self.udp.received(index) else {
@@ -363,6 +442,12 @@ impl IoLoop {
     fn flush(&mut self, now: Instant) {
         let outbox = self.engine.outbox();
         for transmit in outbox.transmits.drain(..) {
+            if transmit.proto != Protocol::Udp {
+                if let Some(tcp) = &mut self.tcp {
+                    tcp.send(transmit.destination, &transmit.contents);
+                }
+                continue;
+            }
             let local = self.locals.get(&transmit.destination).copied();
             self.outgoing.push(Outgoing {
                 destination: transmit.destination,
@@ -398,6 +483,9 @@ impl IoLoop {
             self.engine.request_keyframe(now, session, &layer.mid, layer.rid.as_deref());
         }
         self.udp.send(&mut self.outgoing);
+        if let Some(tcp) = &mut self.tcp {
+            tcp.flush();
+        }
     }
 }
 
@@ -457,5 +545,7 @@ pub fn candidates(public: &[IpAddr], bound: SocketAddr) -> io::Result<Vec<Socket
         });
         found.extend(usable.filter(|ip| !found.contains(ip)));
     }
+    // Encoders that try one candidate only take the first.
+    found.sort_by_key(|ip| (ip.is_loopback(), ip.is_ipv6()));
     Ok(found.into_iter().map(with_port).collect())
 }

@@ -3,6 +3,7 @@
 Its media is tested in `crates/core/tests` and end to end.
 """
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -57,12 +58,36 @@ def test_an_answer_tells_the_port_and_the_tracks_in_the_codecs_preferred(receive
 
 
 def test_public_addresses_take_the_place_of_the_bound_one() -> None:
-    receiver = Receiver(bind="127.0.0.1", port=0, public_addresses=["203.0.113.7", "2001:db8::7"])
+    receiver = Receiver(bind="127.0.0.1", port=0, public_addresses=["203.0.113.7", "2001:db8::7"], with_tcp=False)
     _, answer, _ = receiver.accept_offer(OFFER, video_codecs=["vp8"])
     receiver.close()
 
     candidates = [line.split()[4] for line in answer.splitlines() if line.startswith("a=candidate")]
     assert candidates == ["203.0.113.7", "2001:db8::7"]
+
+
+def test_tcp_is_answered_on_the_port_of_udp_unless_switched_off(receiver: Receiver) -> None:
+    _, answer, _ = receiver.accept_offer(OFFER, video_codecs=["vp8"])
+    [candidate] = [line for line in answer.splitlines() if line.startswith("a=candidate") and " tcp " in line]
+    assert f"127.0.0.1 {receiver.port} typ host tcptype passive" in candidate
+
+    with socket.create_connection(("127.0.0.1", receiver.port)) as stranger:
+        stranger.sendall(b"\0\4nope")
+        stranger.settimeout(5)
+        assert stranger.recv(1) == b""
+
+
+def test_a_restart_of_ice_is_answered_with_new_credentials(receiver: Receiver) -> None:
+    session, answer, _ = receiver.accept_offer(OFFER, video_codecs=["vp8"])
+    fragment = receiver.restart_ice(session, ufrag="abcd", pwd="0123456789012345678901")
+
+    [ufrag] = [line for line in fragment.splitlines() if line.startswith("a=ice-ufrag:")]
+    assert ufrag not in answer
+    assert "a=candidate:" in fragment
+    with pytest.raises(SessionGoneError):
+        receiver.restart_ice(session + 1, ufrag="abcd", pwd="0123456789012345678901")
+    with pytest.raises(OfferError):
+        receiver.restart_ice(session, ufrag="a\r\nb", pwd="c")
 
 
 def test_a_wildcard_answers_with_this_machines_addresses() -> None:

@@ -14,6 +14,7 @@ use str0m::media::Mid;
 use crate::codec::Codec;
 use crate::error::OfferError;
 
+pub use render::ice_fragment;
 pub use section::{Accepted, Payload, Section, SsrcLayer};
 pub use sprop::parameter_sets;
 pub use transport::{Transport, check_credentials};

@@ -77,6 +77,23 @@ impl Offer {
     }
 }
 
+/// Reduce an answer to what a restart of ICE changes. Spec: RFC 8840 §9, RFC 9725 §4.3.3.
+pub fn ice_fragment(answer: &str) -> String {
+    let (head, sections) = split_answer(answer);
+    let accepted = sections.iter().find(|lines| lines.iter().any(|line| line.starts_with("a=ice-ufrag:")));
+    let is_ice = |line: &&&str| {
+        ["m=", "a=mid:", "a=ice-ufrag:", "a=ice-pwd:", "a=candidate:", "a=end-of-candidates"]
+            .iter()
+            .any(|name| line.starts_with(name))
+    };
+    let mut text = String::from("a=ice-lite\r\na=ice-options:trickle\r\n");
+    let group = head.iter().filter(|line| line.starts_with("a=group:BUNDLE"));
+    for line in group.chain(accepted.into_iter().flatten().filter(is_ice)) {
+        push_line(&mut text, line);
+    }
+    text
+}
+
 fn push_line(text: &mut String, line: &str) {
     text.push_str(line);
     text.push_str("\r\n");

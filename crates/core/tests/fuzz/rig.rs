@@ -33,6 +33,7 @@ pub fn settings(start: Instant) -> Settings {
     let (real, certificate) = crypto().expect("a certificate can be made");
     Settings {
         candidates: vec![receiver_address()],
+        tcp_candidates: Vec::new(),
         certificate,
         crypto: Arc::new(unprotected(&real)),
         clock: Clock::new(start, 1_700_000_000_000_000_000),

@@ -21,7 +21,7 @@ use soloist_core::{
 use str0m::change::SdpAnswer;
 use str0m::format::PayloadParams;
 use str0m::media::{Direction, KeyframeRequest, MediaKind, MediaTime, Mid, Rid, Simulcast, SimulcastLayer};
-use str0m::net::{Protocol, Receive};
+use str0m::net::{Protocol, Receive, TcpType};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
 use network::{Network, Towards, Weather};
@@ -37,6 +37,7 @@ pub struct Scenario {
     pub rids: Vec<&'static str>,
     pub with_red: bool,
     pub weather: Weather,
+    pub protocol: Protocol,
     /// Changes the offer's text before it is answered.
     pub edit_offer: fn(String) -> String,
 }
@@ -49,6 +50,7 @@ impl Default for Scenario {
             rids: Vec::new(),
             with_red: true,
             weather: Weather::fair(),
+            protocol: Protocol::Udp,
             edit_offer: |offer| offer,
         }
     }
@@ -70,6 +72,7 @@ pub struct Rig {
     audio: Mid,
     video: Mid,
     publisher_deadline: Instant,
+    protocol: Protocol,
 }
 
 pub fn receiver_address() -> SocketAddr {
@@ -84,6 +87,7 @@ pub fn settings(start: Instant) -> Settings {
     let (crypto, certificate) = crypto().expect("a certificate can be made");
     Settings {
         candidates: vec![receiver_address()],
+        tcp_candidates: vec![receiver_address()],
         certificate,
         crypto,
         clock: Clock::new(start, UNIX_START_NS),
@@ -133,6 +137,7 @@ impl Rig {
             audio,
             video,
             publisher_deadline: start,
+            protocol: scenario.protocol,
         };
         rig.publisher.handle_input(Input::Timeout(start)).expect("a timeout is no fault");
         rig.drain();
@@ -167,7 +172,7 @@ impl Rig {
             match towards {
                 Towards::Receiver => {
                     let (source, destination) = (publisher_address(), receiver_address());
-                    let datagram = Datagram { protocol: Protocol::Udp, source, destination, payload: &datagram };
+                    let datagram = Datagram { protocol: self.protocol, source, destination, payload: &datagram };
                     self.engine.receive(self.now, datagram);
                 }
                 Towards::Publisher => self.reach_publisher(&datagram),
@@ -182,7 +187,7 @@ impl Rig {
     }
 
     fn reach_publisher(&mut self, datagram: &[u8]) {
-        let receive = Receive::new(Protocol::Udp, receiver_address(), publisher_address(), datagram);
+        let receive = Receive::new(self.protocol, receiver_address(), publisher_address(), datagram);
         let receive = receive.expect("the core sends well-formed datagrams");
         // A publisher that closed may refuse late datagrams.
         let _ = self.publisher.handle_input(Input::Receive(self.now, receive));
@@ -244,6 +249,21 @@ impl Rig {
         self.drain();
     }
 
+    /// Let the publisher restart ICE, as a WHIP PATCH would carry it.
+    pub fn restart_ice(&mut self) {
+        let mut changes = self.publisher.sdp_api();
+        changes.ice_restart(true);
+        let (offer, pending) = changes.apply().expect("a restart is a change");
+        let offer = offer.to_sdp_string();
+        let value = |name: &str| offer.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned();
+        let (ufrag, password) = (value("a=ice-ufrag:"), value("a=ice-pwd:"));
+        let fragment = self.engine.restart_ice(self.now, SESSION, &ufrag, &password).expect("the session lives");
+        let answer = with_fragment(&self.answer, &fragment);
+        let answer = SdpAnswer::from_sdp_string(&answer).expect("the answer is SDP");
+        self.publisher.sdp_api().accept_answer(pending, answer).expect("the answer fits the offer");
+        self.drain();
+    }
+
     pub fn frames(&self) -> impl Iterator<Item = &Frame> {
         self.items.iter().filter_map(|item| match item {
             Item::Frame(frame) => Some(frame),
@@ -275,6 +295,26 @@ impl Rig {
     }
 }
 
+/// Put the ICE credentials and candidates of a fragment in place of an answer's.
+fn with_fragment(answer: &str, fragment: &str) -> String {
+    let of_fragment = |name: &'static str| fragment.lines().filter(move |line| line.starts_with(name));
+    let mut text = String::new();
+    for line in answer.lines() {
+        let name = ["a=ice-ufrag:", "a=ice-pwd:"].into_iter().find(|name| line.starts_with(name));
+        let line = name.and_then(|name| of_fragment(name).next()).unwrap_or(line);
+        if line.starts_with("a=candidate:") {
+            continue;
+        }
+        text.extend([line, "\r\n"]);
+        if line.starts_with("c=") && !text.contains("a=candidate:") {
+            for candidate in of_fragment("a=candidate:") {
+                text.extend([candidate, "\r\n"]);
+            }
+        }
+    }
+    text
+}
+
 /// str0m as sender resends at most 15 % of its bytes, which would make it the weak point of a lossy scenario.
 fn resend_without_limit(publisher: &mut Rtc, video: Mid, rids: &[&str]) {
     let layers = rids.iter().map(|rid| Some(Rid::from(*rid))).chain(rids.is_empty().then_some(None));
@@ -294,8 +334,11 @@ fn publisher_of(scenario: &Scenario, start: Instant) -> Rtc {
         _ => config.enable_vp8(true),
     };
     let mut publisher = config.build(start);
-    let candidate = Candidate::host(publisher_address(), "udp").expect("a host candidate");
-    publisher.add_local_candidate(candidate);
+    let candidate = match scenario.protocol {
+        Protocol::Tcp => Candidate::builder().tcp().host(publisher_address()).tcptype(TcpType::Active).build(),
+        _ => Candidate::host(publisher_address(), "udp"),
+    };
+    publisher.add_local_candidate(candidate.expect("a host candidate"));
     publisher
 }
 
