@@ -26,7 +26,12 @@ from soloist.model.rule import Mp4Config, RecordFormat, RecordRule, StorageAddre
 from support.database import private_folder
 from support.server import START_S, Server, _is_healthy, free_port
 
-PARTS = {"recorder": "soloist recorder", "api": "soloist api", "postgres": "bin/postgres"}
+PARTS = {
+    "recorder": "soloist recorder",
+    "recorder 0": "soloist recorder --slot 0",
+    "api": "soloist api",
+    "postgres": "bin/postgres",
+}
 """What the command line of each part contains."""
 
 
@@ -37,11 +42,11 @@ class Instance:
     folder: Path
     options: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
-    prefix: tuple[str, ...] = ()
-    """A command to start it under."""
     port: int = field(default_factory=free_port)
     media_port: int = field(default_factory=free_port)
     process: "subprocess.Popen[bytes] | None" = None
+    database_url: str = ""
+    """Where its database is, if not below its own folder."""
 
     @property
     def url(self) -> str:
@@ -72,7 +77,7 @@ class Instance:
 
     def start(self) -> None:
         """Start it and return once it is healthy."""
-        command = [*self.prefix, sys.executable, "-m", "soloist", "serve", "--dev", "--port", str(self.port)]
+        command = [sys.executable, "-m", "soloist", "serve", "--dev", "--port", str(self.port)]
         command += ["--media-port", str(self.media_port), "--data", str(self.data), *self.options]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SOLOIST_")}
         variables = inherited | {"SOLOIST_RUNTIME": str(self.runtime)} | self.environment
@@ -82,7 +87,7 @@ class Instance:
             )
         self.wait_healthy()
 
-    def wait_healthy(self, within_s: float = START_S) -> None:
+    def wait_healthy(self, within_s: float = 2 * START_S) -> None:
         """Return once every part answers."""
         as_server = Server(self.url, self.data, self.runtime, self.log, self.process)
         until(lambda: _is_healthy(as_server) or self._has_ended(), within_s, "the instance does not come up")
@@ -131,9 +136,12 @@ class Instance:
 
     def query(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Return rows of the instance's database."""
-        url = f"postgresql://soloist@/soloist?host={self.runtime / 'pg'}"
-        with psycopg.connect(url, connect_timeout=2) as connection:
+        with psycopg.connect(self._database_url, connect_timeout=2) as connection:
             return connection.execute(statement, values).fetchall()
+
+    @property
+    def _database_url(self) -> str:
+        return self.database_url or f"postgresql://soloist@/soloist?host={self.runtime / 'pg'}"
 
     def job(self, job_id: str) -> tuple[str, int, str | None, str]:
         """Return a job's state, epoch, stop reason and description."""
@@ -146,20 +154,17 @@ class Instance:
         assert [seq for seq, _ in rows] == list(range(1, len(rows) + 1))
         return [kind for _, kind in rows]
 
-    def add_rule(self, rule_id: str, *, cycle_s: int = 3600, merge_gap_s: int = 300, bucket: str = "recordings") -> str:
-        """Store an MP4 rule, with cycles as short as a test likes; return its id."""
-        url = f"postgresql://soloist@/soloist?host={self.runtime / 'pg'}"
-        address = StorageAddress("cn-north-4", "dev", bucket)
-        config = Mp4Config(cycle_s, merge_gap_s=merge_gap_s)
-        rule = RecordRule(RuleId(rule_id), AppId("demo"), address, (RecordFormat.MP4,), config)
+    def cut_every(self, seconds: int) -> None:
+        """Give the demo rule a cycle as short as a test likes, for jobs that start from now on."""
+        address = StorageAddress("cn-north-4", "dev", "recordings")
+        rule = RecordRule(RuleId("demo"), AppId("demo"), address, (RecordFormat.MP4,), Mp4Config(seconds))
 
         async def save() -> None:
-            database = open_database(url)
+            database = open_database(self._database_url)
             await Accounts(database).save_rule(rule, utc_now())
             await database.dispose()
 
         asyncio.run(save())
-        return rule_id
 
 
 @contextlib.contextmanager

@@ -18,23 +18,20 @@ from pathlib import Path
 import av
 
 from soloist.model.errors import SoloistError
-from soloist.model.media import Codec, Kind
+from soloist.model.media import Codec
 from soloist.publisher import PublishProgress, publish
 from support.media import opus_samples, video_samples
 
 
-def write_clip(path: Path, *, seconds: int = 20, kinds: tuple[Kind, ...] = tuple(Kind)) -> Path:
+def write_clip(path: Path, *, seconds: int = 20, with_keyframes: bool = True) -> Path:
     """Write a clip of numbered pictures (H.264, a keyframe a second) and beeps (stereo Opus), to be copied as it is."""
     with av.open(str(path), "w", format="matroska") as out:
-        tracks = []
-        if Kind.VIDEO in kinds:
-            video = out.add_stream("libx264", rate=30)
-            video.width, video.height, video.pix_fmt = 320, 180, "yuv420p"
-            video.codec_context.max_b_frames = 0
-            tracks.append((video, video_samples(Codec.H264, seconds)))
-        if Kind.AUDIO in kinds:
-            audio = out.add_stream("libopus", rate=48_000, layout="stereo")
-            tracks.append((audio, opus_samples(seconds, channels=2)))
+        video = out.add_stream("libx264", rate=30)
+        video.width, video.height, video.pix_fmt = 320, 180, "yuv420p"
+        video.codec_context.max_b_frames = 0
+        audio = out.add_stream("libopus", rate=48_000, layout="stereo")
+        pictures = [sample for sample in video_samples(Codec.H264, seconds) if with_keyframes or not sample.is_keyframe]
+        tracks = [(video, pictures), (audio, opus_samples(seconds, channels=2))]
         packets = []
         for stream, samples in tracks:
             for sample in samples:
@@ -73,7 +70,7 @@ class SteadyPublisher:
         for row in rows:
             if row["frames"] or row["packets"]:
                 sessions.setdefault((row["run"], row["session"]), []).append(row)
-        return [Span(notes[0]["at"], notes[-1]["at"], int(notes[-1]["frames"])) for notes in sessions.values()]
+        return [Span(_began_s(notes[0]), notes[-1]["at"], int(notes[-1]["frames"])) for notes in sessions.values()]
 
     @property
     def frames_count(self) -> int:
@@ -83,6 +80,11 @@ class SteadyPublisher:
     def connected_after(self, moment_s: float) -> float | None:
         """Return when a session began to send that was not there at a moment, Unix seconds; None if not yet."""
         return min((span.began_s for span in self.spans if span.began_s > moment_s), default=None)
+
+
+def _began_s(note: dict[str, float]) -> float:
+    """Return when a session's first packet went out, from its first note: sound goes out every 20 ms."""
+    return note["at"] - note["packets"] * 0.02
 
 
 @contextlib.contextmanager

@@ -1,0 +1,52 @@
+"""A hundred sessions are opened and dropped, politely or not; the recorder is then as large as before."""
+
+import re
+import urllib.request
+from pathlib import Path
+
+from support.instance import Instance, until
+from support.offers import OFFER
+
+GROWTH_BYTES_MAX = 3 * 1024 * 1024
+
+
+def test_a_hundred_sessions_opened_and_dropped_leave_no_growth(service: Instance) -> None:
+    _open_and_drop(service, 30)
+    before = _measure(service)
+    _open_and_drop(service, 100)
+    after = _measure(service)
+
+    assert after["descriptors"] <= before["descriptors"]
+    assert after["rss"] - before["rss"] < GROWTH_BYTES_MAX
+    assert after["threads"] == before["threads"]
+
+
+def _open_and_drop(service: Instance, count: int) -> None:
+    """Open sessions that never connect; delete every other one, and leave the rest to their timeout."""
+    left = _left(service)
+    for number in range(count):
+        location = _request(service, "POST", f"/whip/demo/r{number % 10}/u{number}", OFFER.encode())
+        if number % 2:
+            _request(service, "DELETE", location)
+    until(lambda: _left(service) == left + count, 40, "sessions are still there")
+
+
+def _request(service: Instance, method: str, path: str, body: bytes | None = None) -> str:
+    headers = {"Content-Type": "application/sdp", "Authorization": "Bearer devtoken"}
+    request = urllib.request.Request(service.url + path, body, headers, method=method)  # noqa: S310 - our own
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own
+        return answer.headers.get("Location", "")
+
+
+def _left(service: Instance) -> int:
+    return len(re.findall(r"publisher_left\b", service.log.read_text(errors="replace")))
+
+
+def _measure(service: Instance) -> dict[str, int]:
+    process = Path(f"/proc/{service.pid('recorder')}")
+    status = (process / "status").read_text()
+    return {
+        "descriptors": len(list((process / "fd").iterdir())),
+        "rss": int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024,
+        "threads": int(re.search(r"Threads:\s+(\d+)", status)[1]),
+    }
