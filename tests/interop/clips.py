@@ -1,17 +1,19 @@
 """The media every publisher of the table sends: numbered pictures that flash, and a beep with each flash.
 
 Frames come encoded, so that what is sent is known to the last one. Written as IVF (pion), which holds frames of any
-codec, and as Matroska (FFmpeg, GStreamer).
+codec, and as Matroska (FFmpeg).
 """
 
 import struct
 import threading
+from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 
 import av
-from support.media import opus_samples, video_samples
+import numpy as np
+from support.media import FLASH_SECONDS, opus_samples, picture, tone, video_samples
 
 from soloist.model.media import Codec, Sample
 
@@ -55,12 +57,12 @@ class Clips:
                 _write_ivf(path, Codec.OPUS, sound())
         return path
 
-    def matroska(self, codec: Codec) -> Path:
-        """Return a Matroska file of pictures and sound."""
-        path = self._folder / f"{codec.value}.mkv"
+    def matroska(self) -> Path:
+        """Return a Matroska file of H.264 and Opus."""
+        path = self._folder / "clip.mkv"
         with self._writing:
             if not path.exists():
-                _write_matroska(path, codec)
+                _write_matroska(path)
         return path
 
 
@@ -72,18 +74,31 @@ def _write_ivf(path: Path, codec: Codec, samples: tuple[Sample, ...]) -> None:
             out.write(struct.pack("<IQ", len(sample.data), sample.pts_ticks) + sample.data)
 
 
-def _write_matroska(path: Path, codec: Codec) -> None:
+def _write_matroska(path: Path) -> None:
+    """Write H.264 without B-frames and Opus, from an encoder that describes its stream."""
     with av.open(str(path), "w", format="matroska") as out:
-        video = out.add_mux_stream(codec.value.lower(), rate=FPS, width=320, height=180)
-        audio = out.add_mux_stream("opus", rate=48_000)
-        del video, audio
-        streams = {"video": out.streams.video[0], "audio": out.streams.audio[0]}
-        samples = sorted((*pictures(codec), *sound()), key=lambda sample: Fraction(sample.pts_ticks, sample.rate_hz))
-        for sample in samples:
-            packet = av.Packet(sample.data)
-            packet.stream = streams[sample.kind.value]
-            packet.pts = packet.dts = sample.pts_ticks
-            packet.time_base = Fraction(1, sample.rate_hz)
-            packet.duration = sample.duration_ticks
-            packet.is_keyframe = sample.is_keyframe
+        video = out.add_stream("libx264", rate=FPS, options={"preset": "ultrafast", "tune": "zerolatency"})
+        video.width, video.height, video.pix_fmt = 320, 180, "yuv420p"
+        video.codec_context.gop_size, video.codec_context.max_b_frames = FPS, 0
+        audio = out.add_stream("libopus", rate=48_000, layout="stereo")
+        packets = [packet for number in range(SECONDS * FPS) for packet in video.encode(_picture(number))]
+        packets += [packet for frame in _sound_frames() for packet in audio.encode(frame)]
+        packets += [*video.encode(), *audio.encode()]
+        for packet in sorted(packets, key=lambda packet: packet.pts * packet.time_base):
             out.mux(packet)
+
+
+def _picture(number: int) -> av.VideoFrame:
+    is_flash = Fraction(number, FPS) % 1 < FLASH_SECONDS
+    frame = av.VideoFrame.from_ndarray(picture(number, flash=is_flash, width=320, height=180), format="yuv420p")
+    frame.pts, frame.time_base = number, Fraction(1, FPS)
+    return frame
+
+
+def _sound_frames() -> Iterator[av.AudioFrame]:
+    wave = tone(SECONDS, channels=2)
+    for start in range(0, wave.shape[1], 960):
+        packed = np.ascontiguousarray(wave[:, start : start + 960].T.reshape(1, -1))
+        frame = av.AudioFrame.from_ndarray(packed, format="flt", layout="stereo")
+        frame.sample_rate, frame.pts, frame.time_base = 48_000, start, Fraction(1, 48_000)
+        yield frame

@@ -43,8 +43,13 @@ func newAPI(plan Plan, losses *losses) (*webrtc.API, error) {
 	}
 	settings := webrtc.SettingEngine{}
 	settings.SetIncludeLoopbackCandidate(true)
-	if plan.Transport == "tcp" {
+	switch plan.Transport {
+	case "tcp":
 		settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6})
+	case "udp4":
+		settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	case "udp6":
+		settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP6})
 	}
 	return webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(registry),
 		webrtc.WithSettingEngine(settings)), nil

@@ -23,7 +23,7 @@ type Plan struct {
 	Certificate string   `json:"certificate"` // rsa2048, p256 or p384
 	Setup       string   `json:"setup"`       // actpass, active or passive
 	Simulcast   string   `json:"simulcast"`   // rid, or ssrc for layers named by ssrc-group SIM
-	Transport   string   `json:"transport"`   // udp or tcp
+	Transport   string   `json:"transport"`   // udp, udp4, udp6 or tcp
 	RTX         bool     `json:"rtx"`         // Offer a stream for retransmissions
 	RED         bool     `json:"red"`         // Send each Opus packet again with the next (RFC 2198)
 	BundleOnly  bool     `json:"bundle_only"` // All sections but the first have port 0 and a=bundle-only
