@@ -7,6 +7,7 @@ or HTTP; it only introduces parts to each other.
 import asyncio
 import contextlib
 import fcntl
+import functools
 import ipaddress
 import os
 import secrets
@@ -35,12 +36,16 @@ from soloist.service.listeners import open_tcp, open_unix, url_of
 from soloist.service.parent import follow_supervisor, is_supervised, tell_ready
 from soloist.service.settings import Settings, node_id_of
 from soloist.service.supervisor import Supervisor
+from soloist.service.usage import process_usage
 from soloist.wire.whip import IceServer
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from soloist.jobs.engine import EngineSettings
+    from soloist.jobs.shelf import Shelf
     from soloist.service.http import Server
+    from soloist.storage.spool import Spool
 
 log = structlog.get_logger("soloist.app")
 
@@ -89,8 +94,10 @@ async def run_api(settings: Settings) -> None:
 def build_api(settings: Settings, database: AsyncEngine, url: str) -> "FastAPI":
     """Return the api's ASGI application over an open database."""
     from soloist.api.app import create_app  # noqa: PLC0415 - only the api process needs FastAPI
+    from soloist.api.metrics import MetricSources, read_health  # noqa: PLC0415 - likewise
     from soloist.jobs.queue import open_engine  # noqa: PLC0415 - likewise
     from soloist.jobs.service import JobLimits, JobService  # noqa: PLC0415 - likewise
+    from soloist.jobs.tally import tally  # noqa: PLC0415 - likewise
 
     slots = settings.slots(_node_id(settings))
     sockets = {slot: settings.recorder_socket(index) for index, slot in enumerate(slots)}
@@ -99,9 +106,9 @@ def build_api(settings: Settings, database: AsyncEngine, url: str) -> "FastAPI":
         async with database.connect() as connection:
             await connection.execute(text("SELECT 1"))
 
-    probes: dict[str, Callable[[], Awaitable[None]]] = {"database": database_answers}
+    probes: dict[str, Callable[[], Awaitable[object]]] = {"database": database_answers}
     for index, path in enumerate(sockets.values()):
-        probes[f"recorder-{index}"] = _socket_probe(path)
+        probes[f"recorder-{index}"] = functools.partial(read_health, path)
     limits = JobLimits(live_per_project_max=settings.live_jobs_max)
     return create_app(
         jobs=JobService(database, open_engine(url), slots, limits=limits),
@@ -109,6 +116,7 @@ def build_api(settings: Settings, database: AsyncEngine, url: str) -> "FastAPI":
         recorders=sockets,
         probes=probes,
         is_dev=settings.dev,
+        metrics=MetricSources(sockets, functools.partial(tally, database), process_usage, settings.metrics_from),
     )
 
 
@@ -118,9 +126,8 @@ async def run_recorder(settings: Settings, index: int) -> None:
     Raises:
         StartError: its port, its slot or its database cannot be had.
     """
-    from soloist.jobs.engine import Engine, EngineSettings  # noqa: PLC0415 - only recorders need media and engine
+    from soloist.jobs.engine import Engine  # noqa: PLC0415 - only recorders need media and engine
     from soloist.jobs.recorder import Recorder  # noqa: PLC0415 - likewise
-    from soloist.jobs.shelf import Shelf  # noqa: PLC0415 - likewise
     from soloist.service.http import http_server  # noqa: PLC0415 - likewise
     from soloist.sources.receiver import open_media_thread  # noqa: PLC0415 - likewise
     from soloist.sources.rooms import Rooms  # noqa: PLC0415 - likewise
@@ -134,14 +141,12 @@ async def run_recorder(settings: Settings, index: int) -> None:
     async with _own_slot(settings.runtime_dir, index), _database(url) as database:
         media = open_media_thread(bind=_media_host(settings), port=port, public_addresses=settings.public_address)
         rooms = Rooms(media)
-        locations = {name: Path(folder) for name, folder in settings.storage_locations.items()}
-        recorder = Recorder(rooms, media, Shelf(Spool(settings.data / "spool"), locations))
-        engine_settings = EngineSettings(
-            url, slot, secrets.token_hex(4), settings.drain_s, timedelta(days=settings.keep_jobs_days)
-        )
-        engine = Engine(engine_settings, database, recorder)
+        spool = Spool(settings.data / "spool")
+        recorder = Recorder(rooms, media, _shelf(settings, spool))
+        engine = Engine(_engine_settings(settings, url, slot), database, recorder)
         codecs_of, ice_servers = _codecs_of(Accounts(database)), _ice_servers(settings)
-        server = http_server(create_whip_app(rooms, media, video_codecs_of=codecs_of, ice_servers=ice_servers))
+        whip = functools.partial(create_whip_app, video_codecs_of=codecs_of, ice_servers=ice_servers)
+        server = http_server(whip(rooms, media, more_health=lambda: {**spool.usage(), "usage": process_usage()}))
         socket_path = settings.recorder_socket(index)
         stopped = asyncio.Event()
         _on_stop(stopped.set)
@@ -159,6 +164,19 @@ async def run_recorder(settings: Settings, index: int) -> None:
         finally:
             await asyncio.to_thread(media.stop)
             socket_path.unlink(missing_ok=True)
+
+
+def _shelf(settings: Settings, spool: "Spool") -> "Shelf":
+    from soloist.jobs.shelf import Shelf  # noqa: PLC0415 - only recorders need it
+
+    return Shelf(spool, {name: Path(folder) for name, folder in settings.storage_locations.items()})
+
+
+def _engine_settings(settings: Settings, url: str, slot: str) -> "EngineSettings":
+    from soloist.jobs.engine import EngineSettings  # noqa: PLC0415 - only recorders need it
+
+    keep_jobs = timedelta(days=settings.keep_jobs_days)
+    return EngineSettings(url, slot, secrets.token_hex(4), settings.drain_s, keep_jobs)
 
 
 def _codecs_of(accounts: Accounts) -> Callable[[AppId], Awaitable[Sequence[Codec]]]:
@@ -228,14 +246,6 @@ async def _own_slot(runtime: Path, index: int) -> AsyncIterator[None]:
                     raise StartError(f"another recorder holds slot {index} of {runtime}; stop it first") from None
             await asyncio.sleep(0.05)
         yield
-
-
-def _socket_probe(path: Path) -> Callable[[], Awaitable[None]]:
-    async def probe() -> None:
-        _, writer = await asyncio.wait_for(asyncio.open_unix_connection(path), 2)
-        writer.close()
-
-    return probe
 
 
 def _database_url(settings: Settings) -> str:

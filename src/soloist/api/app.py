@@ -20,6 +20,7 @@ from soloist.api.envelope import Envelope
 from soloist.api.errors import MethodNotAllowedError, UnknownRouteError
 from soloist.api.gate import GUARDED, Gate, Keys
 from soloist.api.jobs import JobCommands, job_routes
+from soloist.api.metrics import MetricSources, ServiceMetrics
 from soloist.api.openapi import describe
 from soloist.api.ops import Probe, ops_routes
 from soloist.api.throttle import FailureThrottle
@@ -52,10 +53,12 @@ def create_app(
     is_dev: bool = False,
     clock: Callable[[], datetime] = utc_now,
     limits: ApiLimits = ApiLimits(),
+    metrics: MetricSources | None = None,
 ) -> FastAPI:
     """Return the ASGI application of the api process.
 
-    `recorders` maps slot names to the unix sockets of their recorders; `probes` are what `/soloist/v1/health` asks.
+    `recorders` maps slot names to the unix sockets of their recorders; `probes` are what `/soloist/v1/health` asks,
+    `metrics` what `/metrics` reads.
     Its lifespan closes the connections to recorders and nothing else: what is passed in stays the caller's.
     """
     registry = CollectorRegistry()
@@ -68,7 +71,8 @@ def create_app(
         lifespan=whip.lifespan,
     )
     app.include_router(job_routes(jobs))
-    app.include_router(ops_routes(probes or {}, registry, __version__))
+    service = ServiceMetrics(metrics or MetricSources())
+    app.include_router(ops_routes(probes or {}, registry, __version__, service))
     app.router.routes.extend(whip.routes())
     # The framework's documented way to amend its document.
     app.openapi = functools.cache(lambda: describe(app, __version__))  # type: ignore[method-assign]

@@ -35,6 +35,8 @@ def open_database(url: str, *, connections_max: int = 10) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=10,
         pool_pre_ping=True,
+        # Statements' values are secrets now and then; errors with them end in logs.
+        hide_parameters=True,
     )
 
 

@@ -4,13 +4,14 @@ Import this late: pydantic-settings costs more than all of `soloist --help` may.
 """
 
 import hashlib
+import ipaddress
 import json
 import os
 import secrets
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SOCKET_PATH_BYTES_MAX = 107
@@ -91,6 +92,10 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe line written. Default info; debug shows every engine decision and costs CPU."""
 
+    metrics_from: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    """Networks that may read /metrics, as JSON list. Default loopback only; others get 404. A proxy on this machine is
+    loopback too: let it refuse that path."""
+
     drain_s: float = Field(default=5.0, gt=0, le=60)
     """Seconds a recorder may take to close its files when it is stopped. Default 5; less may leave files for the next
     start to finish."""
@@ -98,6 +103,13 @@ class Settings(BaseSettings):
     runtime: Path | None = None
     """Folder of sockets, short because socket paths are limited. Default /run/soloist-<hash of the data folder>, or
     below $XDG_RUNTIME_DIR, or below /tmp."""
+
+    @field_validator("metrics_from")
+    @classmethod
+    def _networks_are_networks(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in texts:
+            ipaddress.ip_network(text)
+        return texts
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:

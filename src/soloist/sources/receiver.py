@@ -88,6 +88,11 @@ class MediaThread:
         """The UDP port media arrives on."""
         return self._receiver.port
 
+    @property
+    def is_running(self) -> bool:
+        """True while media is handled."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Begin to handle media."""
         self._thread.start()

@@ -6,7 +6,7 @@ for judgement and to `rooms.py` for effect. Location is path-only, so that it ho
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -125,20 +125,24 @@ def create_whip_app(
     *,
     video_codecs_of: VideoCodecsOf = default_video_codecs,
     ice_servers: Sequence[IceServer] = (),
+    more_health: Callable[[], Mapping[str, object]] = dict,
 ) -> Starlette:
-    """Return the recorder's HTTP app: WHIP and `/health`. Serve it on a unix socket only: it asks for no password."""
+    """Return the recorder's HTTP app: WHIP and `/health`. Serve it on a unix socket only: it asks for no password.
+
+    `more_health` adds to the health answer what others of this process count; it must not block.
+    """
     shell = WhipShell(rooms, video_codecs_of, ice_servers)
 
     async def health(_request: Request) -> Response:
-        return JSONResponse(
-            {
-                "status": "ok",
-                "udp_port": media.port,
-                "rooms": rooms.rooms_count,
-                "publishers": rooms.publishers_count,
-                "core": media.stats(),
-            }
-        )
+        answer = {
+            "status": "ok" if media.is_running else "failing",
+            "udp_port": media.port,
+            "rooms": rooms.rooms_count,
+            "publishers": rooms.publishers_count,
+            "core": media.stats(),
+            **more_health(),
+        }
+        return JSONResponse(answer, status_code=200 if media.is_running else 503)
 
     return Starlette(
         routes=[

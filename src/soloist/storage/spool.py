@@ -16,6 +16,7 @@ from soloist.model.errors import InternalError, InvalidValueError
 from soloist.model.ids import JobId, parse_id
 from soloist.storage.bucket import Committed
 
+MEDIA_SUFFIXES = frozenset({".mp4", ".webm"})
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
 
 
@@ -110,6 +111,11 @@ class Spool:
         for folder in (path.parent, path.parent.parent):
             with suppress(OSError):
                 folder.rmdir()
+
+    def usage(self) -> dict[str, int]:
+        """Return how many media files are in the spool and how many bytes its disk still takes, by name."""
+        count = sum(1 for path in self._root.glob("*/*/*") if path.suffix in MEDIA_SUFFIXES)
+        return {"spool_files": count, "spool_free_bytes": self.free_bytes()}
 
     def free_bytes(self) -> int:
         """Return how many bytes this user may still write to the spool's disk."""

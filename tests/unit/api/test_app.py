@@ -222,7 +222,7 @@ async def test_metrics_count_requests_by_route():
     app = fresh_app()
     await started(app)
 
-    exposed = (await ask(app, "GET", "/metrics", headers=[])).body.decode()
+    exposed = (await call(app, "GET", "/metrics", client=("127.0.0.1", 1))).body.decode()
 
     assert 'route="/v2/apps/{app_id}/individual-stream-jobs",status="201"} 1.0' in exposed
 

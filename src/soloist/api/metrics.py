@@ -1,0 +1,184 @@
+"""What `/metrics` shows beside the API's own counters: every recorder's health answer, and the database's counts.
+
+All of it is read when asked for, over the recorders' unix sockets and in one database transaction; nothing is kept. A
+part that does not answer is left out and its `soloist_recorder_up` or `soloist_database_up` is 0. Names and units are
+in docs/metrics.md, which a test holds against `METRICS`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import aiohttp
+import structlog
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+log = structlog.get_logger("soloist.api")
+
+READ_TIMEOUT_S = 2.0
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One metric: its name without prefix, what it means, its labels, and whether it only grows."""
+
+    name: str
+    meaning: str
+    labels: tuple[str, ...] = ("slot",)
+    grows: bool = False
+    scale: float = 1.0
+    """What the source's number is multiplied by, for the base unit."""
+
+
+CORE = {
+    "packets_received": Shown("media_packets_received", "RTP and RTCP datagrams of known publishers", grows=True),
+    "bytes_received": Shown("media_received_bytes", "Their bytes, without UDP and IP headers", grows=True),
+    "packets_lost": Shown("media_packets_lost", "Media packets that never came", grows=True),
+    "packets_recovered": Shown("media_packets_recovered", "Media packets that came when asked for again", grows=True),
+    "kernel_drops": Shown("media_kernel_drops", "Datagrams the kernel dropped: the socket buffer was full", grows=True),
+    "loop_gap_ms_max": Shown("media_loop_gap_max_seconds", "Longest the socket was left unread", scale=0.001),
+    "plis_sent": Shown("media_keyframe_requests", "PLI sent to publishers", grows=True),
+    "nacks_sent": Shown("media_nacks_sent", "Requests for lost packets", grows=True),
+    "queue_bytes": Shown("media_queue_bytes", "Frames between the I/O thread and the media thread"),
+    "queue_bytes_max": Shown("media_queue_max_bytes", "The most they ever were; the limit is 256 MiB"),
+    "frames_dropped": Shown("media_frames_dropped", "Frames dropped because that queue was full", grows=True),
+    "sessions": Shown("media_sessions", "WHIP sessions the core holds"),
+    "datagrams_unknown": Shown("media_datagrams_unknown", "Datagrams of no session: noise or attacks", grows=True),
+}
+"""The core's counters by their names in `Receiver.stats`."""
+
+HEALTH = {
+    "rooms": Shown("rooms", "Rooms with somebody in them"),
+    "publishers": Shown("publishers", "Streams being published"),
+    "spool_files": Shown("spool_files", "Files open or still to be published on this node's disk"),
+    "spool_free_bytes": Shown("spool_free_bytes", "Room left on the spool's disk"),
+}
+"""Numbers of the recorder's health answer."""
+
+USAGE = {
+    "cpu_seconds": Shown("process_cpu_seconds", "CPU used, user and system", ("process",), grows=True),
+    "resident_bytes": Shown("process_resident_bytes", "Memory held", ("process",)),
+}
+
+RECORDER_UP = Shown("recorder_up", "1 if the recorder answers")
+DATABASE_UP = Shown("database_up", "1 if the database answers", ())
+JOBS = Shown("jobs", "Jobs that can still be asked about", ("state", "stop_reason"))
+FILES = Shown("files", "Files of those jobs", ("state",))
+
+METRICS = (*CORE.values(), *HEALTH.values(), *USAGE.values(), RECORDER_UP, DATABASE_UP, JOBS, FILES)
+
+
+class Tally(Protocol):
+    """What the database counts."""
+
+    @property
+    def jobs(self) -> Mapping[tuple[str, str], int]:
+        """Jobs by state and stop reason."""
+
+    @property
+    def files(self) -> Mapping[str, int]:
+        """Files by state."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSources:
+    """Where the numbers come from; all optional, so that an edge without a service still shows its own."""
+
+    recorders: Mapping[str, Path] = field(default_factory=dict)
+    """Slot names to unix sockets."""
+    tally: Callable[[], Awaitable[Tally]] | None = None
+    usage: Callable[[], Mapping[str, float]] | None = None
+    """What this process has used."""
+    readers: Sequence[str] = LOOPBACK
+    """Networks whose callers may read."""
+
+
+Samples = list[tuple[Shown, tuple[str, ...], float]]
+
+
+class ServiceMetrics:
+    """Reads everything anew for each scrape."""
+
+    def __init__(self, sources: MetricSources) -> None:
+        self._sources = sources
+        self.readers = sources.readers
+        """Networks whose callers may read."""
+
+    async def read(self) -> CollectorRegistry:
+        """Return a registry that holds this moment's numbers."""
+        parts = [self._recorder(slot, path) for slot, path in self._sources.recorders.items()]
+        samples = [sample for part in await asyncio.gather(self._database(), *parts) for sample in part]
+        if self._sources.usage is not None:
+            samples += [(USAGE[name], ("api",), value) for name, value in self._sources.usage().items()]
+        registry = CollectorRegistry()
+        registry.register(_Snapshot(samples))
+        return registry
+
+    async def _recorder(self, slot: str, path: Path) -> Samples:
+        try:
+            health = await read_health(path)
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            log.warning("metrics_unread", slot=slot, error=type(error).__name__)
+            return [(RECORDER_UP, (slot,), 0)]
+        core, usage = health.get("core", {}), health.get("usage", {})
+        return [
+            (RECORDER_UP, (slot,), 1),
+            *((shown, (slot,), health[name]) for name, shown in HEALTH.items() if name in health),
+            *((shown, (slot,), core[name]) for name, shown in CORE.items() if name in core),
+            *((shown, (f"recorder {slot}",), usage[name]) for name, shown in USAGE.items() if name in usage),
+        ]
+
+    async def _database(self) -> Samples:
+        if self._sources.tally is None:
+            return []
+        try:
+            counts = await asyncio.wait_for(self._sources.tally(), READ_TIMEOUT_S)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the database does not answer; health tells more
+            log.warning("metrics_unread", part="database", error=type(error).__name__)
+            return [(DATABASE_UP, (), 0)]
+        jobs: Samples = [(JOBS, labels, count) for labels, count in counts.jobs.items()]
+        return [(DATABASE_UP, (), 1), *jobs, *((FILES, (state,), count) for state, count in counts.files.items())]
+
+
+async def read_health(path: Path) -> dict[str, Any]:
+    """Return what the recorder behind a unix socket says of itself.
+
+    Raises:
+        OSError, TimeoutError, aiohttp.ClientError, ValueError: it does not answer, or not with a health answer.
+    """
+    timeout = aiohttp.ClientTimeout(total=READ_TIMEOUT_S)
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(path=str(path)), timeout=timeout) as session,
+        session.get("http://recorder/health") as answer,
+    ):
+        body: dict[str, Any] = await answer.json()
+        if answer.status != 200 or body.get("status") != "ok":
+            raise ValueError(f"the recorder is {body.get('status')}")
+        return body
+
+
+class _Snapshot(Collector):
+    """Numbers of one moment in the shape the exposition wants."""
+
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
+
+    def collect(self) -> Iterator[Metric]:
+        families: dict[str, GaugeMetricFamily | CounterMetricFamily] = {}
+        for shown, labels, value in self._samples:
+            family = families.get(shown.name) or families.setdefault(shown.name, _family(shown))
+            family.add_metric(labels, value * shown.scale)
+        yield from families.values()
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+
+def _family(shown: Shown) -> GaugeMetricFamily | CounterMetricFamily:
+    kind = CounterMetricFamily if shown.grows else GaugeMetricFamily
+    return kind(f"soloist_{shown.name}", shown.meaning, labels=list(shown.labels))

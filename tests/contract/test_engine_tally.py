@@ -1,0 +1,36 @@
+"""What `/metrics` counts of the database."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import insert, update
+from support.database import connected
+from support.engine import an_office
+
+from soloist.jobs import schema
+from soloist.jobs.clock import utc_now
+from soloist.jobs.tally import tally
+from soloist.model.ids import RoomId
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_jobs_are_counted_by_state_and_files_by_how_far_they_got(database_url):
+    async with an_office(database_url) as office, connected(database_url) as database:
+        live, settling, ended = [await office.start(room_id=RoomId(f"room{number}")) for number in range(3)]
+        for job in (settling, ended):
+            await office.stop(job)
+        async with database.begin() as connection:
+            at = utc_now() + timedelta(seconds=1)
+            for job, ended_at in ((settling, None), (ended, at)):
+                await connection.execute(
+                    update(schema.jobs).where(schema.jobs.c.job_id == job.job_id).values(ended_at=ended_at)
+                )
+            for job, state in ((live, "STARTED"), (live, "COMPLETED"), (settling, "STARTED"), (ended, "STARTED")):
+                row = {"job_id": job.job_id, "key": state, "epoch": 1, "format": "MP4", "state": state}
+                await connection.execute(insert(schema.files).values(**row, started_at=at))
+
+        counted = await tally(database)
+
+    assert counted.jobs == {("INIT", ""): 1, ("STOPPED", "TENANT_STOP"): 2}
+    assert counted.files == {"open": 1, "published": 1, "pending": 1, "unpublished": 1}
