@@ -38,7 +38,9 @@ async def compare(database: AsyncEngine, holder: Holder, held: Iterable[Assignme
     """Renew the slot and pass on to each held assignment what the database says of its job."""
     assignments = {assignment.job_id: assignment for assignment in held}
     values = {"slot": holder.slot, "owner": holder.owner, "job_ids": list(assignments)}
-    async with database.begin() as connection:
+    async with database.connect() as lent:
+        # One statement is a transaction by itself; three round trips fewer a second.
+        connection = await lent.execution_options(isolation_level="AUTOCOMMIT")
         rows = {row.job_id: row for row in await connection.execute(_RENEW_AND_READ, values)}
     for job_id, assignment in assignments.items():
         _apply(assignment, rows.get(job_id))

@@ -4,9 +4,12 @@ procrastinate's tables live in a PostgreSQL schema of their own, reached by the 
 wake-up calls; the truth about a job is the `jobs` table.
 """
 
+import select
 from typing import Any
 
 import procrastinate
+import psycopg
+import psycopg_pool
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,9 +25,30 @@ def open_engine(url: str) -> procrastinate.App:
     Its pool gives up after 5 s, so that an outage ends the worker and not its patience.
     """
     connector = procrastinate.PsycopgConnector(
-        conninfo=conninfo(url), kwargs=dict(CONNECT_ARGS), min_size=1, max_size=4, timeout=5, reconnect_timeout=5
+        conninfo=conninfo(url),
+        kwargs=dict(CONNECT_ARGS),
+        min_size=1,
+        max_size=4,
+        timeout=5,
+        reconnect_timeout=5,
+        pool_factory=_pool,
     )
     return procrastinate.App(connector=connector)
+
+
+def _pool(*arguments: Any, **options: Any) -> psycopg_pool.AsyncConnectionPool[Any]:
+    return psycopg_pool.AsyncConnectionPool(*arguments, **{**options, "check": _check_quietly})
+
+
+async def _check_quietly(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Ask the server whether it is there only if its silence is broken, which between statements means a farewell.
+
+    Half of the engine's statements would otherwise be such questions.
+    """
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        await psycopg_pool.AsyncConnectionPool.check_connection(connection)
 
 
 def queue_of_slot(slot: str) -> str:

@@ -19,6 +19,9 @@ from soloist.service.errors import StartError
 HEAD_TIMEOUT_S = 10.0
 """From the connection, or from the first byte of a further request, to the end of its header fields."""
 
+TICK_S = 1.0
+"""Between two renewals of the Date header."""
+
 
 class ImpatientProtocol(HttpToolsProtocol):
     """uvicorn's HTTP with a time limit on request heads."""
@@ -57,7 +60,29 @@ class ImpatientProtocol(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """uvicorn without its signal handlers; `should_exit = True` ends `serve`."""
+    """uvicorn without its signal handlers and without its ten looks a second; `should_exit = True` ends `serve`."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        self._exit = asyncio.Event()
+        super().__init__(config)
+
+    @property
+    def should_exit(self) -> bool:
+        """Whether `serve` is to end."""
+        return self._exit.is_set()
+
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        if value:
+            self._exit.set()
+        else:
+            self._exit.clear()
+
+    async def main_loop(self) -> None:
+        """Renew the Date header once a second, and return as soon as `should_exit` is set."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._exit.wait(), TICK_S)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
