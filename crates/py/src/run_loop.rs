@@ -3,6 +3,7 @@
 //! The thread sleeps in epoll until a datagram, a command or the nearest deadline, reads everything there is, and hands
 //! items over in batches. It never holds the GIL. Python's side is `Handle`: commands in, batches out.
 
+mod handle;
 mod tcp;
 mod udp;
 
@@ -10,9 +11,9 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{Builder, JoinHandle};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -20,13 +21,12 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use soloist_core::net::Protocol;
 use soloist_core::pace::{Pace, Rest};
 use soloist_core::queue::Pushed;
-use soloist_core::{Datagram, Engine, Item, OfferError, Outbox, Queue, Session, SessionId, Stats};
+use soloist_core::{Datagram, Engine, Item, Outbox, Queue, Stats};
 
+pub use handle::{Batch, Handle};
+use handle::{Command, Shared, State};
 use tcp::TcpPort;
 use udp::{BATCH, Outgoing, Received, Udp};
-
-/// Items of one session in order, sessions in order of first appearance.
-pub type Batch = Vec<(SessionId, Vec<Item>)>;
 
 const TOKEN_SOCKET: u64 = 0;
 const TOKEN_COMMAND: u64 = 1;
@@ -36,8 +36,6 @@ const TOKEN_CONNECTION_FIRST: u64 = 3;
 const EVENTS_MAX: usize = 64;
 /// How often TCP connections are checked for having a session.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a command that answers may take; the thread answers within milliseconds unless it hangs.
-const REPLY_LIMIT: Duration = Duration::from_secs(5);
 /// Deadlines are rounded up to this grid, so that the timers of many sessions share their wake-ups.
 const DEADLINE_GRID_MS: u128 = 5;
 /// Batches read before commands and deadlines get their turn.
@@ -53,51 +51,6 @@ pub struct LoopSettings {
     pub socket_buffer_bytes: usize,
     pub queue_bytes_max: usize,
     pub batch_interval: Duration,
-}
-
-/// What Python asks of the I/O thread.
-enum Command {
-    Open(Box<Session>),
-    RequestKeyframe { session: SessionId, mid: String, rid: Option<String> },
-    RestartIce { session: SessionId, ufrag: String, password: String, reply: SyncSender<Result<String, OfferError>> },
-    Close(SessionId),
-    Stop,
-}
-
-struct Shared {
-    state: Mutex<State>,
-    ready: Condvar,
-}
-
-struct State {
-    queue: Queue,
-    /// When the oldest item in the queue came.
-    first_at: Option<Instant>,
-    is_woken: bool,
-    is_closed: bool,
-    /// The thread ended by a fault of ours.
-    is_broken: bool,
-    stats: Stats,
-}
-
-/// The I/O thread ended by a fault of ours; nothing will come any more.
-#[derive(Debug)]
-pub struct Broken;
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic while holding the lock leaves a queue that is still whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Python's side of the I/O thread.
-pub struct Handle {
-    shared: Arc<Shared>,
-    commands: Sender<Command>,
-    bell: Arc<EventFd>,
-    batch_interval: Duration,
-    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// A bound socket whose thread has not started yet.
@@ -171,84 +124,6 @@ impl Bound {
         let thread = Builder::new().name("soloist-io".into()).spawn(move || run_guarded(io_loop))?;
         let batch_interval = settings.batch_interval;
         Ok(Handle { shared, commands, bell, batch_interval, thread: Mutex::new(Some(thread)) })
-    }
-}
-
-impl Handle {
-    pub fn open(&self, session: Session) {
-        self.send(Command::Open(Box::new(session)));
-    }
-
-    pub fn request_keyframe(&self, session: SessionId, mid: String, rid: Option<String>) {
-        self.send(Command::RequestKeyframe { session, mid, rid });
-    }
-
-    /// Restart ICE in a session; return the SDP fragment for its publisher. Waits for the I/O thread.
-    pub fn restart_ice(&self, session: SessionId, ufrag: String, password: String) -> Result<String, OfferError> {
-        let (reply, answer) = sync_channel(1);
-        self.send(Command::RestartIce { session, ufrag, password, reply });
-        answer.recv_timeout(REPLY_LIMIT).unwrap_or(Err(OfferError::SessionGone))
-    }
-
-    pub fn close_session(&self, session: SessionId) {
-        self.send(Command::Close(session));
-    }
-
-    /// Wait until a batch is due, `wake` is called, the receiver closes or `limit` passes; return what there is.
-    pub fn wait(&self, limit: Duration) -> Result<Batch, Broken> {
-        let until = Instant::now() + limit;
-        let mut state = self.shared.lock();
-        loop {
-            let now = Instant::now();
-            let is_due = state.first_at.is_some_and(|first_at| now >= first_at + self.batch_interval);
-            if state.is_woken || state.is_closed || is_due || now >= until {
-                state.is_woken = false;
-                state.first_at = None;
-                let batch = state.queue.drain();
-                return if batch.is_empty() && state.is_broken { Err(Broken) } else { Ok(batch) };
-            }
-            let waited = self.shared.ready.wait_timeout(state, until - now);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    pub fn wake(&self) {
-        self.shared.lock().is_woken = true;
-        self.shared.ready.notify_all();
-    }
-
-    pub fn stats(&self) -> Stats {
-        let state = self.shared.lock();
-        let mut stats = state.stats;
-        stats.queue_bytes = u64::try_from(state.queue.bytes()).unwrap_or(u64::MAX);
-        stats.queue_bytes_max = u64::try_from(state.queue.bytes_peak()).unwrap_or(u64::MAX);
-        stats.frames_dropped = state.queue.dropped_total();
-        stats
-    }
-
-    /// End all sessions and the thread; returns when it has ended.
-    pub fn close(&self) {
-        self.send(Command::Stop);
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            // A thread that panicked has ended as well.
-            let _ = thread.join();
-        }
-        self.shared.lock().is_closed = true;
-        self.shared.ready.notify_all();
-    }
-
-    fn send(&self, command: Command) {
-        // After the thread has ended nobody reads commands any more, and nothing is left to command.
-        if self.commands.send(command).is_ok() {
-            let _ = self.bell.write(1);
-        }
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.close();
     }
 }
 

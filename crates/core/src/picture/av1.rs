@@ -81,15 +81,17 @@ fn skip_operating_points(reader: &mut BitReader<'_>) -> Option<()> {
 mod tests {
     use super::{PictureSize, size};
 
-    /// libaom, 320x180, main profile, as the first unit of a keyframe.
-    const SEQUENCE_HEADER: &[u8] = &[0x0a, 0x0a, 0x00, 0x00, 0x00, 0x01, 0x9f, 0xfb, 0x3e, 0xff, 0xf3, 0x00];
+    /// SVT-AV1, 322x182, main profile: temporal delimiter, sequence header and the beginning of the keyframe.
+    const TEMPORAL_UNIT: &[u8] = &[
+        0x12, 0x00, 0x0a, 0x0b, 0x00, 0x00, 0x00, 0x04, 0x3d, 0x06, 0xd4, 0x4a, 0xf9, 0x00, 0x40, 0x32, 0x15, 0x10,
+        0x00, 0x8b, 0x00, 0x81,
+    ];
 
     #[test]
     fn a_temporal_unit_tells_the_size_of_its_sequence_header() {
-        let delimited = [&[0x12, 0x00], SEQUENCE_HEADER].concat();
-        let expected = size(SEQUENCE_HEADER);
-        assert!(expected.is_some());
-        assert_eq!(size(&delimited), expected);
+        let expected = Some(PictureSize { width: 322, height: 182 });
+        assert_eq!(size(TEMPORAL_UNIT), expected);
+        assert_eq!(size(&TEMPORAL_UNIT[2..]), expected, "without the delimiter, as publishers send it");
     }
 
     #[test]

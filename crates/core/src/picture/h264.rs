@@ -233,6 +233,40 @@ mod tests {
     }
 
     #[test]
+    fn sizes_of_every_profile_and_of_fields_are_read() {
+        // x264: high 1920x1080 (coded 1088 rows), high 4:4:4 322x182 (cropping in single samples), fields 720x576.
+        let cases: [(&[u8], u32, u32); 3] = [
+            (
+                &[
+                    0x67, 0x64, 0x00, 0x28, 0xac, 0xd9, 0x40, 0x78, 0x02, 0x27, 0xe5, 0x84, 0x00, 0x00, 0x03, 0x00,
+                    0x04, 0x00, 0x00, 0x03, 0x00, 0xf0, 0x3c, 0x60, 0xc6, 0x58,
+                ],
+                1_920,
+                1_080,
+            ),
+            (
+                &[
+                    0x67, 0xf4, 0x00, 0x0d, 0x91, 0x9b, 0x28, 0x2a, 0x33, 0xc7, 0xc5, 0xc2, 0x00, 0x00, 0x03, 0x00,
+                    0x02, 0x00, 0x00, 0x03, 0x00, 0x78, 0x1e, 0x28, 0x53, 0x2c,
+                ],
+                322,
+                182,
+            ),
+            (
+                &[
+                    0x67, 0x64, 0x00, 0x1f, 0xac, 0xd9, 0x40, 0xb4, 0x24, 0xd0, 0x80, 0x00, 0x00, 0x03, 0x00, 0x80,
+                    0x00, 0x00, 0x1e, 0x0f, 0x8b, 0x16, 0xcb,
+                ],
+                720,
+                576,
+            ),
+        ];
+        for (sps, width, height) in cases {
+            assert_eq!(size(&annex_b(&[sps])), Some(PictureSize { width, height }));
+        }
+    }
+
+    #[test]
     fn a_keyframe_without_parameter_sets_is_completed_from_earlier_ones() {
         let mut sets = ParameterSets::default();
         assert_eq!(sets.complete(&annex_b(&[SPS_320X180, PPS, IDR])), None);
