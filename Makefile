@@ -1,7 +1,7 @@
 # One verb each; `make` alone lists them. CI calls `make test` and nothing else.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve check unit contract e2e interop bench test
+.PHONY: help setup demo serve check unit contract e2e faults crash interop bench test
 
 VENV := .venv/bin
 PYTEST := $(VENV)/python -W error::pytest.PytestWarning -m pytest
@@ -44,7 +44,15 @@ bench: ## CPU, memory and frames kept beside a pion receiver and aiortc, at 1, 1
 	@scripts/setup.sh bench
 	@PYTHONPATH=tests:benchmarks $(VENV)/python benchmarks/bench.py $(OPTIONS)
 
-test: ## Everything: check, unit, contract, e2e; a skip, an xfail or an empty tier fails it
+faults: ## Full disks, killed processes, an absent database, garbage: what operations.md promises, on real parts
+	@scripts/setup.sh tests
+	@scripts/tier.sh faults
+
+crash: ## kill -9 at 100 random instants (N=10 for fewer) and a table of what each cost
+	@scripts/setup.sh tests
+	@$(VENV)/python scripts/crash.py $(or $(N),100)
+
+test: ## Everything: check, unit, contract, e2e, faults; a skip, an xfail or an empty tier fails it
 	@scripts/setup.sh tests
 	@scripts/check.sh
-	@scripts/tier.sh unit contract e2e
+	@scripts/tier.sh unit contract e2e faults

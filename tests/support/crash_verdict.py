@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from support.mp4_boxes import read_boxes
+from support.probe import counters
 from support.recorded import ffmpeg_complaints
 
 FRAGMENT_S = 1.0
@@ -84,6 +85,15 @@ def _read(path: Path) -> RecordedFile:
         if hole["cause"] == "fault"
     }
     return RecordedFile(path, begins, ends, pictures, faults, tuple(complaints))
+
+
+def lost_pictures(file: RecordedFile, loop: int = 600) -> list[int]:
+    """Return the numbers that are missing among the pictures of a file whose clip has `loop` of them, over and over."""
+    numbers = [number for _, number in counters(file.path) if number is not None]
+    lost = []
+    for before, after in pairwise(numbers):
+        lost += [number % loop for number in range(before + 1, before + (after - before) % loop)]
+    return lost + [-1] * (file.pictures - len(numbers))
 
 
 def judge(files: list[RecordedFile], kills: list[Blow], restarts: list[Blow], *, sent: int) -> Verdict:

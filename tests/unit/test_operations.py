@@ -1,0 +1,47 @@
+"""What `docs/operations.md` promises is tested, and the clock can be set while media is recorded."""
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+
+WALL_CLOCK_READERS = {
+    "src/soloist/jobs/clock.py": "times of commands and events",
+    "src/soloist/sources/receiver.py": "once, for the offset of the steady clock",
+    "crates/py/src/lib.rs": "once, for the offset of the steady clock",
+    "crates/py/src/run_loop/udp.rs": "beside the kernel's own time of arrival, for the time between the two",
+}
+"""Every file that reads the wall clock, and what for."""
+
+
+def promises() -> list[list[str]]:
+    """Return the cells of every row of every table."""
+    rows = [line.strip("|").split("|") for line in OPERATIONS.splitlines() if line.startswith("|")]
+    return [row for row in rows if row[0].strip() != "what" and set(row[0]) != {"-"}]
+
+
+@lru_cache(maxsize=1)
+def names_of_tests() -> set[str]:
+    """Return the name of every test function in both languages."""
+    python = (path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    rust = (path.read_text() for path in (ROOT / "crates").rglob("*.rs"))
+    found = {name for text in python for name in re.findall(r"def (test_\w+)\(", text)}
+    return found | {name for text in rust for name in re.findall(r"#\[test\]\s+fn (\w+)\(", text)}
+
+
+@pytest.mark.parametrize("promise", promises(), ids=lambda row: row[1].strip()[:60])
+def test_each_promise_to_operators_names_tests_that_exist(promise: list[str]) -> None:
+    named = re.findall(r"`(\w+)`", promise[2])
+    assert named
+    assert set(named) <= names_of_tests()
+
+
+def test_a_step_of_the_wall_clock_cannot_reach_media() -> None:
+    reads = re.compile(r"\btime\.time(_ns)?\(\)|datetime\.now\(|SystemTime::now\(")
+    files = [*(ROOT / "src" / "soloist").rglob("*.py"), *(ROOT / "crates").glob("*/src/**/*.rs")]
+    readers = {str(path.relative_to(ROOT)) for path in files if reads.search(path.read_text())}
+    assert readers == set(WALL_CLOCK_READERS)
