@@ -10,9 +10,11 @@ for tier in "$@"; do
   printf '\n=== %s\n' "$tier"
   if [[ $tier == unit ]]; then cargo test --workspace --locked --quiet; fi
   # Unit tests share nothing and run on all cores; the other tiers measure time and want the machine for themselves.
+  # Faults mostly wait for what they broke: two files at a time, each with services of its own.
   workers=0
   if [[ $tier == unit ]]; then workers=auto; fi
-  python -m pytest "tests/$tier" -n "$workers" --junit-xml "build/$tier.xml" -q --durations=5
+  if [[ $tier == faults ]]; then workers=2; fi
+  python -m pytest "tests/$tier" -n "$workers" --dist loadfile --junit-xml "build/$tier.xml" -q --durations=5
   count=$(python scripts/count_tests.py "build/$tier.xml")
   total=$((total + count))
 done
