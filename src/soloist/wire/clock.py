@@ -14,6 +14,8 @@ from soloist.model.media import SenderReport
 NS = 1_000_000_000
 REPORTS_KEPT_COUNT = 256
 RECENT_REPORTS_COUNT = 30
+BREAK_NS = 500_000_000
+"""No jitter or drift puts a report this far off the line of the others."""
 SLOPE_REPORTS_COUNT_MIN = 4
 SLOPE_SPAN_NS_MIN = 10 * NS
 
@@ -61,7 +63,13 @@ class StreamClock:
             self._transit_min_ns = transit_ns
 
     def reported(self, report: SenderReport) -> None:
-        """Take one sender report of this stream into account, in any order."""
+        """Take one sender report of this stream into account, in any order.
+
+        One that lies far off the line of the others says that the sender's RTP clock stood still or jumped: the
+        earlier ones speak of a time that is over.
+        """
+        if self._reports and abs(self._ntp_ns(report.rtp_ticks) - report.ntp_ns) > BREAK_NS:
+            self._reports.clear()
         self._reports.append((report.rtp_ticks, report.ntp_ns))
         self._line = None
 
@@ -81,14 +89,18 @@ class StreamClock:
         offset_ns = self._sender.offset_ns
         if not self._reports or offset_ns is None:
             return None
-        rtp_zero, ntp_zero, intercept_ns, slope_ppb = self._fitted()
-        span_ns = ticks_to_ns(rtp_ticks - rtp_zero, self.rate_hz)
-        return ntp_zero + span_ns + intercept_ns + span_ns * slope_ppb // NS + offset_ns
+        return self._ntp_ns(rtp_ticks) + offset_ns
 
     @property
     def skew_ppm(self) -> float:
         """How much faster the sender's wall clock runs than its RTP clock, in parts per million; for reports only."""
         return self._fitted()[3] / 1000 if self._reports else 0.0
+
+    def _ntp_ns(self, rtp_ticks: int) -> int:
+        """Return the sender's wall clock at `rtp_ticks` by the line through its reports."""
+        rtp_zero, ntp_zero, intercept_ns, slope_ppb = self._fitted()
+        span_ns = ticks_to_ns(rtp_ticks - rtp_zero, self.rate_hz)
+        return ntp_zero + span_ns + intercept_ns + span_ns * slope_ppb // NS
 
     def _fitted(self) -> tuple[int, int, int, int]:
         if self._line is None:

@@ -29,6 +29,10 @@ STEP_NS = 500_000_000
 """A report this far ahead of us means the sender's RTP clock stood still; slewing would take minutes."""
 STALL_NS = 2 * NS
 """Disagreement between RTP time and arrival that is a stalled or jumped clock, not jitter (rules R5, R7)."""
+PROBATION_NS = NS
+"""How long frames that came too late are held to see whether the network was slow or the sender's clock stood still."""
+CREEP_PER = 1000
+"""The least delay seen is forgotten at this rate: 1 ms/s, more than any clock drifts."""
 AUDIO_TOLERANCE_NS = 10_000_000
 VIDEO_TOLERANCE_NS = 2 * NS
 """A picture may stand this long without anything being missing: screens are sent at one frame a second."""
@@ -50,6 +54,13 @@ class _Track:
     last_pts: int = -1
     last_ticks: int = 0
     transit_ns: int = 0
+    """The least delay of its frames against the timeline, creeping up."""
+    placed_ns: int = 0
+    """Arrival of the last frame placed."""
+    suspects: list[EncodedFrame] = field(default_factory=list)
+    """Frames that came too late, until it is known why."""
+    suspected_at: tuple[int, int] = (0, 0)
+    """Arrival and lateness of the first suspect."""
     slew_ticks: int = 0
     slewed_at: int = 0
     is_step_due: bool = False
@@ -115,7 +126,9 @@ class Timeline:
             self._place(track, frame)
             return
         if track.held_stream != key:
-            track.held.clear()
+            if track.held:
+                # What an earlier stream still has waiting comes first: nothing more will be known of its clock.
+                self.finish()
             track.held_stream = key
         self._clock(key, frame.rate_hz).arrived(frame.rtp_ticks + _lead_ticks(frame, kind), frame.received_ns)
         track.held.append(frame)
@@ -143,6 +156,16 @@ class Timeline:
     def finish(self) -> None:
         """Place whatever is still held: nothing more will come."""
         self._settle(None)
+        for track in self._tracks.values():
+            if track.suspects:
+                self._acquit(track, self._late_ns(track, track.suspects[-1]))
+
+    def forget(self, session: int) -> None:
+        """Drop what is known of a session that is over; what it left waiting is placed first."""
+        self.finish()
+        self._senders.pop(session, None)
+        self._clocks = {key: clock for key, clock in self._clocks.items() if key[0] != session}
+        self._expected = {entry for entry in self._expected if entry[0] != session}
 
     def end_ns(self, kind: Kind) -> int | None:
         """Return where the track's media ends, nanoseconds from the origin; None if it never had any."""
@@ -209,7 +232,9 @@ class Timeline:
         track.stream, track.clock, track.placed_by = track.held_stream, self._clocks[track.held_stream], placed_by
         track.needs_keyframe = track.kind is Kind.VIDEO
         track.slew_ticks, track.slewed_at = 0, pts
+        self._acquit(track, 0)
         track.transit_ns = first.received_ns - self.origin_ns - ticks_to_ns(pts, first.rate_hz)
+        track.placed_ns = first.received_ns
         held, track.held, track.held_stream = track.held, [], None
         for frame in held:
             self._place(track, frame)
@@ -218,14 +243,26 @@ class Timeline:
     # Placing one frame.
 
     def _place(self, track: _Track, frame: EncodedFrame) -> None:
-        pts = frame.rtp_ticks - track.base_ticks
-        if track.slew_ticks:
-            pts = _slew(track, frame.rtp_ticks)
-        pts = self._steadied(track, frame, pts)
+        late_ns = self._late_ns(track, frame)
+        if track.suspects or late_ns >= STALL_NS:
+            self._suspect(track, frame, late_ns)
+            return
+        if late_ns <= -STALL_NS:
+            self._move(track, late_ns, "clock_jump")
+        elif track.is_step_due:
+            self._step(track, frame)
+        else:
+            creep_ns = max(0, frame.received_ns - track.placed_ns) // CREEP_PER
+            track.transit_ns += min(late_ns, creep_ns)
+        track.placed_ns = frame.received_ns
+        self._put(track, frame)
+
+    def _put(self, track: _Track, frame: EncodedFrame) -> None:
+        pts = _slew(track, frame.rtp_ticks) if track.slew_ticks else frame.rtp_ticks - track.base_ticks
         if not self._is_whole(track, frame):
             return
         if pts <= track.last_pts:
-            if frame.rtp_ticks - track.base_ticks < track.last_pts - track.rate_hz:
+            if pts < track.last_pts - track.rate_hz:
                 track.base_ticks = frame.rtp_ticks - track.end_pts
             pts = track.last_pts + 1
         ticks = packet_ticks(frame.data) if track.kind is Kind.AUDIO else _frame_ticks(track, pts)
@@ -233,6 +270,51 @@ class Timeline:
         track.last_pts, track.last_ticks = pts, ticks
         picture = (frame.codec, frame.width, frame.height, frame.rid)
         self._ready.append(Sample(track.kind, pts, ticks, track.rate_hz, frame.is_keyframe, frame.data, *picture))
+
+    def _late_ns(self, track: _Track, frame: EncodedFrame) -> int:
+        """Return how much later a frame came than the least delayed one."""
+        pts_ns = ticks_to_ns(frame.rtp_ticks - track.base_ticks, track.rate_hz)
+        return frame.received_ns - (self.origin_ns or 0) - pts_ns - track.transit_ns
+
+    def _suspect(self, track: _Track, frame: EncodedFrame, late_ns: int) -> None:
+        """Hold a frame that came too late until it shows what was the matter.
+
+        A network that was stuck delivers its backlog faster than real time, so lateness shrinks and times were right;
+        a sender's clock that stood still leaves every later frame just as late (rule R5).
+        """
+        if not track.suspects:
+            track.suspected_at = (frame.received_ns, late_ns)
+        track.suspects.append(frame)
+        since_ns, late_then_ns = track.suspected_at
+        if late_ns < STALL_NS:
+            self._acquit(track, 0)
+        elif frame.received_ns - since_ns >= PROBATION_NS:
+            if late_then_ns - late_ns < PROBATION_NS // 2:
+                self._acquit(track, late_ns)
+            else:
+                track.suspected_at = (frame.received_ns, late_ns)
+
+    def _acquit(self, track: _Track, stalled_ns: int) -> None:
+        """Place the suspects: as they are, or moved on by how long the sender's clock had stood still."""
+        suspects, track.suspects = track.suspects, []
+        if suspects and stalled_ns >= STALL_NS:
+            self._move(track, stalled_ns, "clock_stall")
+        for frame in suspects:
+            track.placed_ns = frame.received_ns
+            self._put(track, frame)
+
+    def _step(self, track: _Track, frame: EncodedFrame) -> None:
+        """Move a track on to where its reports say it is: its clock stood still for less than a stall."""
+        track.is_step_due = False
+        wall_ns = track.clock.wall_by_report_ns(frame.rtp_ticks) if track.clock else None
+        if wall_ns is not None and self.origin_ns is not None:
+            pts_ns = ticks_to_ns(frame.rtp_ticks - track.base_ticks, track.rate_hz)
+            self._move(track, wall_ns - self.origin_ns - pts_ns, "clock_stall")
+
+    def _move(self, track: _Track, moved_ns: int, detail: str) -> None:
+        track.base_ticks -= ns_to_ticks(moved_ns, track.rate_hz)
+        track.slew_ticks = 0
+        self.interrupt(track.kind, Cause.PAUSE, detail)
 
     def _is_whole(self, track: _Track, frame: EncodedFrame) -> bool:
         """Drop pictures that refer to something lost, up to the next keyframe (rule R16)."""
@@ -245,24 +327,6 @@ class Timeline:
         elif frame.follows_gap:
             track.needs_keyframe = True
         return not track.needs_keyframe
-
-    def _steadied(self, track: _Track, frame: EncodedFrame, pts: int) -> int:
-        """Return `pts`, moved if the sender's RTP clock stood still or jumped against arrival (rules R5, R7)."""
-        assert self.origin_ns is not None  # noqa: S101 - nothing is placed before the origin
-        transit_ns = frame.received_ns - self.origin_ns - ticks_to_ns(pts, track.rate_hz)
-        late_ns = transit_ns - track.transit_ns
-        if -STALL_NS < late_ns < STALL_NS and not track.is_step_due:
-            track.transit_ns += late_ns >> 8
-            return pts
-        moved_ns = late_ns
-        if track.is_step_due and track.clock is not None:
-            wall_ns = track.clock.wall_by_report_ns(frame.rtp_ticks)
-            moved_ns = wall_ns - self.origin_ns - ticks_to_ns(pts, track.rate_hz) if wall_ns is not None else late_ns
-        track.is_step_due = False
-        track.base_ticks -= ns_to_ticks(moved_ns, track.rate_hz)
-        track.slew_ticks = 0
-        self.interrupt(track.kind, Cause.PAUSE, "clock_stall" if moved_ns > 0 else "clock_jump")
-        return frame.rtp_ticks - track.base_ticks
 
     def _declare(self, track: _Track, pts: int) -> None:
         """Put what is missing before `pts` into words."""

@@ -243,3 +243,59 @@ def test_a_report_that_arrives_after_placement_by_arrival_corrects_without_a_ste
 @pytest.mark.parametrize("kind", list(Kind))
 def test_a_track_that_never_began_has_no_end(kind):
     assert Timeline().end_ns(kind) is None
+
+
+def frozen(items, at_s, delay_s):
+    """Let the network stand still for `delay_s`: what was sent meanwhile arrives at its end, at once."""
+    start, end = START_NS + int(at_s * NS), START_NS + int((at_s + delay_s) * NS)
+    return [
+        i.but(received_ns=end + n * 1000) if start <= i.received_ns < end else i
+        for n, i in enumerate(sorted(items, key=lambda item: item.received_ns))
+    ]
+
+
+@pytest.mark.parametrize("delay_s", [2.5, 4, 8])
+@pytest.mark.parametrize("with_reports", [True, False])
+def test_a_network_that_stood_still_for_seconds_moves_nothing(delay_s, with_reports):
+    timeline = Timeline()
+    reports = [report_at(s, **AUDIO) for s in range(1, 30)] + [report_at(s, **VIDEO) for s in range(1, 30)]
+    frames = frozen(camera(30) + microphone(30), 10, delay_s)
+
+    out = feed(timeline, by_arrival(frames, reports if with_reports else []))
+
+    assert len(out[Kind.VIDEO]) == 900
+    assert len(out[Kind.AUDIO]) == 1500
+    assert abs(seconds_of(out[Kind.VIDEO][-1]) - 899 / 30) < 0.05
+    assert abs(seconds_of(out[Kind.AUDIO][-1]) - seconds_of(out[Kind.VIDEO][-1]) - (1499 / 50 - 899 / 30)) < 0.03
+    assert timeline.missing == []
+
+
+def test_frames_held_for_a_publisher_that_is_replaced_are_kept():
+    timeline = Timeline()
+    first = feed(timeline, microphone(0.4), session=1)[Kind.AUDIO]
+    later = [audio_frame(n, rtp_zero=5, received_ns=START_NS + (20 + n) * 20 * MS + 25 * MS) for n in range(100)]
+
+    out = feed(timeline, later, session=2)[Kind.AUDIO]
+
+    assert len(first) + len(out) == 120
+
+
+def test_what_is_known_of_a_session_goes_with_it():
+    timeline = Timeline()
+    for session in range(50):
+        timeline.expect(session, ["0"])
+        feed(timeline, [audio_frame(n, received_ns=START_NS + session * NS + n * 20 * MS) for n in range(50)], session)
+        timeline.forget(session)
+
+    assert (len(timeline._clocks), len(timeline._senders), len(timeline._expected)) == (0, 0, 0)
+
+
+def test_reports_from_before_a_stall_say_nothing_of_the_time_after_it():
+    timeline = Timeline()
+    reports = [report_at(s, **VIDEO) for s in range(1, 10)]
+    stalled = [video_frame(n, received_ns=START_NS + n * NS // 30 + 60 * NS) for n in range(300, 900)]
+    later = [report_at(s + 60, mid="1", rtp_zero=1_000_000 - 60 * 90_000, rate_hz=90_000) for s in range(11, 29)]
+
+    out = feed(timeline, by_arrival(camera(10), reports, stalled, later))[Kind.VIDEO]
+
+    assert abs(seconds_of(out[-1]) - (899 / 30 + 60)) < 0.05
