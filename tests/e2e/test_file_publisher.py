@@ -110,7 +110,7 @@ def publishers_of(server: Server) -> int:
     """Ask the recorder itself, over its socket, how many publishers it has."""
     connection = HTTPConnection("recorder")
     connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.connect(str(server.runtime / "recorder-0.sock"))
+    connection.sock.connect(str(server.sockets / "recorder-0.sock"))
     connection.request("GET", "/health")
     publishers: int = json.load(connection.getresponse())["publishers"]
     connection.close()

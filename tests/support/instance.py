@@ -140,8 +140,12 @@ class Instance:
             return connection.execute(statement, values).fetchall()
 
     @property
+    def _sockets(self) -> Path:
+        return Server(self.url, self.data, self.runtime, self.log, self.process).sockets
+
+    @property
     def _database_url(self) -> str:
-        return self.database_url or f"postgresql://soloist@/soloist?host={self.runtime / 'pg'}"
+        return self.database_url or f"postgresql://soloist@/soloist?host={self._sockets / 'pg'}"
 
     def job(self, job_id: str) -> tuple[str, int, str | None, str]:
         """Return a job's state, epoch, stop reason and description."""

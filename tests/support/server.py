@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from soloist.service.settings import Settings
 from support.database import private_folder
 
 START_S = 60.0
@@ -39,9 +40,14 @@ class Server:
         return self.data / "storage" / "recordings"
 
     @property
+    def sockets(self) -> Path:
+        """The instance's own folder below the runtime folder it was given."""
+        return Settings(data=self.data, runtime=self.runtime).runtime_dir
+
+    @property
     def database_url(self) -> str:
         """The instance's database, for arranging what no operation arranges yet."""
-        return f"postgresql://soloist@/soloist?host={self.runtime / 'pg'}"
+        return f"postgresql://soloist@/soloist?host={self.sockets / 'pg'}"
 
     def whip_url(self, room: str, user: str, app: str = "demo") -> str:
         """Return where a participant publishes."""

@@ -1,5 +1,9 @@
-"""The data folder and the folder of sockets: made with the right modes, and held by one `serve` at a time."""
+"""The data folder and the folder of sockets: made with the right modes, and held by one `serve` at a time.
 
+The folder of sockets is ours alone, below one that may be the operator's; what we did not make is never removed.
+"""
+
+import contextlib
 import fcntl
 import os
 import stat
@@ -10,6 +14,8 @@ from soloist.service.errors import StartError
 from soloist.service.settings import SOCKET_PATH_BYTES_MAX, Settings
 
 LONGEST_SOCKET = "pg/.s.PGSQL.5432.lock"
+OUR_FILES = ("recorder-*.sock", "recorder-*.lock", "pg/.s.PGSQL.*")
+"""What Soloist and its PostgreSQL put into the folder of sockets."""
 
 
 def prepare_folders(settings: Settings) -> None:
@@ -35,6 +41,16 @@ def _check_runtime(folder: Path, mode: int) -> None:
     folder.chmod(mode)
     if len(os.fsencode(folder / LONGEST_SOCKET)) > SOCKET_PATH_BYTES_MAX:
         raise StartError(f"{folder} is too long a path for sockets; name a shorter one in SOLOIST_RUNTIME.")
+
+
+def remove_runtime(folder: Path) -> None:
+    """Remove the sockets and locks of an instance that has stopped, and their folders if nothing else lies there."""
+    ours = [path for pattern in OUR_FILES for path in folder.glob(pattern)]
+    for path in ours:
+        path.unlink(missing_ok=True)
+    for emptied in (folder / "pg", folder):
+        with contextlib.suppress(OSError):
+            emptied.rmdir()
 
 
 def hold_data(data: Path) -> IO[str]:

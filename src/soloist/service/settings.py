@@ -78,7 +78,8 @@ class Settings(BaseSettings):
     """Development mode: loopback only, with the credentials devkey/devsecret and devtoken and the app demo."""
 
     storage: dict[str, str] = Field(default_factory=dict)
-    """Storage region id to folder or URL, as JSON object. Default {"cn-north-4": "<data>/storage"}."""
+    """Storage region id to the folder of its buckets, as JSON object. Default {"cn-north-4": "<data>/storage"}. A rule
+    of another location is refused when a job starts. Object stores (s3://) are not built yet and refused at start."""
 
     live_jobs_max: int = Field(default=1000, ge=1)
     """INIT and RUNNING jobs a project may have. Default 1000; beyond it a start answers RTC.00001007."""
@@ -101,8 +102,32 @@ class Settings(BaseSettings):
     start to finish."""
 
     runtime: Path | None = None
-    """Folder of sockets, short because socket paths are limited. Default /run/soloist-<hash of the data folder>, or
-    below $XDG_RUNTIME_DIR, or below /tmp."""
+    """Folder below which the folder of sockets, soloist-<hash of the data folder>, is made and removed again. Default
+    /run as root, else $XDG_RUNTIME_DIR, else /tmp. Short, because socket paths are limited to 107 bytes."""
+
+    @field_validator("data", "runtime", "tls_cert", "tls_key")
+    @classmethod
+    def _paths_are_absolute(cls, path: Path | None) -> Path | None:
+        """Hold paths that mean the same in every child, whichever folder it runs in."""
+        return path.expanduser().absolute() if path else path
+
+    @field_validator("storage")
+    @classmethod
+    def _locations_are_folders(cls, places: dict[str, str]) -> dict[str, str]:
+        for location, place in places.items():
+            if not place or "://" in place:
+                raise ValueError(f"{location} must be a folder, such as /srv/recordings, and not {place!r}")
+        return {location: str(Path(place).expanduser().absolute()) for location, place in places.items()}
+
+    @field_validator("public_address")
+    @classmethod
+    def _addresses_are_addresses(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in texts:
+            try:
+                ipaddress.ip_address(text)
+            except ValueError:
+                raise ValueError(f"{text!r} is no IP address; give one such as 192.0.2.1, without a port") from None
+        return texts
 
     @field_validator("metrics_from")
     @classmethod
@@ -120,7 +145,7 @@ class Settings(BaseSettings):
     @property
     def runtime_dir(self) -> Path:
         """Where this instance's sockets are."""
-        return self.runtime or _runtime_base() / f"soloist-{self.instance}"
+        return (self.runtime or _runtime_base()) / f"soloist-{self.instance}"
 
     @property
     def instance(self) -> str:
@@ -129,7 +154,7 @@ class Settings(BaseSettings):
 
     @property
     def storage_locations(self) -> dict[str, str]:
-        """Storage region id to folder or URL."""
+        """Storage region id to the folder that holds its buckets."""
         return self.storage or {"cn-north-4": str(self.data / "storage")}
 
     @property

@@ -5,8 +5,6 @@ api, then PostgreSQL; then sockets go and the lock with them. It keeps no state 
 """
 
 import asyncio
-import contextlib
-import shutil
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ import structlog
 
 from soloist.service.child import Child, ChildProcess, Manner, Report, spawn_soloist
 from soloist.service.errors import StartError
-from soloist.service.folders import hold_data, prepare_folders
+from soloist.service.folders import hold_data, prepare_folders, remove_runtime
 from soloist.service.postgres import Postgres
 from soloist.service.settings import Settings, node_id_of
 
@@ -123,8 +121,7 @@ class Supervisor:
             if child is not None:
                 await child.stop()
         await asyncio.gather(*self._watches, return_exceptions=True)
-        with contextlib.suppress(OSError):
-            shutil.rmtree(self._settings.runtime_dir)
+        remove_runtime(self._settings.runtime_dir)
         log.info("stopped")
 
 
