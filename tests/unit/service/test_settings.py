@@ -80,3 +80,23 @@ def test_a_node_keeps_its_id(tmp_path):
     assert node_id_of(tmp_path) == first
     assert len(first) == 12
     assert [path.name for path in tmp_path.iterdir()] == ["node_id"]
+
+
+def test_a_relative_data_folder_means_the_same_to_every_child(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(data="data", runtime="run", storage={"cn-north-4": "buckets"})
+    assert settings.data == tmp_path / "data"
+    assert settings.runtime_dir.parent == tmp_path / "run"
+    assert settings.storage_locations == {"cn-north-4": str(tmp_path / "buckets")}
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/recordings", "file:///srv/recordings", ""])
+def test_a_storage_that_is_no_folder_is_refused_and_not_made_a_folder(tmp_path, place):
+    with pytest.raises(ValidationError, match="folder"):
+        Settings(data=tmp_path, storage={"cn-north-4": place})
+
+
+@pytest.mark.parametrize("address", ["media.example", "192.0.2.256", "192.0.2.1:8100", ""])
+def test_a_public_address_that_is_no_ip_address_is_refused_by_name(tmp_path, address):
+    with pytest.raises(ValidationError, match="is no IP address"):
+        Settings(data=tmp_path, public_address=(address,))
