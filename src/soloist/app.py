@@ -17,7 +17,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 from sqlalchemy import text
@@ -45,9 +45,13 @@ if TYPE_CHECKING:
     from soloist.jobs.engine import EngineSettings
     from soloist.jobs.shelf import Shelf
     from soloist.service.http import Server
+    from soloist.sources.receiver import MediaThread
     from soloist.storage.spool import Spool
 
 log = structlog.get_logger("soloist.app")
+
+MEDIA_CHECK_S = 0.5
+"""How soon a recorder notices that its media thread has died."""
 
 SLOT_WAIT_S = 15.0
 """How long a recorder waits for its predecessor, which may still be draining."""
@@ -157,7 +161,7 @@ async def run_recorder(settings: Settings, index: int) -> None:
             await _first(engine.wait_ready(), stopped.wait(), running, serving)
             tell_ready(media=f"{_media_host(settings)}:{media.port}")
             log.info("recorder_ready", slot=slot)
-            await _first(stopped.wait(), running, serving)
+            await _first(stopped.wait(), running, serving, _end_with(media))
             await engine.drain()
             server.should_exit = True
             await asyncio.gather(running, serving)
@@ -200,6 +204,26 @@ async def _serve_until_stopped(server: "Server", listener: socket.socket, on_sta
     if not serving.done():
         on_started()
     await serving
+
+
+async def media_ended(media: "MediaThread") -> None:
+    """Return once nothing handles media any more: its thread, or the core's I/O thread below it, has died."""
+    while media.is_running:  # noqa: ASYNC110 - a thread that dies tells nobody
+        await asyncio.sleep(MEDIA_CHECK_S)
+
+
+async def _end_with(media: "MediaThread") -> None:
+    await media_ended(media)
+    end_like_a_crash()
+
+
+def end_like_a_crash() -> NoReturn:
+    """End this process at once with status 1, so that its supervisor starts another.
+
+    Not in order: a drain needs the media thread and would end jobs that the next run takes back and salvages.
+    """
+    log.critical("media_thread_died", remedy="the recorder is started again and goes on with its jobs")
+    os._exit(1)
 
 
 async def _first(*awaitables: Awaitable[object]) -> None:
