@@ -20,6 +20,8 @@ from soloist.wire.opus import channel_count
 NS = 1_000_000_000
 HELD_SOUND_NS_MAX = 10 * NS
 """How long sound waits in memory for the first keyframe before a file without picture opens."""
+NO_PICTURE_NS = 5 * NS
+"""Without a picture for so long a due cut falls on a sound packet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +120,9 @@ class FileSeries:
         self._channels = 0
 
     @property
-    def is_open(self) -> bool:
-        """True while a file takes samples."""
-        return self._current is not None
+    def is_begun(self) -> bool:
+        """True while a file takes samples, or sound waits for one to open."""
+        return self._current is not None or bool(self._held_sound)
 
     @property
     def wants_keyframe(self) -> bool:
@@ -133,6 +135,10 @@ class FileSeries:
         if self._current is not None and kinds - self._declared(self._current):
             self._is_cut_due = True
         self._expected = kinds
+
+    def hear(self, packet: bytes) -> None:
+        """Note an Opus packet's channels before it is placed: a file is stereo if any packet until it opened was."""
+        self._channels = max(self._channels, channel_count(packet))
 
     def update(self, cuts: Cuts) -> None:
         """Go on under other cuts: the current file ends at the next cut point."""
@@ -175,7 +181,6 @@ class FileSeries:
             self._current = None
 
     def _push_sound(self, sample: Sample) -> None:
-        self._channels = self._channels or channel_count(sample.data)
         current = self._current
         if current is None:
             self._held_sound.append(sample)
@@ -183,7 +188,7 @@ class FileSeries:
             if not waits or sample.pts_ns - self._held_sound[0].pts_ns >= HELD_SOUND_NS_MAX:
                 self._open_without_picture()
             return
-        if current.video is None and self._is_cut_due and Kind.VIDEO not in self._expected:
+        if self._is_cut_due and self._has_no_picture(current, sample.pts_ns):
             self._held_sound.append(sample)
             self._cut_without_picture()
             return
@@ -203,6 +208,11 @@ class FileSeries:
         for waiting in [*held, sample]:
             assert self._current is not None, "a file has just been opened"  # noqa: S101 - for the type checker
             self._write(self._current, waiting)
+
+    def _has_no_picture(self, current: _Current, now_ns: int) -> bool:
+        """Return whether no keyframe is to be expected to cut at: nobody sends pictures, or not for seconds."""
+        last_ns = current.ends_ns.get(Kind.VIDEO, current.start_ns)
+        return Kind.VIDEO not in self._expected or now_ns - last_ns > NO_PICTURE_NS
 
     def _cut_without_picture(self) -> None:
         held, self._held_sound = self._held_sound, []

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from soloist.jobs.cutting import Cuts, Fact, FileEnded, FileSeries, FileSummary
+from soloist.jobs.cutting import Cuts, Fact, FileEnded, FileOpened, FileSeries, FileSummary
 from soloist.jobs.selection import Selection
 from soloist.model.errors import SoloistError
 from soloist.model.job import Job
@@ -24,6 +24,8 @@ from soloist.wire.interleave import Interleaver
 from soloist.wire.timeline import Placement, Timeline
 
 DETACH_WORDS = {"left": "participant_left", "timeout": "participant_lost", "failed": "transport_failed"}
+SILENT_PUBLISHER_NS = 5 * NS
+"""A publisher that was replaced after so long a silence had been lost, not replaced."""
 END_TOLERANCE_NS = 100_000_000
 """Tracks that end this close together end together: a picture lasts longer than a packet of sound."""
 
@@ -34,7 +36,7 @@ class MediaFacts:
 
     origin_ns: int
     missing: tuple[Missing, ...]
-    """Everything missing so far, oldest first."""
+    """What is missing from the open file on, oldest first."""
     placements: tuple[Placement, ...]
     rule: RecordRule
     """The rule in force: that of a file is the one it was opened under."""
@@ -64,7 +66,11 @@ class Recording:
         self._missing: list[Missing] = []
         self._rule = job.rule
         self._merge_gap_ns = merge_gap_ns(job.rule)
-        self._left_ns: int | None = None
+        self._last_frame_ns = 0
+        """Arrival of the last frame that was recorded; 0 before any."""
+        self._is_interrupted = False
+        """True from when nobody publishes what is recorded until the next frame."""
+        self._is_new_publisher = False
         self._is_over = False
         self._series = FileSeries(
             cuts_of(job.rule), new_path=new_path, emit=self._tell, wall_ns=self._wall_ns, first_index=first_index
@@ -73,22 +79,26 @@ class Recording:
     def on_attached(self, publisher: PublisherMedia) -> None:
         """Take a publisher in: its tracks decide what files declare, its reports place its frames."""
         mids = self._selection.attach(publisher)
+        self._is_new_publisher |= bool(mids)
         self._timeline.expect(publisher.session, mids)
         self._series.expect(self._selection.kinds)
         for track in publisher.tracks:
             for rid in track.rids or (None,):
                 for report in publisher.reports(track.mid, rid):
                     self._timeline.report(publisher.session, report, _rate_hz(track.kind))
-        if self._selection.is_attached:
-            self._left_ns = None
 
     def on_detached(self, publisher: PublisherMedia, reason: str) -> None:
         """Let a publisher go; an interruption begins unless another took its place."""
+        before = self._selection.kinds
         self._selection.detach(publisher)
-        if reason == REPLACED or self._selection.is_attached:
+        self._timeline.forget(publisher.session)
+        if reason == REPLACED:
+            for kind in before:
+                self._timeline.interrupt(kind, Cause.GAP, "publisher_replaced")
             return
-        for kind in Kind:
+        for kind in before - self._selection.kinds:
             self._timeline.interrupt(kind, Cause.IDLE, DETACH_WORDS.get(reason, reason))
+        self._is_interrupted = not self._selection.is_attached
 
     def on_items(self, publisher: PublisherMedia, items: Sequence[Media]) -> None:
         """Take a batch of one publisher's frames and reports, in order of arrival."""
@@ -98,6 +108,9 @@ class Recording:
             if is_frame(item):
                 kind = self._selection.route(publisher, item)
                 if kind is not None:
+                    self._resume(item.received_ns)
+                    if kind is Kind.AUDIO:
+                        self._series.hear(item.data)
                     self._timeline.push(publisher.session, item, kind)
             elif is_report(item):
                 self._timeline.report(publisher.session, item, _rate_hz(_kind_of(publisher, item.mid)))
@@ -112,9 +125,8 @@ class Recording:
         self._timeline.tick(now_ns)
         self._selection.reconsider(now_ns)
         self._write(self._interleaver.push(self._timeline.take()))
-        if not self._selection.is_attached:
-            self._left_ns = self._left_ns or now_ns
-            if now_ns - self._left_ns >= self._merge_gap_ns:
+        if self._is_interrupted:
+            if self._series.is_begun and self._absent_ns(now_ns) > self._merge_gap_ns:
                 self._end_file()
         elif self._series.wants_keyframe:
             self._selection.request_keyframe()
@@ -139,6 +151,22 @@ class Recording:
         """Leave the open file as a crash would; nothing is emitted any more."""
         self._is_over = True
         self._series.abort()
+
+    def _absent_ns(self, now_ns: int) -> int:
+        """Return how long ago the last frame came. Spec: API section 6.3, from the last to the next frame."""
+        return now_ns - self._last_frame_ns if self._last_frame_ns else 0
+
+    def _resume(self, received_ns: int) -> None:
+        """Note a frame; the first one after too long an interruption begins a new file.
+
+        A publisher that took the place of one that had long been silent counts as one who came back.
+        """
+        absent_ns = self._absent_ns(received_ns)
+        was_away = self._is_interrupted or absent_ns > SILENT_PUBLISHER_NS
+        if was_away and self._is_new_publisher and absent_ns > self._merge_gap_ns and self._series.is_begun:
+            self._end_file()
+        self._is_interrupted = self._is_new_publisher = False
+        self._last_frame_ns = max(self._last_frame_ns, received_ns)
 
     def _end_file(self) -> None:
         self._write(self._interleaver.push(self._timeline.take()))
@@ -165,6 +193,8 @@ class Recording:
     def _tell(self, fact: Fact) -> None:
         self._missing += self._timeline.missing
         self._timeline.missing.clear()
+        if isinstance(fact, FileOpened):
+            self._missing = [missing for missing in self._missing if missing.end_ns > fact.start_ns]
         placements = tuple(filter(None, (self._timeline.placement(kind) for kind in Kind)))
         missing = tuple(self._missing) + (self._ended_early(fact.summary) if isinstance(fact, FileEnded) else ())
         self._emit(fact, MediaFacts(self._wall_ns(0), missing, placements, self._rule))

@@ -40,8 +40,8 @@ class Selection:
 
     @property
     def is_attached(self) -> bool:
-        """True while the publisher this job is about is here."""
-        return (self._job.video or TrackSource.CAMERA) in self._publishers
+        """True while anybody publishes something this job records."""
+        return bool(self._routes)
 
     def attach(self, publisher: PublisherMedia) -> list[str]:
         """Take a publisher in; return the media sections of it that are recorded."""

@@ -330,3 +330,78 @@ def test_media_after_the_stop_changes_nothing(tmp_path):
 
 def test_samples_are_plain_values():
     assert Sample(Kind.AUDIO, 48_000, 960, 48_000, is_keyframe=True, data=b"").end_ns == 1_020_000_000
+
+
+def test_a_screen_share_that_ends_leaves_one_file_that_goes_on_with_the_microphone(tmp_path):
+    stage = Stage(tmp_path, a_job(video=TrackSource.SCREEN, rule=a_rule(mp4=Mp4Config(record_cycle_s=3600))))
+    screen = a_publisher(1, source=TrackSource.SCREEN, kinds=(Kind.VIDEO,))
+    mic = a_publisher(2, source=TrackSource.CAMERA)
+    stage.recording.on_attached(screen)
+    stage.recording.on_attached(mic)
+    for frame in merged(camera(3), sound(3)):
+        stage.play(screen if frame.mid == "1" else mic, [frame])
+    stage.recording.on_detached(screen, "left")
+    stage.play(mic, sound(12)[150:])
+    (path,) = stage.stop()
+
+    assert contents(path)["aac"][2] == pytest.approx(12.0, abs=0.1)
+
+
+def test_leaving_and_coming_back_between_two_ticks_is_an_interruption(tmp_path):
+    stage = Stage(tmp_path, with_rule(mp4=Mp4Config(record_cycle_s=3600, merge_gap_s=0)))
+    first, second = a_publisher(1), a_publisher(2)
+    stage.recording.on_attached(first)
+    stage.play(first, merged(camera(2), sound(2)))
+    stage.recording.on_detached(first, "left")
+    stage.recording.on_attached(second)
+    stage.play(second, merged(camera(2, at_s=2.3), sound(2, at_s=2.3)))
+
+    assert len(stage.stop()) == 2
+
+
+@pytest.mark.parametrize(("silent_s", "files"), [(3, 1), (12, 2)])
+def test_a_replaced_publisher_counts_as_gone_only_if_it_had_long_been_silent(tmp_path, silent_s, files):
+    stage = Stage(tmp_path, with_rule(mp4=Mp4Config(record_cycle_s=3600, merge_gap_s=1)))
+    first, second = a_publisher(1), a_publisher(2)
+    stage.recording.on_attached(first)
+    stage.play(first, merged(camera(2), sound(2)))
+    stage.wait(silent_s)
+    stage.recording.on_detached(first, "replaced")
+    stage.recording.on_attached(second)
+    at_s = 2 + silent_s
+    stage.play(second, merged(camera(2, at_s=at_s), sound(2, at_s=at_s)))
+
+    assert len(stage.stop()) == files
+
+
+def test_the_hole_of_a_takeover_is_declared_on_both_tracks(tmp_path):
+    stage, first, second = Stage(tmp_path), a_publisher(1), a_publisher(2)
+    stage.recording.on_attached(first)
+    stage.play(first, merged(camera(2), sound(2)))
+    stage.recording.on_detached(first, "replaced")
+    stage.recording.on_attached(second)
+    stage.play(second, merged(camera(2, at_s=3), sound(2, at_s=3)))
+    stage.stop()
+
+    assert (Kind.VIDEO, Cause.GAP, "publisher_replaced") in stage.missing
+    assert (Kind.AUDIO, Cause.GAP, "publisher_replaced") in stage.missing
+
+
+def test_the_record_cycle_cuts_on_sound_once_the_picture_is_gone(tmp_path):
+    stage, alice = Stage(tmp_path, with_rule(mp4=Mp4Config(record_cycle_s=10, merge_gap_s=300))), a_publisher()
+    stage.recording.on_attached(alice)
+    stage.play(alice, merged(camera(2), sound(25)))
+
+    starts = [round(ended.summary.start_ns / 1e9) for ended in (stage.stop() and stage.ended)]
+    assert starts == [0, 10, 20]
+
+
+def test_a_packet_in_mono_first_does_not_make_the_file_mono(tmp_path):
+    stage, alice = Stage(tmp_path), a_publisher()
+    stage.recording.on_attached(alice)
+    stereo = frames_of(opus_samples(2, channels=2), Codec.OPUS, rtp_zero=7)
+    mono = frames_of(opus_samples(2), Codec.OPUS, rtp_zero=7)
+    stage.play(alice, merged(camera(2), mono[:2] + stereo[2:]))
+    stage.stop()
+
+    assert stage.ended[0].summary.channels == 2
