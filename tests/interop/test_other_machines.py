@@ -91,22 +91,19 @@ def test_every_frame_sent_is_in_the_file(
 
 
 @pytest.fixture(scope="module")
-def paths(
-    request: pytest.FixtureRequest, elsewhere: Production, net: Network, clips: Clips, pion_publisher: str
-) -> Iterator[Crowd[str, RecordedClip]]:
+def paths(request: pytest.FixtureRequest, elsewhere: Production, net: Network) -> Iterator[Crowd[str, RecordedClip]]:
     """pion in the namespace, by each transport."""
-    del pion_publisher
-    plan = {"codec": "H264", "certificate": "p256", "setup": "actpass", "rtx": True}
-    plan |= {"layers": [str(clips.pictures(Codec.H264))], "audio": str(clips.sound())}
-
-    def run(transport: str) -> RecordedClip:
-        mine = {**plan, "transport": transport}
-        return record_clip(
-            elsewhere, lambda url, token: pion.run({**mine, "url": url, "token": token}, prefix=net.prefix)
-        )
-
-    with crowd(request, "transport", run) as running:
+    pion.build()
+    clips = request.getfixturevalue("clips")
+    with crowd(request, "transport", lambda transport: record_pion(elsewhere, net, clips, transport)) as running:
         yield running
+
+
+def record_pion(stage: Production, net: Network, clips: Clips, transport: str) -> RecordedClip:
+    """Record pion publishing from the namespace."""
+    plan = {"codec": "H264", "certificate": "p256", "setup": "actpass", "rtx": True, "transport": transport}
+    plan |= {"layers": [str(clips.pictures(Codec.H264))], "audio": str(clips.sound())}
+    return record_clip(stage, lambda url, token: pion.run({**plan, "url": url, "token": token}, prefix=net.prefix))
 
 
 @pytest.mark.parametrize("transport", ["udp4", "udp6"])
@@ -130,3 +127,14 @@ def test_ice_servers_are_told_to_publishers_as_links(paths: Crowd[str, RecordedC
         '<turn:198.18.0.1:3478?transport=tcp>; rel="ice-server"; username="u"; credential="p\\"w"; '
         'credential-type="password"',
     ]
+
+
+def test_where_udp_is_blocked_media_flows_over_tcp(clips: Clips, table: Table) -> None:
+    pion.build()
+    row = table.add(Row("pion, ICE-TCP, UDP blocked", pion.version(), "H264", "p256 actpass"))
+    with network() as office, production(office.ours[0], reached_at=office.ours[0]) as stage:
+        office.drop_udp()
+        recorded = record_pion(stage, office, clips, "tcp")
+
+    assert recorded.sent["pair"].startswith("tcp ")
+    judge(row, recorded, frames=recorded.sent["video_frames"][0], packets=recorded.sent["audio_frames"])

@@ -1,0 +1,142 @@
+"""Drives Debian's Firefox by WebDriver BiDi, which it speaks itself on a WebSocket. A missing browser is an error."""
+
+import functools
+import http.server
+import itertools
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from support.browser import PAGES, _QuietHandler
+from websockets.sync.client import ClientConnection, connect
+
+START_S = 60.0
+PREFERENCES = {
+    "app.update.enabled": False,
+    "browser.aboutwelcome.enabled": False,
+    "browser.safebrowsing.malware.enabled": False,
+    "browser.safebrowsing.phishing.enabled": False,
+    "browser.shell.checkDefaultBrowser": False,
+    "datareporting.policy.dataSubmissionEnabled": False,
+    "extensions.update.enabled": False,
+    "media.autoplay.blocking_policy": 0,
+    "media.autoplay.default": 0,
+    "media.gmp-manager.url": "",
+    "media.navigator.permission.disabled": True,
+    "media.navigator.streams.fake": True,
+    "media.peerconnection.ice.loopback": True,
+    "media.peerconnection.ice.obfuscate_host_addresses": False,
+    "network.captive-portal-service.enabled": False,
+    "network.connectivity-service.enabled": False,
+    "services.settings.server": "",
+    "toolkit.telemetry.enabled": False,
+}
+
+
+class Firefox:
+    """One page in a running browser."""
+
+    def __init__(self, socket_: ClientConnection) -> None:
+        self._socket = socket_
+        self._ids = itertools.count(1)
+        self.version = self.command("session.new", capabilities={})["capabilities"]["browserVersion"]
+        self._context = self.command("browsingContext.getTree")["contexts"][0]["context"]
+
+    def command(self, method: str, **params: object) -> dict:
+        """Send one command and return its result."""
+        number = next(self._ids)
+        self._socket.send(json.dumps({"id": number, "method": method, "params": params}))
+        while True:
+            message = json.loads(self._socket.recv(timeout=60))
+            if message.get("id") == number:
+                assert message["type"] == "success", message
+                result: dict = message["result"]
+                return result
+
+    def open(self, url: str) -> None:
+        """Go to a page and wait until it is complete."""
+        self.command("browsingContext.navigate", context=self._context, url=url, wait="complete")
+
+    def evaluate(self, expression: str) -> object:
+        """Return what an expression, or the promise it gives, comes to."""
+        answer = self.command(
+            "script.evaluate",
+            expression=f"(async () => JSON.stringify(await ({expression}) ?? null))()",
+            target={"context": self._context},
+            awaitPromise=True,
+        )
+        assert answer["type"] == "success", answer["exceptionDetails"]["text"]
+        return json.loads(answer["result"]["value"])
+
+
+@contextmanager
+def firefox(folder: Path) -> Iterator[Firefox]:
+    """Start Firefox without a window, with a profile in `folder`, on the test page."""
+    path = shutil.which("firefox-esr") or shutil.which("firefox")
+    if path is None:
+        raise RuntimeError("no Firefox on PATH: `scripts/setup.sh interop` installs it")
+    profile = folder / "profile"
+    profile.mkdir()
+    lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in PREFERENCES.items()]
+    (profile / "user.js").write_text("\n".join(lines))
+    port = _free_port()
+    arguments = ["--headless", "--no-remote", "--profile", str(profile), f"--remote-debugging-port={port}"]
+    with (folder / "firefox.log").open("wb") as log:
+        process = subprocess.Popen(
+            [path, *arguments],
+            stdout=log,
+            stderr=log,
+            env=os.environ | {"HOME": str(folder), "MOZ_CRASHREPORTER_DISABLE": "1"},
+        )
+    try:
+        with _connected(port, process) as socket_, _served(folder) as pages:
+            browser = Firefox(socket_)
+            browser.open(f"{pages}/firefox.html")
+            yield browser
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@contextmanager
+def _connected(port: int, process: "subprocess.Popen[bytes]") -> Iterator[ClientConnection]:
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            socket_ = connect(f"ws://127.0.0.1:{port}/session", max_size=None, open_timeout=5)
+            break
+        except (OSError, TimeoutError):
+            assert process.poll() is None, "Firefox ended"
+            assert time.monotonic() < deadline, "Firefox does not answer"
+            time.sleep(0.2)
+    with socket_:
+        yield socket_
+
+
+@contextmanager
+def _served(folder: Path) -> Iterator[str]:
+    """Serve the test page and what it needs of the other tiers' on a free loopback port."""
+    site = folder / "site"
+    shutil.copytree(PAGES, site)
+    shutil.copytree(Path(__file__).parent / "pages", site, dirs_exist_ok=True)
+    handler = functools.partial(_QuietHandler, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,210 @@
+"""Chromium and Firefox publish what a person would, in each codec they can encode, and every picture they sent is kept.
+
+A browser's participants publish side by side in one page. The pages note every encoded picture on its way out.
+"""
+
+import json
+import time
+from collections import defaultdict
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+import pytest
+from interop.conftest import DevStage
+from interop.firefox import Firefox, firefox
+from interop.judge import judge_offset, offset_text
+from interop.table import Row, Table
+from support.browser import chromium, served_pages
+from support.recorded import Recorded, ffmpeg_complaints, wait_for_files
+
+WARM_UP_S = 2.0
+RECORD_S = 6.5
+HOOK = """(() => {
+  window.peers = new Map();
+  const Plain = RTCPeerConnection;
+  window.RTCPeerConnection = class extends Plain {
+    constructor(...options) {
+      super(...options);
+      peers.set(joining, this);
+    }
+    addTransceiver(track, init) {
+      const transceiver = super.addTransceiver(track, init);
+      if (track.kind === "audio" && joining.includes("RED")) {
+        const all = RTCRtpSender.getCapabilities("audio").codecs;
+        const named = (name) => all.filter((codec) => codec.mimeType === `audio/${name}`);
+        transceiver.setCodecPreferences([...named("red"), ...named("opus")]);
+      }
+      return transceiver;
+    }
+  };
+  window.soundCodec = async (name) => {
+    const stats = [...(await peers.get(name).getStats()).values()];
+    const sound = stats.find((entry) => entry.type === "outbound-rtp" && entry.kind === "audio");
+    return stats.find((entry) => entry.id === sound.codecId).mimeType;
+  };
+  return true;
+})()"""
+
+
+class Page(Protocol):
+    """A page with the test publisher, in whichever browser."""
+
+    @property
+    def version(self) -> str:
+        """The browser's version."""
+
+    def evaluate(self, expression: str) -> object:
+        """Return what an expression or its promise comes to."""
+
+
+@dataclass(frozen=True)
+class ChromiumPage:
+    """The publisher page in Chromium."""
+
+    version: str
+    page: object
+
+    def evaluate(self, expression: str) -> object:
+        return self.page.evaluate(expression)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One participant of a browser."""
+
+    browser: str
+    codec: str
+    special: str = ""
+    options: dict = field(default_factory=dict, hash=False)
+    fields: dict = field(default_factory=dict, hash=False)
+    size: tuple[int, int] = (320, 180)
+
+    @property
+    def name(self) -> str:
+        return ", ".join(filter(None, [self.browser, self.special]))
+
+    @property
+    def extension(self) -> str:
+        return ".webm" if self.codec == "VP8" else ".mp4"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a participant sent and what was recorded."""
+
+    version: str
+    recorded: Recorded
+    report: dict
+    sound_codec: str
+
+
+SIMULCAST = {"simulcast": True, "width": 640, "height": 360}
+CHROMIUM = [
+    *(Scenario("Chromium", codec) for codec in ("H264", "VP8", "VP9", "AV1")),
+    Scenario("Chromium", "VP8", "RED sound"),
+    Scenario("Chromium", "H264", "simulcast by RID, SD", SIMULCAST, {"select_stream_type": "SD"}),
+]
+FIREFOX = [
+    *(Scenario("Firefox", codec) for codec in ("VP8", "VP9", "AV1")),
+    Scenario("Firefox", "VP8", "simulcast by RID, SD", SIMULCAST, {"select_stream_type": "SD"}),
+]
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    request: pytest.FixtureRequest, stage: DevStage, tmp_path_factory: pytest.TempPathFactory
+) -> dict[Scenario, Outcome]:
+    chosen = [item.callspec.params["scenario"] for item in request.session.items if item.module is request.module]
+    found: dict[Scenario, Outcome] = {}
+    for name, opened in (("Chromium", _chromium_page), ("Firefox", _firefox_page)):
+        mine = [scenario for scenario in chosen if scenario.browser == name]
+        if mine:
+            with ExitStack() as stack:
+                page = opened(stack, tmp_path_factory.mktemp(name))
+                found |= _record(page, stage, mine)
+    return found
+
+
+def _chromium_page(stack: ExitStack, _folder: Path) -> Page:
+    browser = stack.enter_context(chromium())
+    pages = stack.enter_context(served_pages())
+    page = browser.new_page()
+    page.goto(f"{pages}/publisher.html")
+    page.wait_for_function("window.ready")
+    return ChromiumPage(browser.version, page)
+
+
+def _firefox_page(stack: ExitStack, folder: Path) -> Firefox:
+    return stack.enter_context(firefox(folder))
+
+
+def _record(page: Page, stage: DevStage, scenarios: list[Scenario]) -> dict[Scenario, Outcome]:
+    page.evaluate(HOOK)
+    sdk, jobs, rooms = stage.sdk(), {}, {}
+    for scenario in scenarios:
+        rooms[scenario] = f"r-{uuid4().hex[:12]}"
+        _join(page, scenario, *stage.endpoint(rooms[scenario], "alice"))
+    time.sleep(WARM_UP_S)
+    for scenario in scenarios:
+        job = sdk.create(room_id=rooms[scenario], user_id="alice", **scenario.fields)
+        jobs[scenario] = job.job_id, round(time.time() * 1000)
+    time.sleep(RECORD_S)
+    for job, _ in jobs.values():
+        sdk.stop(job)
+    time.sleep(0.5)
+    return {scenario: _outcome(page, stage, scenario, *jobs[scenario]) for scenario in scenarios}
+
+
+def _join(page: Page, scenario: Scenario, url: str, token: str) -> None:
+    name = _participant(scenario)
+    options = {"width": 320, "height": 180, "fps": 20, "codec": scenario.codec, "url": url, "token": token}
+    page.evaluate(f"(window.joining = {json.dumps(name)})")
+    page.evaluate(f"join({json.dumps(name)}, {json.dumps(options | scenario.options)})")
+
+
+def _outcome(page: Page, stage: DevStage, scenario: Scenario, job: str, created_ms: int) -> Outcome:
+    name = json.dumps(_participant(scenario))
+    sound_codec, report = page.evaluate(f"soundCodec({name})"), page.evaluate(f"report({name})")
+    assert page.evaluate(f"leave({name})") == 200
+    (path,) = wait_for_files(stage.bucket, job, extension=scenario.extension)
+    return Outcome(page.version, Recorded(path, created_ms), report, sound_codec)
+
+
+def _participant(scenario: Scenario) -> str:
+    return f"{scenario.codec} {scenario.special}"
+
+
+@pytest.mark.parametrize("scenario", [*CHROMIUM, *FIREFOX], ids=lambda s: f"{s.name} {s.codec}")
+def test_every_picture_sent_is_in_the_file(outcomes: dict[Scenario, Outcome], table: Table, scenario: Scenario) -> None:
+    row = table.add(Row(scenario.name, codec=scenario.codec, dtls="own p256 actpass"))
+    outcome = outcomes[scenario]
+    recorded, row.version = outcome.recorded, outcome.version
+    holes, sent = _best_stream(recorded, outcome.report["sent"])
+    row.sent, row.in_file, row.offset = str(sent), str(len(recorded.pictures)), offset_text(recorded.av_offsets_ms)
+
+    assert ffmpeg_complaints(recorded.path) == ""
+    assert holes == []
+    assert sent == len(recorded.pictures)
+    assert len(recorded.readable) == len(recorded.pictures), "a picture cannot be read"
+    assert recorded.captured_span_s > RECORD_S - 1.5
+    assert {picture.size for picture in recorded.pictures} == {scenario.size}
+    assert outcome.sound_codec == ("audio/red" if "RED" in scenario.special else "audio/opus")
+    judge_offset(recorded.av_offsets_ms)
+    row.verdict = "ok"
+
+
+def _best_stream(recorded: Recorded, sent: list[dict]) -> tuple[list[int], int]:
+    """Return what is missing of the sent RTP stream that was recorded, and how many pictures it had meanwhile."""
+    streams = defaultdict(list)
+    for picture in sent:
+        streams[picture["ssrc"]].append(picture)
+    found = []
+    for stream in streams.values():
+        first, ticks = recorded._sent_index(stream)
+        span = round((recorded.pictures[-1].pts_s - recorded.pictures[0].pts_s) * 90_000)
+        within = [tick for tick in ticks[first:] if tick - ticks[first] <= span + 45]
+        found.append((recorded.holes(stream), len(within)))
+    return min(found, key=lambda item: (len(item[0]), abs(item[1] - len(recorded.pictures))))
