@@ -19,6 +19,7 @@ from soloist.jobs.queue import open_engine, queue_of_slot
 from soloist.jobs.reaper import adopt_orphans, forget_old, reap, rehome_jobs
 from soloist.jobs.store import EpochLostError
 from soloist.jobs.worker import new_worker
+from soloist.model.errors import NotFoundError
 from soloist.model.ids import RoomId
 from soloist.model.job import JobState, StopReason
 
@@ -40,6 +41,31 @@ async def test_a_recorder_shut_down_finishes_its_files_and_the_next_goes_on_with
             await office.stop(job)
             await until(lambda: second.opened[0].finished_with)
     assert second.opened[0].finished_with == [StopReason.TENANT_STOP]
+
+
+async def test_a_job_that_ended_too_long_ago_is_forgotten_by_the_engine_itself(database_url):
+    port = ScriptedRecordings()
+    async with an_office(database_url) as office:
+        async with a_recorder(database_url, port):
+            old, live = await office.start(), await office.start(room_id=RoomId("room2"))
+            await until(lambda: len(port.opened) == 2)
+            await office.stop(old)
+            await until(lambda: has_ended(office, old))
+        async with a_recorder(database_url, ScriptedRecordings(), keep=timedelta(0)):
+            await until(lambda: is_forgotten(office, old))
+            assert (await office.show(live)).state is JobState.RUNNING
+
+
+async def has_ended(office, job):
+    return ("JobEnded", 1) in await office.events(job)
+
+
+async def is_forgotten(office, job):
+    try:
+        await office.show(job)
+    except NotFoundError:
+        return True
+    return False
 
 
 async def test_what_a_dead_recorder_held_is_taken_at_once_by_its_successor(database_url):

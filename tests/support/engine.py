@@ -69,10 +69,10 @@ async def an_office(url, *, limits=None):
 
 
 @contextlib.asynccontextmanager
-async def a_recorder(url, port, *, slot=SLOT, drain_s=5.0):
+async def a_recorder(url, port, *, slot=SLOT, drain_s=5.0, keep=timedelta(days=30)):
     """Run a recorder's engine over `port`; drain it at the end."""
     async with connected(url) as database:
-        settings = EngineSettings(url, slot, os.urandom(2).hex(), drain_s)
+        settings = EngineSettings(url, slot, os.urandom(2).hex(), drain_s, keep)
         engine = Engine(settings, database, port)
         task = asyncio.create_task(engine.run())
         await asyncio.wait_for(engine.wait_ready(), 15)

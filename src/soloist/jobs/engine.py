@@ -32,6 +32,8 @@ from soloist.model.job import Job
 log = structlog.get_logger("soloist.engine")
 
 ORPHAN_INTERVAL_S = 30.0
+FORGET_INTERVAL_S = 3600.0
+"""Between two looks for jobs that ended too long ago; the first is at the start."""
 UNSETTLED_RETRY_S = 30
 FETCH_STALLED_S = 15.0
 """Without an answered fetch for this long, while the database answers the fence, a worker is replaced."""
@@ -204,11 +206,11 @@ class Engine:
         await _every(lambda: fence.INTERVAL_S, turn)
 
     async def _reap(self) -> None:
-        """Take back what stalled workers hold; now and then look for jobs the engine lost."""
-        looked_at = time.monotonic()
+        """Take back what stalled workers hold; now and then look for jobs the engine lost, and forget old ones."""
+        looked_at, forgot_at = time.monotonic(), -FORGET_INTERVAL_S
 
         async def turn() -> None:
-            nonlocal looked_at
+            nonlocal looked_at, forgot_at
             if not self._reachability.may_reap or self._worker is None:
                 return
             await reaper.reap(self._worker.app, queue_of_slot(self._settings.slot), STALLED_S)
@@ -217,6 +219,9 @@ class Engine:
                 await reaper.adopt_orphans(
                     self._database, open_engine(self._settings.database_url), self._settings.slot
                 )
+            if time.monotonic() - forgot_at > FORGET_INTERVAL_S:
+                await reaper.forget_old(self._database, self._settings.keep)
+                forgot_at = time.monotonic()
 
         await _every(lambda: random.uniform(0.5, 1.0), turn)  # noqa: S311 - jitter
 
