@@ -68,17 +68,23 @@ def main() -> None:
     programs = build_programs()
     sides = chosen_sides(options, programs)
     rows: list[Row] = []
+    faults: list[str] = []
     began = time.monotonic()
     for count in options.streams or (FAR_COUNTS if options.far else COUNTS[: 2 if options.quick else None]):
         for side in sides:
             if side.name == "aiortc" and count > AIORTC_COUNT_MAX:
                 continue
-            row = measure(side, count, programs["load"], options)
+            try:
+                row = measure(side, count, programs["load"], options)
+            except Exception as error:  # noqa: BLE001 - the other figures stand by themselves, and the run fails
+                faults.append(f"{side.name}, {count} streams: {error}")
+                say(faults[-1])
+                continue
             rows.append(row)
             tell(row, time.monotonic() - began)
     print_table(rows)
     write_json(rows, options)
-    faults = list(faults_of(rows))
+    faults += faults_of(rows)
     for fault in faults:
         console.print(f"[bold red]bench:[/] {fault}")
     sys.exit(1 if faults else 0)

@@ -36,10 +36,13 @@ class SideError(Exception):
 class Running(Protocol):
     """A side that takes publishers."""
 
-    pid: int
-    """Root of the processes that count as this side."""
-    url: str
-    """Where publisher {n} publishes."""
+    @property
+    def pid(self) -> int:
+        """Root of the processes that count as this side."""
+
+    @property
+    def url(self) -> str:
+        """Where publisher {n} publishes."""
 
     def kept(self, count: int) -> list[Kept]:
         """Finish the files and return what those of each publisher hold; a peer may know only the sum, as one entry."""
@@ -48,9 +51,13 @@ class Running(Protocol):
 class Side(Protocol):
     """Something that can be measured."""
 
-    name: str
-    channels: int
-    """Of the Opus it is sent."""
+    @property
+    def name(self) -> str:
+        """What the table calls it."""
+
+    @property
+    def channels(self) -> int:
+        """Of the Opus it is sent."""
 
     def running(self, count: int) -> "contextlib.AbstractContextManager[Running]":
         """Run it for `count` publishers."""
