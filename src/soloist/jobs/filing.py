@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -28,6 +30,7 @@ from soloist.storage.bucket import Committed
 from soloist.storage.errors import KeyTakenError
 from soloist.wire.clock import NS
 
+T = TypeVar("T")
 log = structlog.get_logger("soloist.filing")
 
 RETRY_DELAYS_S = (0.5, 1, 2, 4, 8, 16)
@@ -71,7 +74,16 @@ class Filing:
         self._task = asyncio.create_task(self._run(), name=f"filing-{job.job_id}")
 
     def tell(self, fact: Fact, media: MediaFacts) -> None:
-        """Take a fact, from any thread; facts are worked off in the order they were told."""
+        """Take a fact, from any thread; facts are worked off in the order they were told.
+
+        A new file's note is written at once: whatever happens next, the file can be found and published.
+
+        Raises:
+            InternalError: the spool refused the note.
+        """
+        if isinstance(fact, FileOpened):
+            self._open[fact.index] = note = _first_note(self._job, fact, media)
+            write_note(note)
         self._loop.call_soon_threadsafe(self._facts.put_nowait, (fact, media))
 
     async def drain(self) -> None:
@@ -131,34 +143,19 @@ class Filing:
             await self._file_ended(fact, media)
 
     async def _file_opened(self, fact: FileOpened, media: MediaFacts) -> None:
-        started_at = datetime.fromtimestamp((media.origin_ns + fact.start_ns) / NS, UTC)
-        key = await self._shelf.free_key(
-            self._job, media.rule, plan=fact.plan, started_at=started_at, taken=self._taken
-        )
-        self._taken.add(key)
-        note = FileNote(
-            job_id=self._job.job_id,
-            epoch=self._job.epoch,
-            path=fact.path,
-            key=key,
-            record_format=fact.plan.record_format,
-            location=media.rule.address.location,
-            bucket=media.rule.address.bucket,
-            origin_ns=media.origin_ns,
-            start_ns=fact.start_ns,
-            detail=fact.plan.note,
-        )
+        first = self._open[fact.index]
+        note = await retrying(lambda: self._shelf.freed(first, self._taken), first)
+        self._taken.add(note.key)
         self._open[fact.index] = note
-        await asyncio.to_thread(write_note, note)
-        await self._journal.file_started(FileStarted(key, note.record_format, started_at))
+        if note != first:
+            await asyncio.to_thread(write_note, note)
+        await self._journal.file_started(FileStarted(note.key, note.record_format, _started_at(fact, media)))
         if note.detail:
             await self._journal.described(note.detail)
 
     async def _file_ended(self, fact: FileEnded, media: MediaFacts) -> None:
         await asyncio.to_thread(fact.file.finish)
-        note = self._open.pop(fact.index, None)
-        if note is None:
-            raise InternalError(f"{fact.path.name} was opened without a key; it stays in the spool.")
+        note = self._open.pop(fact.index)
         note, committed = await publish(
             self._shelf, self._journal, note, lambda done: manifest_of(self._job, note, fact.summary, media, done)
         )
@@ -177,23 +174,57 @@ async def publish(
         EpochLostError: the job is another recorder's; nothing is published.
         DestinationError: the store went on refusing; the file stays in the spool.
     """
-    delays_s = iter(RETRY_DELAYS_S)
     while True:
         await journal.permit()
         try:
-            committed = await shelf.commit(note)
-            await shelf.put_manifest(note, manifest(committed))
+            return note, await retrying(partial(_put, shelf, note, manifest), note)
         except KeyTakenError:
-            note = await shelf.rekeyed(note)
+            note = await shelf.freed(note)
             await asyncio.to_thread(write_note, note)
+
+
+async def _put(shelf: Shelf, note: FileNote, manifest: Callable[[Committed], str]) -> Committed:
+    committed = await shelf.commit(note)
+    await shelf.put_manifest(note, manifest(committed))
+    return committed
+
+
+async def retrying(work: Callable[[], Awaitable[T]], note: FileNote) -> T:
+    """Return what `work` returns, trying again for half a minute while a store refuses.
+
+    Raises:
+        DestinationError: the store went on refusing, or trying again cannot help.
+    """
+    delays_s = iter(RETRY_DELAYS_S)
+    while True:
+        try:
+            return await work()
         except DestinationError as error:
             log.warning("bucket_refused", job_id=note.job_id, key=note.key, error=str(error))
             delay_s = next(delays_s, None)
             if delay_s is None or not error.retryable:
                 raise
             await asyncio.sleep(delay_s)
-        else:
-            return note, committed
+
+
+def _first_note(job: Job, fact: FileOpened, media: MediaFacts) -> FileNote:
+    """Return a file's note as far as it is known without asking anybody: under the key its rule wants."""
+    return FileNote(
+        job_id=job.job_id,
+        epoch=job.epoch,
+        path=fact.path,
+        key=Shelf.wanted_key(job, media.rule, fact.plan.record_format, _started_at(fact, media)),
+        record_format=fact.plan.record_format,
+        location=media.rule.address.location,
+        bucket=media.rule.address.bucket,
+        origin_ns=media.origin_ns,
+        start_ns=fact.start_ns,
+        detail=fact.plan.note,
+    )
+
+
+def _started_at(fact: FileOpened, media: MediaFacts) -> datetime:
+    return datetime.fromtimestamp((media.origin_ns + fact.start_ns) / NS, UTC)
 
 
 def completed(note: FileNote, committed: Committed, summary: FileSummary) -> FileCompleted:

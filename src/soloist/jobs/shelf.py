@@ -4,7 +4,7 @@ Knows which location is which folder, how objects are named, and that a spool fi
 Spec: API sections 3 (obs_addr), 6.2 (keys); rules R25, R34.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -12,8 +12,7 @@ from pathlib import Path
 from soloist.jobs.notes import FileNote, remove_note
 from soloist.model.errors import DestinationError
 from soloist.model.job import Job
-from soloist.model.rule import DEFAULT_PREFIX, RecordRule
-from soloist.sinks.matrix import Plan
+from soloist.model.rule import DEFAULT_PREFIX, RecordFormat, RecordRule
 from soloist.storage.bucket import Bucket, Committed
 from soloist.storage.spool import Spool
 from soloist.wire.keys import EXTENSIONS, object_key, render_prefix
@@ -36,21 +35,33 @@ class Shelf:
         self._locations = locations
         self._buckets: dict[tuple[str, str], Bucket] = {}
 
-    async def free_key(self, job: Job, rule: RecordRule, *, plan: Plan, started_at: datetime, taken: set[str]) -> str:
-        """Return the object key for a file of `plan` whose first sample was at `started_at`.
+    @staticmethod
+    def wanted_key(job: Job, rule: RecordRule, record_format: RecordFormat, started_at: datetime) -> str:
+        """Return the object key of a file whose first sample was at `started_at`, if nothing else has it.
 
-        Neither the bucket nor `taken`, the job's own keys, has it yet, with the manifest's extension included.
+        Raises:
+            InvalidValueError: the rule makes keys that are too long.
         """
         template = rule.mp4.prefix if rule.mp4 else DEFAULT_PREFIX
-        prefix = render_prefix(template, job, plan.record_format, started_at)
-        bucket = self.bucket(rule.address.location, rule.address.bucket)
-        attempt = 0
+        stem = object_key(rule.address.object, render_prefix(template, job, record_format, started_at))
+        return stem + EXTENSIONS[record_format]
+
+    async def freed(self, note: FileNote, taken: Collection[str] = ()) -> FileNote:
+        """Return the note under its key or the next one (`_1`, `_2`…) that is free, its manifest's name included.
+
+        Free is what neither the bucket has nor `taken`, the keys this job has announced.
+
+        Raises:
+            DestinationError: the bucket cannot be asked.
+        """
+        bucket = self.bucket(note.location, note.bucket)
+        extension = EXTENSIONS[note.record_format]
+        stem, attempt = note.key.removesuffix(extension), 0
         while True:
-            stem = object_key(rule.address.object, prefix, attempt)
-            key = stem + EXTENSIONS[plan.record_format]
-            is_free = key not in taken and not await bucket.exists(key)
-            if is_free and not await bucket.exists(stem + MANIFEST_EXTENSION):
-                return key
+            free = object_key("", stem, attempt)
+            is_free = free + extension not in taken and not await bucket.exists(free + extension)
+            if is_free and not await bucket.exists(free + MANIFEST_EXTENSION):
+                return replace(note, key=free + extension)
             attempt += 1
 
     async def commit(self, note: FileNote) -> Committed:
@@ -60,16 +71,6 @@ class Shelf:
             DestinationError: the store refused it; the spool file stays.
         """
         return await self.bucket(note.location, note.bucket).commit(note.path, note.key)
-
-    async def rekeyed(self, note: FileNote) -> FileNote:
-        """Return the note of a file under the next key that is free."""
-        bucket = self.bucket(note.location, note.bucket)
-        extension = EXTENSIONS[note.record_format]
-        stem = note.key.removesuffix(extension)
-        attempt = 1
-        while await bucket.exists(f"{stem}_{attempt}{extension}"):
-            attempt += 1
-        return replace(note, key=f"{stem}_{attempt}{extension}")
 
     async def put_manifest(self, note: FileNote, text: str) -> None:
         """Put a file's manifest beside it, in place of an earlier one.

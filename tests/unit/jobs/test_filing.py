@@ -206,6 +206,30 @@ async def test_a_file_killed_before_its_note_was_written_holds_nothing_and_is_re
     assert desk.spooled == []
 
 
+async def test_a_bucket_that_cannot_be_asked_for_a_key_costs_no_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("soloist.jobs.filing.RETRY_DELAYS_S", (0.01,))
+    folder = tmp_path / "storage" / "recordings"
+    folder.parent.mkdir()
+    folder.write_text("not a folder")
+    desk = Desk(tmp_path, a_job(epoch=1))
+    desk.play(2)
+    with pytest.raises(DestinationError):
+        await desk.finish()
+    folder.unlink()
+
+    journal = PaperJournal()
+    assert (await salvage(a_job(epoch=2), journal, desk.shelf)).refusal is None
+    assert [type(fact) for fact in journal.facts] == [FileCompleted]
+    assert desk.spooled == []
+
+
+async def test_a_file_has_its_note_from_its_first_moment(tmp_path):
+    desk = Desk(tmp_path, a_job(epoch=1))
+    desk.play(1)
+
+    assert sorted(desk.spooled) == ["00000.mp4", "00000.mp4.note"]
+
+
 async def test_salvage_of_an_empty_spool_does_nothing(tmp_path):
     journal = PaperJournal()
     shelf = Shelf(Spool(tmp_path / "spool"), {"cn-north-4": tmp_path})
@@ -257,16 +281,16 @@ async def test_after_a_crash_the_next_file_declares_the_time_since_each_track_en
 
 
 async def test_a_file_that_a_second_crash_left_declares_the_first_one(tmp_path):
-    first, second = (Desk(tmp_path, a_job(epoch=epoch)) for epoch in (1, 2))
-    for desk, at_s in ((first, 0), (second, 10)):
+    for epoch, at_s in ((1, 0), (2, 10)):
+        desk = Desk(tmp_path, a_job(epoch=epoch), lambda: _given(Leftovers()))
         desk.play(4, at_s=at_s)
         await desk.told()
         desk.filing.abandon()
         desk.stage.recording.abort()
 
-    assert (await salvage(a_job(epoch=3), PaperJournal(), first.shelf)).refusal is None
+    assert (await salvage(a_job(epoch=3), PaperJournal(), desk.shelf)).refusal is None
 
-    manifests = [json.loads(path.read_text()) for key, path in sorted(first.objects.items()) if key.endswith(".json")]
+    manifests = [json.loads(path.read_text()) for key, path in sorted(desk.objects.items()) if key.endswith(".json")]
     assert [[m["cause"] for m in manifest["missing"]] for manifest in manifests] == [[], ["fault", "fault"]]
     for hole in manifests[1]["missing"]:
         assert -7.1 < hole["start_ns"] / 1e9 < -5.9
