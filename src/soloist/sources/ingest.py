@@ -21,8 +21,6 @@ log = structlog.get_logger("soloist.media")
 REPORTS_COUNT_MAX = 256
 """Sender reports kept per layer: at one a second more than four minutes, enough for any regression."""
 
-SOONEST_WINDOW_NS = 10_000_000_000
-
 LEFT, REPLACED, TIMEOUT, FAILED = "left", "replaced", "timeout", "failed"
 DETACH_REASONS = {"closed": LEFT, "timeout": TIMEOUT, "dtls": FAILED, "failed": FAILED}
 """The core's reason for a `Closed` -> what a subscriber is told."""
@@ -78,15 +76,12 @@ class PublisherMedia:
         self.key = key
         self.session = session
         self.tracks = tracks
-        self.connected_ns: int | None = None
-        """When ICE and DTLS were done, on the steady clock; None before."""
         self.layers: dict[tuple[str, str | None], Layer] = {}
         """Size of each (mid, rid) as of its last keyframe."""
         self.last_frame_ns: dict[tuple[str, str | None], int] = {}
         """Arrival of the last frame of each (mid, rid), on the steady clock."""
         self.is_replaced = False
         """True once another publisher has taken its place."""
-        self._soonest: dict[tuple[str, str | None], _Soonest] = {}
         self._reports: dict[tuple[str, str | None], deque[SenderReport]] = {}
         self._receiver = receiver
         self._exchange = exchange
@@ -103,14 +98,6 @@ class PublisherMedia:
     def reports(self, mid: str, rid: str | None = None) -> tuple[SenderReport, ...]:
         """Return the latest sender reports of a layer, oldest first."""
         return tuple(self._reports.get((mid, rid), ()))
-
-    def soonest(self, mid: str, rid: str | None = None) -> tuple[int, int] | None:
-        """Return (RTP ticks, arrival in ns) of the layer's least delayed frame of late; None before any.
-
-        It anchors a late subscriber's clock better than that one's own first frames, until reports do (rule R3).
-        """
-        soonest = self._soonest.get((mid, rid))
-        return soonest.arrival if soonest else None
 
     def layers_of(self, mid: str) -> list[Layer]:
         """Return the layers of a track whose size is known."""
@@ -143,7 +130,6 @@ class PublisherMedia:
                 media = []
                 self._exchange.drop(self, DETACH_REASONS.get(item.reason, FAILED))
             elif is_connected(item):
-                self.connected_ns = item.received_ns
                 self._exchange.admit(self)
         self._hand_on(media)
 
@@ -167,37 +153,10 @@ class PublisherMedia:
     def _note_frame(self, frame: Frame) -> None:
         key = (frame.mid, frame.rid)
         self.last_frame_ns[key] = frame.received_ns
-        self._soonest.setdefault(key, _Soonest()).note(frame)
         if frame.is_keyframe and frame.width and frame.height:
             known = self.layers.get(key)
             if known is None or (known.width, known.height) != (frame.width, frame.height):
                 self.layers[key] = Layer(frame.rid, frame.width, frame.height)
-
-
-class _Soonest:
-    """Finds the arrival least delayed after its RTP time in the last ten to twenty seconds.
-
-    Not in the whole session: a drifting sender clock would make an old arrival look early for ever.
-    """
-
-    def __init__(self) -> None:
-        self._since_ns = 0
-        self._current: tuple[int, int, int] | None = None
-        self._before: tuple[int, int, int] | None = None
-
-    @property
-    def arrival(self) -> tuple[int, int] | None:
-        """(RTP ticks, received ns); None before any frame."""
-        found = [one for one in (self._current, self._before) if one is not None]
-        return min(found)[1:] if found else None
-
-    def note(self, frame: Frame) -> None:
-        if frame.received_ns - self._since_ns >= SOONEST_WINDOW_NS:
-            self._since_ns, self._before, self._current = frame.received_ns, self._current, None
-        # Its origin is arbitrary: it only compares frames of one layer.
-        transit_ns = frame.received_ns - frame.rtp_ticks * 1_000_000_000 // frame.rate_hz
-        if self._current is None or transit_ns < self._current[0]:
-            self._current = (transit_ns, frame.rtp_ticks, frame.received_ns)
 
 
 class Feed:

@@ -107,12 +107,11 @@ class IceServer:
 class WhipSession:
     """One session resource: its state, entity tag and the ICE name of its publisher."""
 
-    def __init__(self, etag: str, offer_ufrag: str, *, needs_if_match: bool = False) -> None:
-        """`etag` is random and unquoted; `needs_if_match` refuses a PATCH without If-Match, as the RFC has it."""
+    def __init__(self, etag: str, offer_ufrag: str) -> None:
+        """`etag` is random and unquoted."""
         self.state = SessionState.OPEN
         self.etag = etag
         self._offer_ufrag = offer_ufrag
-        self._needs_if_match = needs_if_match
 
     def answer(self, request: WhipRequest) -> WhipResponse:
         """Answer a request on the session URL; the caller ends the media when `state` becomes ENDED.
@@ -157,13 +156,11 @@ class WhipSession:
     def _check_precondition(self, if_match: str | None, *, is_restart: bool) -> None:
         """Hold If-Match against the entity tag. Spec: RFC 9725 §4.3.2 and §4.3.3; RFC 9110 §13.1.1.
 
-        Deviation: a request without If-Match passes unless `needs_if_match`, because clients written before the
-        header was required send none (rule R55). Their candidates cannot be those of another ICE session: there
-        is only one, named by its ufrag.
+        Deviation: a request without If-Match passes, where the RFC has 428, because clients written before the header
+        was required send none (rule R55). Their candidates cannot be those of another ICE session: there is only one,
+        named by its ufrag.
         """
         if if_match is None:
-            if self._needs_if_match:
-                raise WhipError(428, "send If-Match with the ETag of the 201 answer")
             return
         tags = [tag.strip() for tag in if_match.split(",")]
         is_any = tags in (["*"], ['"*"'])
@@ -283,6 +280,5 @@ _TITLES = {
     413: "Content Too Large",
     415: "Unsupported Media Type",
     422: "Unprocessable Content",
-    428: "Precondition Required",
     503: "Service Unavailable",
 }

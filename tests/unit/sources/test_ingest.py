@@ -101,17 +101,6 @@ def test_a_layers_size_follows_its_latest_keyframe(room: Room) -> None:
     assert publisher.layers == {("1", "q"): Layer("q", 320, 180), ("1", "f"): Layer("f", 1280, 720)}
 
 
-def test_a_late_subscriber_is_told_the_least_delayed_arrival_of_late(room: Room) -> None:
-    publisher = room.connected()
-    assert publisher.soonest("1") is None
-
-    publisher.on_items([video_frame(0, delay_ms=5), *(video_frame(n, delay_ms=40) for n in range(1, 700))])
-    publisher.on_items([video_frame(700, delay_ms=15), video_frame(701, delay_ms=60)])
-
-    best = video_frame(700, delay_ms=15)
-    assert publisher.soonest("1") == (best.rtp_ticks, best.received_ns), "the early one of 23 s ago is out of date"
-
-
 def test_reports_kept_are_bounded_and_the_latest(room: Room) -> None:
     publisher = room.connected()
     reports = [report_at(n, mid="1", rtp_zero=0, rate_hz=90_000) for n in range(REPORTS_COUNT_MAX + 10)]

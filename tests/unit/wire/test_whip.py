@@ -32,8 +32,8 @@ def patch(body: str = TRICKLE, if_match: str | None = '"xyzzy"', content_type: s
     return WhipRequest("PATCH", headers, body.encode())
 
 
-def session(*, needs_if_match: bool = False) -> WhipSession:
-    return WhipSession("xyzzy", "EsAw", needs_if_match=needs_if_match)
+def session() -> WhipSession:
+    return WhipSession("xyzzy", "EsAw")
 
 
 def status_of(call: object, *arguments: object) -> int:
@@ -188,10 +188,6 @@ def test_4_3_2_unknown_candidates_are_silently_discarded() -> None:
 
 def test_4_3_2_another_entity_tag_is_412() -> None:
     assert status_of(session().answer, patch(if_match='"stale"')) == 412
-
-
-def test_4_3_2_without_if_match_is_428_where_the_rfc_is_held_to_the_letter() -> None:
-    assert status_of(session(needs_if_match=True).answer, patch(if_match=None)) == 428
 
 
 def test_r55_an_old_client_without_if_match_is_served() -> None:
