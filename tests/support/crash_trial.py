@@ -19,7 +19,7 @@ from support.steady import SteadyPublisher, steady_publisher, write_clip
 
 VICTIMS = ("recorder",) * 15 + ("api",) * 2 + ("postgres",) * 2 + ("supervisor",)
 """How often each is drawn."""
-KILLS_PER_RUN = 4
+KILLS_PER_RUN = 6
 """Then the service is restarted in order: its supervisor makes a child wait longer each time it falls."""
 AGAIN = 0.15
 """How often a recorder that is only just starting is killed once more."""

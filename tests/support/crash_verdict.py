@@ -62,7 +62,8 @@ class Verdict:
 def read_files(bucket: Path, job_id: str = "") -> list[RecordedFile]:
     """Return the MP4 files under a folder, of one job if given, oldest first."""
     return sorted(
-        (_read(path) for path in bucket.rglob(f"*{job_id}*.mp4")), key=lambda file: min(file.begins_s.values())
+        (_read(path) for path in bucket.rglob(f"*{job_id}*.mp4" if job_id else "*.mp4")),
+        key=lambda file: min(file.begins_s.values()),
     )
 
 
