@@ -8,7 +8,7 @@ Spec: API sections 5.5, 6.2; design section 5 (spool, manifest).
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -156,6 +156,10 @@ class Filing:
     async def _file_ended(self, fact: FileEnded, media: MediaFacts) -> None:
         await asyncio.to_thread(fact.file.finish)
         note = self._open.pop(fact.index)
+        if fact.file.damaged_count:
+            text = f"{fact.file.damaged_count} damaged frames were left out or became silence."
+            log.warning("frames_damaged", job_id=self._job.job_id, key=note.key, count=fact.file.damaged_count)
+            note = replace(note, detail=f"{note.detail} {text}".strip())
         note, committed = await publish(
             self._shelf, self._journal, note, lambda done: manifest_of(self._job, note, fact.summary, media, done)
         )

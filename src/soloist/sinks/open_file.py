@@ -54,6 +54,12 @@ class OpenFile:
                 self._sink.push(coded)
         self._sink.finish()
 
+    @property
+    def damaged_count(self) -> int:
+        """Frames that could not be kept: sound that became silence, pictures that were left out."""
+        concealed_count = self._transcoder.concealed_count if self._transcoder else 0
+        return concealed_count + self._sink.refused_count
+
     def abort(self) -> None:
         """Stop writing without an index: what is on disk stays as readable as after a crash."""
         self._sink.abort()

@@ -17,6 +17,10 @@ class FileSink(Protocol):
     def path(self) -> Path:
         """Where the file is; readable by players while it grows."""
 
+    @property
+    def refused_count(self) -> int:
+        """Samples left out because they were damaged and would have spoiled the file."""
+
     def push(self, sample: Sample) -> None:
         """Add one sample; those of one track in time order, tracks in any order.
 

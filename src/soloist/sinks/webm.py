@@ -47,6 +47,7 @@ class WebmSink:
             InternalError: the spool refused the file, or the keyframe is not one.
         """
         self.path = path
+        self.refused_count = 0
         self._start = start
         self._tracks: dict[Kind, tuple[Stream, int]] = {}
         self._last_ms: dict[Kind, int] = {}

@@ -223,6 +223,19 @@ async def test_a_bucket_that_cannot_be_asked_for_a_key_costs_no_file(tmp_path, m
     assert desk.spooled == []
 
 
+async def test_sound_that_could_not_be_decoded_is_said_in_manifest_and_event(tmp_path):
+    desk = Desk(tmp_path, a_job())
+    alice = a_publisher()
+    desk.stage.recording.on_attached(alice)
+    sound = [f.but(data=b"\xff") if 50 <= n < 53 else f for n, f in enumerate(frames_of(opus_samples(2), Codec.OPUS))]
+    desk.stage.play(alice, merged(frames_of(video_samples(Codec.H264, 2), Codec.H264), sound))
+    await desk.finish()
+
+    assert "3 damaged frames" in desk.journal.facts[-1].detail
+    manifest = next(path for key, path in desk.objects.items() if key.endswith(".json"))
+    assert "3 damaged frames" in json.loads(manifest.read_text())["files"][0]["note"]
+
+
 async def test_a_file_has_its_note_from_its_first_moment(tmp_path):
     desk = Desk(tmp_path, a_job(epoch=1))
     desk.play(1)
