@@ -6,8 +6,8 @@ from pathlib import Path
 
 import av
 
-OPUS_TICKS, AAC_TICKS = 960, 1024
-"""Length of one frame of each at 48 kHz."""
+OPUS_TICKS = 960
+"""Length of one Opus frame of 20 ms at 48 kHz."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,7 @@ def kept_in_mp4(path: Path) -> Kept:
                 counts[packet.stream.type] += 1
                 if packet.stream.type == "audio" and packet.time_base is not None:
                     ticks += round((packet.duration or 0) * packet.time_base * 48_000)
-    # The encoder's first frame is its own preparation, before the first sample; it stands for no sound that came.
-    audio = round((ticks - AAC_TICKS) / OPUS_TICKS) if is_aac and ticks else counts["audio"]
+    audio = round(ticks / OPUS_TICKS) if is_aac else counts["audio"]
     return Kept(counts["video"], audio)
 
 
