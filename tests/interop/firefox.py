@@ -86,6 +86,33 @@ def firefox(folder: Path) -> Iterator[Firefox]:
     profile.mkdir()
     lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in PREFERENCES.items()]
     (profile / "user.js").write_text("\n".join(lines))
+    with _sound_card(folder) as sound, _running(path, profile, folder, sound) as browser:
+        yield browser
+
+
+@contextmanager
+def _sound_card(folder: Path) -> Iterator[dict[str, str]]:
+    """Run a sound server without a card: Firefox renders no sound at all where it can play none."""
+    socket_ = folder / "sound.socket"
+    modules = ["-L", "module-null-sink", "-L", f"module-native-protocol-unix auth-anonymous=1 socket={socket_}"]
+    options = ["-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no", "--disable-shm=yes"]
+    own = {"HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)}
+    with (folder / "sound.log").open("wb") as log:
+        process = subprocess.Popen(["pulseaudio", *options, *modules], stdout=log, stderr=log, env=os.environ | own)
+    try:
+        deadline = time.monotonic() + 10
+        while not socket_.exists():
+            assert process.poll() is None, "pulseaudio ended"
+            assert time.monotonic() < deadline, "pulseaudio does not listen"
+            time.sleep(0.05)
+        yield own | {"PULSE_SERVER": f"unix:{socket_}"}
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@contextmanager
+def _running(path: str, profile: Path, folder: Path, variables: dict[str, str]) -> Iterator[Firefox]:
     port = _free_port()
     arguments = ["--headless", "--no-remote", "--profile", str(profile), f"--remote-debugging-port={port}"]
     with (folder / "firefox.log").open("wb") as log:
@@ -93,7 +120,7 @@ def firefox(folder: Path) -> Iterator[Firefox]:
             [path, *arguments],
             stdout=log,
             stderr=log,
-            env=os.environ | {"HOME": str(folder), "MOZ_CRASHREPORTER_DISABLE": "1"},
+            env=os.environ | variables | {"MOZ_CRASHREPORTER_DISABLE": "1"},
         )
     try:
         with _connected(port, process) as socket_, _served(folder) as pages:

@@ -30,8 +30,8 @@ class Network:
 
     def drop_udp(self) -> None:
         """Let no UDP out of the namespace from now on, as some offices do."""
-        rules = "table inet office { chain out { type filter hook output priority 0; meta l4proto udp drop; } }"
-        subprocess.run([*self.prefix, "nft", "-f", "-"], input=rules, text=True, check=True, capture_output=True)
+        for family in ("-4", "-6"):
+            _ip(family, "-n", self.namespace, "rule", "add", "priority", "1", "ipproto", "udp", "prohibit")
 
 
 @contextmanager

@@ -155,7 +155,7 @@ def _record(page: Page, stage: DevStage, scenarios: list[Scenario]) -> dict[Scen
     for job, _ in jobs.values():
         sdk.stop(job)
     time.sleep(0.5)
-    return {scenario: _outcome(page, stage, scenario, *jobs[scenario]) for scenario in scenarios}
+    return {scenario: _outcome(page, stage, scenario, jobs[scenario]) for scenario in scenarios}
 
 
 def _join(page: Page, scenario: Scenario, url: str, token: str) -> None:
@@ -165,7 +165,8 @@ def _join(page: Page, scenario: Scenario, url: str, token: str) -> None:
     page.evaluate(f"join({json.dumps(name)}, {json.dumps(options | scenario.options)})")
 
 
-def _outcome(page: Page, stage: DevStage, scenario: Scenario, job: str, created_ms: int) -> Outcome:
+def _outcome(page: Page, stage: DevStage, scenario: Scenario, started: tuple[str, int]) -> Outcome:
+    job, created_ms = started
     name = json.dumps(_participant(scenario))
     sound_codec, report = page.evaluate(f"soundCodec({name})"), page.evaluate(f"report({name})")
     assert page.evaluate(f"leave({name})") == 200

@@ -135,6 +135,5 @@ def test_where_udp_is_blocked_media_flows_over_tcp(clips: Clips, table: Table) -
     with network() as office, production(office.ours[0], reached_at=office.ours[0]) as stage:
         office.drop_udp()
         recorded = record_pion(stage, office, clips, "tcp")
-
-    assert recorded.sent["pair"].startswith("tcp ")
-    judge(row, recorded, frames=recorded.sent["video_frames"][0], packets=recorded.sent["audio_frames"])
+        assert recorded.sent["pair"].startswith("tcp ")
+        judge(row, recorded, frames=recorded.sent["video_frames"][0], packets=recorded.sent["audio_frames"])
