@@ -119,7 +119,7 @@ class Receiver:
     def request_keyframe(self, session: int, mid: str, rid: str | None = None) -> None:
         """Ask the publisher for a keyframe, within the core's own rate limit. Unknown sessions are ignored."""
     def restart_ice(self, session: int, *, ufrag: str, pwd: str) -> str:
-        """Take a publisher's new ICE credentials; return the SDP fragment with ours. Blocks for a turn of the I/O thread.
+        """Take a publisher's new ICE credentials; return the SDP fragment with ours. Blocks for an I/O turn.
 
         Raises:
             OfferError: the credentials are not ICE credentials.
