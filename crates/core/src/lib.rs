@@ -26,6 +26,7 @@ pub mod routing;
 pub mod rtp;
 pub mod session;
 pub mod stats;
+pub mod transport_sequence;
 
 pub use clock::Clock;
 pub use codec::{Codec, Kind};

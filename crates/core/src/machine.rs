@@ -140,6 +140,8 @@ fn machine(settings: &Settings, offer: &Offer, now: Instant) -> Rtc {
         .set_crypto_provider(settings.crypto.clone())
         .set_dtls_cert(settings.certificate.clone())
         .set_stats_interval(Some(STATS_INTERVAL))
+        // They tell which packets proved authentic; see `transport_sequence`.
+        .enable_raw_packets(true)
         .clear_codecs();
     let mut known = Vec::new();
     for (_, accepted) in offer.accepted() {

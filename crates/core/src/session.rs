@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use str0m::error::RtcError;
 use str0m::media::{KeyframeRequestKind, MediaData, Rid, SenderFeedback};
 use str0m::net::{Receive, Transmit};
+use str0m::rtp::RawPacket;
 use str0m::stats::MediaIngressStats;
 use str0m::{Event, Input, Output, Rtc};
 
@@ -24,6 +25,7 @@ use crate::offer::{Offer, Preference, check_credentials, ice_fragment};
 use crate::routing::Routing;
 use crate::rtp::RtpHeader;
 use crate::stats::Stats;
+use crate::transport_sequence::TransportSequence;
 
 /// How long arriving video may show nothing decodable before its first keyframe is asked for.
 const FIRST_KEYFRAME_PATIENCE: Duration = Duration::from_millis(500);
@@ -78,6 +80,7 @@ pub struct Session {
     keyframes: KeyframePolicy<LayerKey>,
     losses: LossWatch,
     routing: Routing,
+    transport_sequence: TransportSequence,
     /// What a payload type carries, by number.
     roles: [Role; 128],
     has_video: bool,
@@ -114,6 +117,7 @@ impl Session {
             keyframes: KeyframePolicy::default(),
             losses: LossWatch::default(),
             routing: Routing::new(&offer),
+            transport_sequence: TransportSequence::new(&offer),
             roles: roles(&offer),
             has_video: false,
             nacks: HashMap::new(),
@@ -162,6 +166,9 @@ impl Session {
                 self.heard_at = now;
             }
         } else if let Some(header) = RtpHeader::parse(payload) {
+            if !self.transport_sequence.admits(payload) {
+                return;
+            }
             begins = self.watch(header, now);
         }
         if let Err(error) = self.rtc.handle_input(input) {
@@ -320,6 +327,13 @@ impl Session {
         match event {
             Event::Connected => self.connected(now, outbox),
             Event::MediaData(data) => self.take_frame(data, now, outbox),
+            Event::RawPacket(packet) => {
+                if let RawPacket::RtpRx(header, _) = &*packet
+                    && let Some(number) = header.ext_vals.transport_cc
+                {
+                    self.transport_sequence.accepted(number);
+                }
+            }
             Event::SenderFeedback(report) => self.take_report(&report, outbox),
             Event::MediaIngressStats(stats) => self.take_stats(&stats, outbox),
             Event::Closed => {

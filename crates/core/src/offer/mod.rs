@@ -82,6 +82,19 @@ impl Offer {
         self.session_attributes.iter().any(|attribute| attribute.starts_with("extmap:") && attribute.contains(uri))
     }
 
+    /// Return the numbers under which a header extension is offered anywhere. Spec: RFC 8285 §5.
+    pub fn extension_ids(&self, uri: &str) -> Vec<u8> {
+        let of_sections = self.accepted().flat_map(|(section, _)| &section.attributes);
+        let values = self.session_attributes.iter().chain(of_sections).filter_map(|line| line.strip_prefix("extmap:"));
+        let mut ids: Vec<u8> = values
+            .filter(|value| value.contains(uri))
+            .filter_map(|value| value.split([' ', '/']).next()?.parse().ok())
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
     /// Replace the remote ICE credentials. Spec: RFC 8838 §4.4 (restart).
     pub fn set_credentials(&mut self, ufrag: &str, password: &str) {
         ufrag.clone_into(&mut self.transport.ufrag);

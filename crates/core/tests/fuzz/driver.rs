@@ -12,8 +12,10 @@ use std::sync::Once;
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
-/// Inputs between two looks at memory and two notes of progress.
+/// Inputs between two notes of progress.
 const CHUNK: u64 = 20_000;
+/// Inputs between two looks at memory.
+const MEMORY_EVERY: u64 = 16;
 const POOL_MAX: usize = 4_096;
 /// What one input may grow the process by on average would be nothing; a whole run may by this.
 const MEMORY_KB_MAX: u64 = 512 * 1_024;
@@ -114,19 +116,28 @@ impl<'a> Run<'a> {
     fn chunk(&mut self, count: u64) {
         let mut random = Random::new(self.seed.wrapping_add(self.done.wrapping_mul(31)));
         let began = Instant::now();
-        for _ in 0..count {
+        for number in 0..count {
             let input = mutated(&mut random, &self.pool, self.target.words);
             let behaviour = self.judge(&input);
+            if number % MEMORY_EVERY == 0 {
+                self.check_memory(&input);
+            }
             if self.seen.insert(behaviour) && self.pool.len() < POOL_MAX {
                 self.pool.push(input);
             }
         }
         self.done += count;
         self.seconds += began.elapsed().as_secs_f64();
-        let grown = resident_kb().saturating_sub(self.memory_kb);
-        assert!(grown < MEMORY_KB_MAX, "{}: memory grew by {grown} kB", self.target.name);
         if self.is_long {
             self.note_progress();
+        }
+    }
+
+    /// Tell memory growth at once, while the input that made it, or one close to it, is at hand.
+    fn check_memory(&self, input: &[u8]) {
+        let grown = resident_kb().saturating_sub(self.memory_kb);
+        if grown > MEMORY_KB_MAX {
+            self.found(input, &format!("memory grew by {grown} kB"));
         }
     }
 
