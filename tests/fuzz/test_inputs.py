@@ -1,0 +1,128 @@
+"""Fuzzing of the Python side: whatever bytes come in, the only exceptions are ours (rule R24).
+
+Seeded mutations of well-formed input. The short run takes the same inputs every time; `SOLOIST_FUZZ=long` (`make fuzz`)
+takes as many as the table says and notes its counts below build/fuzz.
+"""
+
+import json
+import os
+import random
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from support.frames import START_NS, audio_frame, video_frame
+from support.offers import OFFER, RESTART, TRICKLE
+
+from soloist.api.body import parse_object
+from soloist.model.errors import SoloistError
+from soloist.model.media import Kind
+from soloist.wire.join_token import JoinRole, mint_join_token, verify_join_token
+from soloist.wire.keys import check_prefix
+from soloist.wire.signing import RawRequest, parse_authorization, verify_signature
+from soloist.wire.timeline import Timeline
+from soloist.wire.whip import WhipRequest, WhipSession, parse_offer
+
+RESULTS = Path(__file__).parents[2] / "build" / "fuzz"
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+KEY = "6a" * 32
+TOKEN = mint_join_token(
+    KEY, app_id="demo", room_id="r", participant_id="u", role=JoinRole.JOINER, expires_at=NOW + timedelta(hours=1)
+)
+AUTHORIZATION = b"SDK-HMAC-SHA256 Access=AK, SignedHeaders=host;x-sdk-date, Signature=" + b"0a" * 32
+BODY = b'{"room_id": "r", "user_id": 7, "record_param": {"record_rule_id": "demo"}, "x": [null, 1e9, true, "\\u623f"]}'
+
+
+def offer(data):
+    parse_offer(WhipRequest("POST", {"content-type": "application/sdp"}, data))
+
+
+def fragment(data):
+    headers = {"content-type": "application/trickle-ice-sdpfrag", "if-match": "*"}
+    WhipSession("tag", "EsAw").answer(WhipRequest("PATCH", headers, data))
+
+
+def body(data):
+    parse_object(data)
+
+
+def token(data):
+    verify_join_token(data.decode("latin-1"), KEY, NOW)
+
+
+def signature(data):
+    head, _, target = data.partition(b"\n")
+    headers = [(b"host", b"x"), (b"x-sdk-date", b"20261122T120000Z"), (b"authorization", head)]
+    request = RawRequest("GET", target or b"/v2/apps/demo%2F", headers, "0" * 64)
+    verify_signature(request, parse_authorization(request), "secret", NOW)
+
+
+def prefix(data):
+    check_prefix(data.decode("latin-1"))
+
+
+def timeline(data):
+    """Each six bytes are one frame: kind and flags, RTP time, arrival, session."""
+    line = Timeline()
+    for place in range(0, len(data) - 5, 6):
+        flags, *rest = data[place : place + 6]
+        make, kind = (video_frame, Kind.VIDEO) if flags & 1 else (audio_frame, Kind.AUDIO)
+        ticks = int.from_bytes(rest[:3], "big", signed=True) << (flags >> 4)
+        frame = make(0).but(rtp_ticks=ticks, received_ns=START_NS + rest[3] * 10_000_000, data=bytes(rest[: flags & 3]))
+        line.push(rest[4] & 1, frame.but(follows_gap=bool(flags & 8)), kind)
+        line.tick(START_NS + rest[3] * 10_000_000)
+        times = [sample.pts_ticks for sample in line.take() if sample.kind is kind]
+        assert times == sorted(times)
+    line.finish()
+
+
+TARGETS = {
+    offer: ([OFFER.encode()], 4_000, 200_000),
+    fragment: ([TRICKLE.encode(), RESTART.encode()], 4_000, 200_000),
+    body: ([BODY], 4_000, 400_000),
+    token: ([TOKEN.encode()], 4_000, 200_000),
+    signature: ([AUTHORIZATION + b"\n/v2/apps?a=b&c=%20", AUTHORIZATION], 4_000, 300_000),
+    prefix: ([b"{app_id}/{stream}/x_{file_start_time}"], 4_000, 200_000),
+    timeline: ([bytes(range(60)), bytes([1, 0, 12, 0, 3, 0]) * 9], 2_000, 100_000),
+}
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.__name__)
+def test_no_input_raises_anything_but_our_own_errors(target):
+    seeds, short, long = TARGETS[target]
+    is_long = os.environ.get("SOLOIST_FUZZ") == "long"
+    seed = int(os.environ.get("SOLOIST_FUZZ_SEED", "1"))
+    chance, count, began = random.Random(seed), long if is_long else short, time.monotonic()
+    for _ in range(count):
+        data = mutated(chance, seeds)
+        try:
+            target(data)
+        except SoloistError:
+            pass
+        except Exception as error:
+            raise AssertionError(f"seed {seed}: {data!r}") from error
+    if is_long:
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        row = {"target": f"python/{target.__name__}", "seed": seed, "inputs": count}
+        row["seconds"] = round(time.monotonic() - began, 1)
+        (RESULTS / f"python-{target.__name__}-{seed}.json").write_text(json.dumps(row) + "\n")
+
+
+def mutated(chance, seeds):
+    """Return a seed changed in one to six places."""
+    data = bytearray(chance.choice(seeds))
+    for _ in range(chance.randint(1, 6)):
+        at, length = chance.randrange(len(data) + 1), chance.randint(1, 32)
+        match chance.randrange(5):
+            case 0:
+                del data[at : at + length]
+            case 1:
+                data[at:at] = data[at : at + length]
+            case 2:
+                data[at:at] = chance.randbytes(length)
+            case 3 if at < len(data):
+                data[at] ^= 1 << chance.randrange(8)
+            case _:
+                data[at : at + 1] = chance.choice([b"\x00", b"\xff", b"\r\n", b"a=", b"%2F", b"..", b"{", b'"', b"="])
+    return bytes(data)
