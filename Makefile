@@ -1,7 +1,7 @@
 # One verb each; `make` alone lists them. CI calls `make test` and nothing else.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve check unit contract e2e faults crash interop bench test
+.PHONY: help setup demo serve check unit contract e2e faults crash interop bench fuzz wheel test
 
 VENV := .venv/bin
 PYTEST := $(VENV)/python -W error::pytest.PytestWarning -m pytest
@@ -52,7 +52,15 @@ crash: ## kill -9 at 100 random instants (N=10 for fewer) and a table of what ea
 	@scripts/setup.sh tests
 	@$(VENV)/python scripts/crash.py $(or $(N),100)
 
-test: ## Everything: check, unit, contract, e2e, faults; a skip, an xfail or an empty tier fails it
+fuzz: ## Ten million mutated inputs into every parser of both languages; resumable, about half an hour
+	@scripts/setup.sh tests
+	@scripts/fuzz.sh
+
+wheel: ## Build the wheel strangers install, OpenSSL linked in, into build/wheels; five minutes the first time
+	@scripts/setup.sh tests
+	@scripts/wheel.sh
+
+test: ## Everything: check, unit, contract, e2e, faults, a short fuzz, the wheel; a skip, an xfail or an empty tier fails it
 	@scripts/setup.sh tests
 	@scripts/check.sh
-	@scripts/tier.sh unit contract e2e faults
+	@scripts/tier.sh unit contract e2e faults fuzz wheel

@@ -4,9 +4,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export SOLOIST_FUZZ=long SOLOIST_FUZZ_SEED=${SOLOIST_FUZZ_SEED:-1}
+ulimit -v 12000000 # a leak ends the run, not the machine
 printf 'fuzz: the media core, with overflow checks and debug assertions on\n'
 CARGO_TARGET_DIR=target/fuzz CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true \
-  cargo test --release --locked --quiet -p soloist-core --test fuzz
+  cargo test --release --locked --quiet -p soloist-core --test fuzz -- --test-threads 1
 printf 'fuzz: the Python side\n'
 .venv/bin/python -m pytest tests/fuzz -q
 .venv/bin/python scripts/fuzz_report.py
