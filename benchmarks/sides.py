@@ -113,8 +113,12 @@ class RunningSoloist:
 
     def _is_filed(self, job: str) -> bool:
         # The manifest comes last, and nothing may still be on its way.
-        is_told = any(self.server.bucket.rglob(f"*{job}*.json"))
-        return is_told and not any(path.is_file() for path in (self.server.data / "spool" / job).rglob("*"))
+        spool = self.server.data / "spool" / job
+        try:
+            is_left = any(path.is_file() for path in spool.rglob("*"))
+        except FileNotFoundError:  # removed while we looked
+            return False
+        return not is_left and any(self.server.bucket.rglob(f"*{job}*.json"))
 
     def _kept_by(self, job: str) -> Kept:
         return sum((kept_in_mp4(path) for path in self.server.bucket.rglob(f"*{job}*.mp4")), NOTHING)
