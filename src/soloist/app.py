@@ -115,7 +115,7 @@ def build_api(settings: Settings, database: AsyncEngine, url: str) -> "FastAPI":
         probes[f"recorder-{index}"] = functools.partial(read_health, path)
     limits = JobLimits(live_per_project_max=settings.live_jobs_max)
     return create_app(
-        jobs=JobService(database, open_engine(url), slots, limits=limits),
+        jobs=JobService(database, open_engine(url), slots, limits=limits, locations=settings.storage_locations),
         accounts=Accounts(database),
         recorders=sockets,
         probes=probes,

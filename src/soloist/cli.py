@@ -29,7 +29,9 @@ jobs = typer.Typer(help="Look at recording jobs.", no_args_is_help=True)
 credential = typer.Typer(help="Who may use the API.", no_args_is_help=True)
 apps = typer.Typer(help="Applications: the scope of rooms, rules and jobs.", no_args_is_help=True)
 join_token = typer.Typer(help="Tokens by which a participant publishes.", no_args_is_help=True)
-for name, group in (("jobs", jobs), ("credential", credential), ("app", apps), ("join-token", join_token)):
+rules = typer.Typer(help="Record rules: how an app's recordings are cut, named and stored.", no_args_is_help=True)
+GROUPS = {"jobs": jobs, "credential": credential, "app": apps, "rule": rules, "join-token": join_token}
+for name, group in GROUPS.items():
     app.add_typer(group, name=name)
 
 Data = Annotated[Path | None, typer.Option(help="Data folder. [dim]Default: /var/lib/soloist as root.[/dim]")]
@@ -124,7 +126,7 @@ def publish(  # noqa: PLR0913 - the command's options
 def list_jobs(
     *,
     state: Annotated[str | None, typer.Option(help="INIT, RUNNING or STOPPED. [dim]Default: all[/dim]")] = None,
-    limit: Annotated[int, typer.Option(help="How many at most, newest first.")] = 50,
+    limit: Annotated[int, typer.Option(help="How many at most, newest first.", min=1)] = 50,
     data: Data = None,
 ) -> None:
     """List recording jobs of all projects, newest first."""
@@ -170,6 +172,36 @@ def show_app(app_id: str, *, data: Data = None) -> None:
     _administer(lambda office: app_shown(office, app_id), data)
 
 
+@rules.command("create", epilog="Example: soloist rule create --app 5ff9701f2346968bb306cb43 --bucket recordings")
+def create_rule(  # noqa: PLR0913 - the command's options
+    *,
+    app_id: Annotated[str, typer.Option("--app", help="App id.")],
+    bucket: Annotated[str, typer.Option(help="Bucket (a folder) below the location; made when first used.")],
+    location: Annotated[str, typer.Option(help="Storage region id of SOLOIST_STORAGE.")] = "cn-north-4",
+    folder: Annotated[str, typer.Option(help="What every object key begins with. [dim]Default: nothing[/dim]")] = "",
+    cycle: Annotated[int, typer.Option(help="A new file begins after this many seconds: 60 to 10800.")] = 3600,
+    merge_gap: Annotated[
+        int, typer.Option(help="An interruption longer than this many seconds begins a new file: 0 to 300.")
+    ] = 300,
+    prefix: Annotated[str | None, typer.Option(help="Template of object keys; see docs/production.md.")] = None,
+    audio: Annotated[str, typer.Option(help="aac, or copy for Opus untouched.")] = "aac",
+    data: Data = None,
+) -> None:
+    """Make an app's record rule for a location, or replace the one it has there, and show its id."""
+    from soloist.service.rules import RuleChoice, rule_created  # noqa: PLC0415 - see the module
+
+    choice = RuleChoice(app_id, location, bucket, folder, cycle, merge_gap, prefix, audio)
+    _administer(lambda office: rule_created(office, choice), data)
+
+
+@rules.command("list", epilog="Example: soloist rule list --app 5ff9701f2346968bb306cb43")
+def list_rules(*, app_id: Annotated[str, typer.Option("--app", help="App id.")], data: Data = None) -> None:
+    """List an app's record rules."""
+    from soloist.service.rules import rules_listed  # noqa: PLC0415 - see the module
+
+    _administer(lambda office: rules_listed(office, app_id), data)
+
+
 @join_token.command("create", epilog="Example: soloist join-token create --app demo --room r --user u --minutes 60")
 def create_join_token(
     *,
@@ -193,11 +225,14 @@ def run() -> None:
 def _settings(**chosen: object) -> "Settings":
     """Return the settings of the environment, with what was given as options put over them."""
     from pydantic import ValidationError  # noqa: PLC0415 - see the module
+    from pydantic_settings import SettingsError  # noqa: PLC0415 - see the module
 
-    from soloist.service.settings import Settings  # noqa: PLC0415 - see the module
+    from soloist.service.settings import Settings, unreadable  # noqa: PLC0415 - see the module
 
     try:
         return Settings(**{name: value for name, value in chosen.items() if value is not None})  # type: ignore[arg-type]
+    except SettingsError as error:
+        _complain(unreadable(str(error)))
     except ValidationError as error:
         faults = "; ".join(
             ": ".join([*(f"SOLOIST_{str(name).upper()}" for name in fault["loc"][:1]), fault["msg"]])
@@ -238,7 +273,8 @@ def _administer(command: Any, data: Path | None) -> None:
     except (StartError, SoloistError) as error:
         _complain(str(error))
     except SQLAlchemyError as error:
-        _complain(f"The database refused: {error}. Is SOLOIST_DATABASE_URL right, and is its server up?")
+        cause = str(getattr(error, "orig", None) or type(error).__name__).strip().partition("\n")[0]
+        _complain(f"The database refused: {cause}. Is SOLOIST_DATABASE_URL right, and is its server up?")
 
 
 def _complain(text: str) -> NoReturn:

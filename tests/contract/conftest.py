@@ -21,9 +21,10 @@ numbers = count()
 
 
 @pytest.fixture(scope="session")
-def server():
+def server(tmp_path_factory):
     """A private `soloist serve --dev` with a second rule `demo2`, a disabled app `off` and a foreign app `theirs`."""
-    with private_server() as running:
+    locations = {name: str(tmp_path_factory.mktemp(name)) for name in ("cn-north-4", "elsewhere")}
+    with private_server(environment={"SOLOIST_STORAGE": json.dumps(locations)}) as running:
         asyncio.run(_arrange(running.database_url))
         yield running
 

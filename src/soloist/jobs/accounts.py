@@ -6,7 +6,7 @@ Spec: API sections 2.5, 2.6, 9.4.
 
 import hashlib
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import select, update
@@ -106,6 +106,13 @@ class Accounts:
             row = (await connection.execute(query)).one_or_none()
         return rule_of_row(row) if row else None
 
+    async def rules(self, app_id: AppId) -> list[RecordRule]:
+        """Return the record rules of an app, by location."""
+        table = schema.record_rules
+        query = select(table).where(table.c.app_id == app_id).order_by(table.c.location)
+        async with self._database.connect() as connection:
+            return [rule_of_row(row) for row in await connection.execute(query)]
+
     async def create_project(self, project_id: ProjectId) -> None:
         """Make sure a project exists."""
         await self._upsert(insert(schema.projects).values(project_id=project_id).on_conflict_do_nothing())
@@ -148,6 +155,20 @@ class Accounts:
         values = {"location": rule.address.location, "body": render_rule_body(rule), "updated_at": now}
         statement = insert(table).values(app_id=rule.app_id, rule_id=rule.rule_id, created_at=now, **values)
         await self._upsert(statement.on_conflict_do_update(index_elements=["app_id", "rule_id"], set_=values))
+
+    async def set_rule(self, rule: RecordRule, now: datetime) -> RecordRule:
+        """Store a record rule for its location, in place of the app's rule there, whose id it then takes over.
+
+        Running jobs keep their snapshot. Return the rule as it is stored. Spec: API section 2.5.
+        """
+        table = schema.record_rules
+        values = {"body": render_rule_body(rule), "updated_at": now}
+        key = {"app_id": rule.app_id, "location": rule.address.location}
+        statement = insert(table).values(rule_id=rule.rule_id, created_at=now, **key, **values)
+        statement = statement.on_conflict_do_update(constraint="record_rules_one_per_location", set_=values)
+        async with self._database.begin() as connection:
+            stored_id = (await connection.execute(statement.returning(table.c.rule_id))).scalar_one()
+        return replace(rule, rule_id=RuleId(stored_id))
 
     async def _upsert(self, statement: object) -> None:
         async with self._database.begin() as connection:

@@ -5,7 +5,7 @@ not at all, before it returns. Nothing here waits for a recorder. Spec: API sect
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,6 +22,7 @@ from soloist.model.errors import (
     InvalidValueError,
     JobDoneError,
     JobLimitError,
+    LocationUnknownError,
     NotFoundError,
 )
 from soloist.model.event import JobAccepted, JobEnded
@@ -49,8 +50,11 @@ class JobService:
         slots: Sequence[str],
         *,
         limits: JobLimits | None = None,
+        locations: Collection[str] | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
+        """`locations` are the storage region ids a rule may name; None for any."""
+        self._locations = locations
         self._database = database
         self._engine = engine
         self._slots = tuple(slots)
@@ -65,6 +69,7 @@ class JobService:
             NotFoundError: the project has no such app.
             AppDisabledError: the app is disabled.
             InvalidValueError: the app has no such rule.
+            LocationUnknownError: the rule's location is not configured here.
             JobLimitError: the project has too many live jobs.
             JobRunningError: the stream has a live job.
         Spec: API section 2.1 (validation order), 5.3.
@@ -96,6 +101,7 @@ class JobService:
             NotFoundError: the app has no such job.
             JobDoneError: the job has stopped.
             InvalidValueError: the app has no such rule.
+            LocationUnknownError: the rule's location is not configured here.
         Spec: API section 5.4.
         """
         rule = await self._accounts.rule(app_id, rule_id)
@@ -107,6 +113,7 @@ class JobService:
                 raise InvalidValueError(f"record_rule_id {rule_id} is not a rule of this app")
             if job.rule.rule_id == rule_id:
                 return job
+            self._check_location(rule)
             await store.save_rule(connection, job_id, rule, self._clock())
             return (await _find(connection, project_id, app_id, job_id))[0]
 
@@ -159,7 +166,13 @@ class JobService:
         rule = await self._accounts.rule(app_id, RuleId(rule_id))
         if rule is None:
             raise InvalidValueError(f"record_rule_id {rule_id} is not a rule of this app")
+        self._check_location(rule)
         return rule
+
+    def _check_location(self, rule: RecordRule) -> None:
+        location = rule.address.location
+        if self._locations is not None and location not in self._locations:
+            raise LocationUnknownError(f"location {location} of rule {rule.rule_id} is not configured here")
 
     async def _check_limit(self, connection: AsyncConnection, project_id: ProjectId) -> None:
         if await store.live_jobs_count(connection, project_id) >= self._limits.live_per_project_max:

@@ -69,5 +69,9 @@ class JobDoneError(RequestError):
     """The job has stopped; start a new one."""
 
 
+class LocationUnknownError(RequestError):
+    """The rule's storage location is not configured here; add it to SOLOIST_STORAGE or use another rule."""
+
+
 class AppDisabledError(RequestError):
     """The app is disabled; enable it first."""

@@ -20,11 +20,12 @@ from soloist.model.errors import InvalidValueError, NotFoundError
 from soloist.model.ids import AppId, JobId, ParticipantId, ProjectId, RoomId, parse_id
 from soloist.model.job import JobState
 from soloist.model.media import Codec
-from soloist.service.folders import hold_data, prepare_folders
+from soloist.service.folders import hold_data, prepare_folders, remove_runtime
 from soloist.service.postgres import Postgres, running
 from soloist.service.settings import Settings
 from soloist.wire.join_token import JoinRole, mint_join_token
 
+APP_NAME_MAX = 256
 VIDEO_CODECS = (Codec.H264, Codec.VP8, Codec.VP9, Codec.AV1)
 
 
@@ -34,6 +35,8 @@ class Office:
 
     url: str
     out: Console
+    locations: frozenset[str] = frozenset()
+    """Storage region ids that this command's own settings know."""
 
     @contextlib.asynccontextmanager
     async def accounts(self) -> AsyncIterator[Accounts]:
@@ -63,19 +66,24 @@ def open_office(settings: Settings, out: Console | None = None) -> Iterator[Offi
         StartError: the private database cannot be started.
     """
     out = out or Console(highlight=False, soft_wrap=True)
+    locations = frozenset(settings.storage_locations)
     if settings.database_url is not None:
         url = settings.database_url.get_secret_value()
         migrate(url)
-        yield Office(url, out)
+        yield Office(url, out, locations)
         return
     prepare_folders(settings)
     postgres = Postgres(settings.data, settings.runtime_dir)
     if postgres.is_answering:
-        yield Office(postgres.url, out)
+        yield Office(postgres.url, out, locations)
         return
-    with hold_data(settings.data), running(postgres) as url:
-        migrate(url)
-        yield Office(url, out)
+    with hold_data(settings.data):
+        try:
+            with running(postgres) as url:
+                migrate(url)
+                yield Office(url, out, locations)
+        finally:
+            remove_runtime(settings.runtime_dir)
 
 
 async def jobs_listed(office: Office, state: str | None, limit: int) -> None:
@@ -85,7 +93,7 @@ async def jobs_listed(office: Office, state: str | None, limit: int) -> None:
     scope = [store.jobs.c.state == state] if state else []
     async with office.connection() as connection:
         found = await store.list_jobs(connection, scope, offset=0, limit=limit)
-    table = _table("job", "app", "room", "user", "state", "reason", "created")
+    table = new_table("job", "app", "room", "user", "state", "reason", "created")
     for job in found:
         reason = job.stop_reason or ""
         table.add_row(job.job_id, job.app_id, job.room_id, job.participant_id, job.state, reason, _time(job.created_at))
@@ -101,18 +109,18 @@ async def job_shown(office: Office, job_id: str) -> None:
         files = await store.list_files(connection, JobId(job_id))
         events = await store.list_events(connection, JobId(job_id))
     job, row = found
-    facts = _table("", "")
+    facts = new_table("", "")
     for name in ("project_id", "app_id", "room_id", "participant_id", "state", "stop_reason", "description", "epoch"):
         facts.add_row(name, str(getattr(job, name) or ""))
     facts.add_row("rule", job.rule.rule_id)
     facts.add_row("owner", row.owner or "")
     office.out.print(facts)
-    written = _table("file", "state", "bytes", "seconds", "sha256")
+    written = new_table("file", "state", "bytes", "seconds", "sha256")
     for file in files:
         seconds = "" if file.duration_ms is None else f"{file.duration_ms / 1000:.3f}"
         written.add_row(file.key, file.state, str(file.size_bytes or ""), seconds, (file.sha256 or "")[:16])
     office.out.print(written)
-    told = _table("seq", "epoch", "event", "at")
+    told = new_table("seq", "epoch", "event", "at")
     for event in events:
         told.add_row(str(event.seq), str(event.epoch), event.type, _time(event.at))
     office.out.print(told)
@@ -133,7 +141,13 @@ async def credential_created(office: Office, project: str, *, as_token: bool) ->
 
 
 async def app_created(office: Office, app_name: str, project: str) -> None:
-    """Make and print an app."""
+    """Make and print an app.
+
+    Raises:
+        InvalidValueError: the name is empty, too long or holds control characters. Spec: API section 2.6.
+    """
+    if not 1 <= len(app_name) <= APP_NAME_MAX or not app_name.isprintable():
+        raise InvalidValueError(f"an app's name is 1 to {APP_NAME_MAX} printable characters, such as: shop")
     project_id = ProjectId(parse_id(project, "project", 128))
     created = App(
         app_id=AppId(secrets.token_hex(12)),
@@ -151,12 +165,12 @@ async def app_created(office: Office, app_name: str, project: str) -> None:
 
 async def app_shown(office: Office, app_id: str) -> None:
     """Print an app."""
-    _print_app(office, await _app(office, app_id))
+    _print_app(office, await find_app(office, app_id))
 
 
 async def join_token_created(office: Office, app_id: str, room: str, user: str, minutes: int) -> None:  # noqa: PLR0917 - the command's options
     """Make and print a token for one user of one room."""
-    found = await _app(office, app_id)
+    found = await find_app(office, app_id)
     token = mint_join_token(
         found.join_key,
         app_id=found.app_id,
@@ -168,7 +182,12 @@ async def join_token_created(office: Office, app_id: str, room: str, user: str, 
     office.out.print(token)
 
 
-async def _app(office: Office, app_id: str) -> App:
+async def find_app(office: Office, app_id: str) -> App:
+    """Return an app.
+
+    Raises:
+        NotFoundError: there is none of that id.
+    """
     async with office.accounts() as accounts:
         found = await accounts.app_anywhere(AppId(app_id))
     if found is None:
@@ -183,7 +202,8 @@ def _print_app(office: Office, app: App) -> None:
     )
 
 
-def _table(*columns: str) -> Table:
+def new_table(*columns: str) -> Table:
+    """Return a table whose long cells are folded and not cut."""
     table = Table(*columns, box=None, pad_edge=False)
     for column in table.columns:
         column.overflow = "fold"

@@ -14,6 +14,14 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+JSON_EXAMPLES = {
+    "storage": '{"cn-north-4": "/srv/recordings"}',
+    "public_address": '["192.0.2.1"]',
+    "ice_servers": '[{"url": "stun:stun.example:3478"}]',
+    "metrics_from": '["127.0.0.0/8", "10.0.0.0/8"]',
+}
+"""How the settings that are lists or objects are written."""
+
 SOCKET_PATH_BYTES_MAX = 107
 """What a unix socket's path may measure on Linux (sun_path less its terminator)."""
 
@@ -181,6 +189,14 @@ class Settings(BaseSettings):
             plain = value.get_secret_value() if isinstance(value, SecretStr) else value
             variables[f"{prefix}{name.upper()}"] = _render(plain)
         return variables
+
+
+def unreadable(complaint: str) -> str:
+    """Return what to tell of a variable that is not JSON, from pydantic-settings' own complaint, which has no value."""
+    name = next((name for name in JSON_EXAMPLES if f'"{name}"' in complaint), None)
+    if name is None:
+        return complaint
+    return f"SOLOIST_{name.upper()} is not JSON; write it like: SOLOIST_{name.upper()}='{JSON_EXAMPLES[name]}'"
 
 
 def _render(value: object) -> str:

@@ -1,0 +1,94 @@
+"""What an operator types: a production account from nothing, and plain words for what cannot be."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.database import private_folder
+from support.engine import APP, PROJECT, a_command, an_office
+from support.jobs import NOW, a_rule
+
+from soloist.jobs.queue import open_engine
+from soloist.jobs.service import JobService
+from soloist.model.errors import LocationUnknownError
+from soloist.model.ids import RuleId
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_production_account_of_the_document_can_be_made_as_written(database_url):
+    script = re.search(r"```sh\n(soloist credential.*?)```", (ROOT / "docs" / "production.md").read_text(), re.DOTALL)
+
+    done = run("bash", "-euc", script[1], SOLOIST_DATABASE_URL=database_url)
+
+    assert done.returncode == 0, done.stderr
+    made, listed = re.findall(r"^(\w{24}) +cn-north-4 +recordings +shop +3600 s +300 s +aac", done.stdout, re.MULTILINE)
+    assert made == listed
+    assert done.stdout.strip().splitlines()[-1].count(".") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("rule", "create", "--app", "nowhere", "--bucket", "recordings"), "app nowhere does not exist"),
+        (("app", "create", ""), "1 to 256"),
+        (("jobs", "list", "--limit", "-1"), "--limit"),
+    ],
+)
+def test_what_cannot_be_is_told_in_words_and_not_in_sql_or_a_traceback(database_url, arguments, says):
+    done = soloist(*arguments, SOLOIST_DATABASE_URL=database_url)
+    assert done.returncode != 0
+    assert says in done.stderr
+    assert "SELECT" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["STORAGE", "PUBLIC_ADDRESS", "ICE_SERVERS", "METRICS_FROM"])
+def test_a_setting_that_is_not_json_is_named_with_an_example(name):
+    done = soloist("jobs", "list", **{f"SOLOIST_{name}": "/srv/recordings"})
+    assert done.returncode == 1
+    assert f"SOLOIST_{name} is not JSON; write it like: SOLOIST_{name}='" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_command_on_a_stopped_instance_leaves_no_runtime_folder_behind():
+    with private_folder() as folder:
+        done = soloist("jobs", "list", SOLOIST_DATA=str(folder / "data"), SOLOIST_RUNTIME=str(folder / "run"))
+        assert done.returncode == 0, done.stderr
+        assert list((folder / "run").iterdir()) == []
+
+
+@pytest.mark.anyio
+async def test_a_rule_of_a_location_is_replaced_under_its_id(database_url):
+    async with an_office(database_url) as office:
+        again = await office.accounts.set_rule(replace(a_rule(), rule_id=RuleId("other"), app_id=APP), NOW)
+        assert again.rule_id == "rule1"
+        assert [rule.rule_id for rule in await office.accounts.rules(APP)] == ["rule1", "rule2"]
+
+
+@pytest.mark.anyio
+async def test_a_job_whose_rule_names_an_unknown_location_is_refused_before_it_records(database_url):
+    async with an_office(database_url) as office:
+        jobs = JobService(office.database, open_engine(database_url), ["node1/0"], locations={"cn-north-4"})
+        with pytest.raises(LocationUnknownError, match="location elsewhere of rule rule2"):
+            await jobs.start(PROJECT, a_command(rule_id=RuleId("rule2")))
+        job = await jobs.start(PROJECT, a_command())
+        with pytest.raises(LocationUnknownError):
+            await jobs.update(PROJECT, APP, job.job_id, RuleId("rule2"))
+        await asyncio.wait_for(jobs.stop(PROJECT, APP, job.job_id), 5)
+
+
+def soloist(*arguments, **variables):
+    return run(sys.executable, "-m", "soloist", *arguments, **variables)
+
+
+def run(*command, **variables):
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SOLOIST_")}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = inherited | {"PATH": path, "COLUMNS": "300"} | variables
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
