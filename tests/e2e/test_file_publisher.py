@@ -1,6 +1,8 @@
 """`soloist publish FILE`: a file goes through a room into a recording, and the command ends well in every case."""
 
 import json
+import os
+import re
 import signal
 import socket
 import subprocess
@@ -224,16 +226,64 @@ def test_a_recorder_that_comes_back_is_published_to_again(clip: Path) -> None:
             assert process.poll() is None
 
 
-def test_of_two_publishers_of_one_stream_one_gives_way_and_says_why(recorder: BareRecorder, clip: Path) -> None:
+def test_an_older_publisher_does_not_take_its_place_back_from_the_newer_one(recorder: BareRecorder, clip: Path) -> None:
     url = recorder.whip_url("r", "alice")
-    with publishing(clip, url, "--loop") as first:
+    with publishing(clip, url, "--loop") as older:
         until(lambda: recorder.rooms.publishers_count == 1)
-        with publishing(clip, url, "--loop") as second:
-            until(lambda: first.poll() is not None or second.poll() is not None, within_s=40)
-            status, said = ended(first if first.poll() is not None else second)
+        with publishing(clip, url, "--loop") as newer:
+            status, said = ended(older, within_s=20)
 
-            assert (status, "another publisher" in said) == (1, True), said
+            assert (status, "taken this one's place" in said, "Traceback" in said) == (1, True, False), said
+            time.sleep(2)
+            assert newer.poll() is None
             assert recorder.rooms.publishers_count == 1
+
+
+def test_a_publishing_process_that_is_killed_is_no_success(recorder: BareRecorder, clip: Path) -> None:
+    listener = listen(recorder)
+    with publishing(clip, recorder.whip_url("r", "alice"), "--loop") as process:
+        until(lambda: len(frames_of(listener, Kind.VIDEO)) > 10)
+        (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(child), signal.SIGKILL)
+
+        status, said = ended(process, within_s=10)
+
+    assert (status, "died before it was done" in said, "Published" in said) == (1, True, False), said
+
+
+@pytest.mark.parametrize(
+    ("options", "said_of_it"),
+    [
+        (("--server", "http://127.0.0.1:1"), "is `soloist serve` running?"),
+        (("--url", "ftp://x/y"), "is no WHIP endpoint"),
+        (("--stream", "foo"), "stream is camera or screen, not foo"),
+    ],
+)
+def test_a_publish_that_fails_says_one_thing_and_shows_no_traceback(
+    clip: Path, options: tuple[str, ...], said_of_it: str
+) -> None:
+    command = [sys.executable, "-m", "soloist", "publish", str(clip), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+    said = " ".join(done.stderr.split())
+    assert (done.returncode, said.count("Not published"), said_of_it in said) == (1, 1, True), said
+    assert "Traceback" not in said
+
+
+def test_what_the_server_says_against_a_publisher_is_shown(recorder: BareRecorder, clip: Path) -> None:
+    with publishing(clip, f"{recorder.whip_url('r', 'alice')}?stream=both") as process:
+        status, said = ended(process)
+
+    assert (status, "the server says: stream is camera or screen" in said) == (1, True), said
+
+
+def test_progress_is_told_in_lines_where_nobody_watches_a_terminal(recorder: BareRecorder, clip: Path) -> None:
+    with publishing(clip, recorder.whip_url("r", "alice"), "--loop", "--duration", "6") as process:
+        _, said = process.communicate(timeout=30)
+
+    _connecting, progress, published = said.splitlines()
+    assert re.match(r"[45]\.\d s, \d+ frames, \d+ audio packets, \d+ kbps", progress), said
+    assert published.startswith("Published 6.0 s"), said
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ import pytest
 from soloist.model.errors import InvalidValueError
 from soloist.model.media import Kind
 from soloist.publisher.clip import NS, Clip, ClipError, DuePacket, fitted_size
-from soloist.publisher.command import endpoint_url
+from soloist.publisher.command import endpoint_url, plain_lines
+from soloist.publisher.inquiry import check_url
+from soloist.publisher.pacing import PublishProgress
 from soloist.publisher.sender import PublishRefusedError, ServerAwayError, explained
 
 
@@ -158,7 +160,7 @@ def test_a_file_that_is_no_media_is_named_in_the_error(tmp_path: Path, content: 
         (av.HTTPForbiddenError(1, "x", "y"), PublishRefusedError, "another app, room or user"),
         (av.HTTPNotFoundError(1, "x", "y"), PublishRefusedError, "check the app"),
         (av.HTTPServerError(1, "x", "y"), ServerAwayError, "try again"),
-        (av.HTTPOtherClientError(1, "x", "y"), PublishRefusedError, "log of the server"),
+        (av.HTTPOtherClientError(1, "x", "y"), PublishRefusedError, "refused the offer"),
         (ConnectionRefusedError(111, "Connection refused"), ServerAwayError, "is `soloist serve` running"),
         (av.ConnectionRefusedError(111, "x", "y"), ServerAwayError, "is `soloist serve` running"),
         (OSError(110, "timed out"), ServerAwayError, "timed out"),
@@ -179,3 +181,32 @@ def test_an_endpoint_is_made_of_ids_only() -> None:
     )
     with pytest.raises(InvalidValueError, match="room"):
         endpoint_url("http://h:1", app="demo", room="../x", user="u", stream="camera")
+
+
+def test_what_the_server_said_follows_the_remedy() -> None:
+    error = av.HTTPOtherClientError(1, "x", "y")
+
+    assert str(explained(error, "http://h/w", "offer H264")).endswith("; the server says: offer H264")
+
+
+@pytest.mark.parametrize("url", ["ftp://x/y", "http://", "rec.example/whip/a/r/u", "http://h:port/x"])
+def test_a_url_that_is_no_endpoint_is_told_before_anything_is_tried(url: str) -> None:
+    with pytest.raises(InvalidValueError, match="no WHIP endpoint"):
+        check_url(url)
+
+
+def test_a_stream_that_is_neither_camera_nor_screen_is_told_before_anything_is_tried() -> None:
+    with pytest.raises(InvalidValueError, match="camera or screen, not foo"):
+        endpoint_url("http://h:1", app="demo", room="r", user="u", stream="foo")
+
+
+def test_progress_lines_come_every_five_seconds() -> None:
+    lines: list[str] = []
+    now = 0.0
+    show = plain_lines(lines.append, lambda: now)
+
+    for second in range(21):
+        now = float(second)
+        show(PublishProgress(media_ns=second * NS))
+
+    assert [line.partition(" s,")[0] for line in lines] == ["5.0", "10.0", "15.0", "20.0"]

@@ -1,6 +1,9 @@
 """The command `soloist publish`: where to, with which token, and what the person sees meanwhile."""
 
 import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -8,14 +11,18 @@ from typing import NoReturn
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from soloist.model.errors import SoloistError
+from soloist.model.errors import InvalidValueError, SoloistError
 from soloist.model.ids import parse_id
+from soloist.model.media import TrackSource
 from soloist.publisher.clip import NS
-from soloist.publisher.pacing import PublishProgress
+from soloist.publisher.inquiry import check_url
+from soloist.publisher.pacing import OnProgress, PublishProgress
 from soloist.publisher.publishing import publish
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
 RETRY_FOR_S = 30.0
+LINE_INTERVAL_S = 5.0
+"""Where nobody watches a terminal, progress is one line this often."""
 
 
 def publish_command(  # noqa: PLR0913 - the command's options
@@ -39,6 +46,7 @@ def publish_command(  # noqa: PLR0913 - the command's options
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         target = url or endpoint_url(server, app=app, room=room, user=user, stream=stream)
+        check_url(target)
         console.print(f"Publishing [bold]{file}[/bold] to {target}. Ctrl-C ends it.", highlight=False)
         _publish_shown(file, target, token, loop=loop, duration=duration, console=console)
     except KeyboardInterrupt:
@@ -53,25 +61,46 @@ def endpoint_url(server: str, *, app: str, room: str, user: str, stream: str) ->
     """Return the WHIP endpoint of a participant's stream on a Soloist server.
 
     Raises:
-        InvalidValueError: a name is not an id.
+        InvalidValueError: a name is not an id, or the stream is neither camera nor screen.
     """
-    for name, value in (("app", app), ("room", room), ("user", user), ("stream", stream)):
+    for name, value in (("app", app), ("room", room), ("user", user)):
         parse_id(value, name)
+    if stream not in list(TrackSource):
+        raise InvalidValueError(f"stream is {' or '.join(TrackSource)}, not {stream}")
     return f"{server.rstrip('/')}/whip/{app}/{room}/{user}?stream={stream}"
 
 
 def _publish_shown(
     file: Path, url: str, token: str | None, *, loop: bool, duration: float | None, console: Console
 ) -> None:
+    with _shown(console) as show:
+        sent = publish(file, url, token, loop=loop, duration=duration, retry_for_s=RETRY_FOR_S, on_progress=show)
+    console.print(f"Published {describe(sent)}.", highlight=False)
+
+
+@contextmanager
+def _shown(console: Console) -> Iterator[OnProgress]:
+    """Yield what shows progress: a living line on a terminal, else a plain one every five seconds."""
+    if not console.is_terminal:
+        yield plain_lines(lambda line: console.print(line, highlight=False, soft_wrap=True), time.monotonic)
+        return
     columns = (SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("connecting", total=None)
+        yield lambda progress: bar.update(task, description=describe(progress))
 
-        def show(progress: PublishProgress) -> None:
-            bar.update(task, description=describe(progress))
 
-        sent = publish(file, url, token, loop=loop, duration=duration, retry_for_s=RETRY_FOR_S, on_progress=show)
-    console.print(f"Published {describe(sent)}.", highlight=False)
+def plain_lines(write: Callable[[str], None], now: Callable[[], float]) -> OnProgress:
+    """Return what writes progress as a line, at most every five seconds by the clock `now`, in seconds."""
+    told_at = now()
+
+    def show(progress: PublishProgress) -> None:
+        nonlocal told_at
+        if now() - told_at >= LINE_INTERVAL_S:
+            told_at = now()
+            write(describe(progress))
+
+    return show
 
 
 def describe(progress: PublishProgress) -> str:

@@ -58,9 +58,13 @@ class PublishProgress:
 
 
 OnProgress = Callable[[PublishProgress], None]
+OnResource = Callable[[str], None]
+"""Takes the URL of the session once it is open."""
 
 
-def run_session(plan: SessionPlan, progress: PublishProgress, tell: OnProgress) -> None:
+def run_session(
+    plan: SessionPlan, progress: PublishProgress, tell: OnProgress, tell_resource: OnResource = lambda _url: None
+) -> None:
     """Publish in one session until the plan's end, adding to `progress`; the session is deleted however this ends.
 
     Raises:
@@ -71,6 +75,8 @@ def run_session(plan: SessionPlan, progress: PublishProgress, tell: OnProgress) 
     clip = Clip(plan.file, start_ns=_position(plan.file, plan.start_ns))
     try:
         with Sender(plan.url, plan.token, clip.add_streams) as sender:
+            if sender.resource_url is not None:
+                tell_resource(sender.resource_url)
             pace = _Pace(progress, tell)
             for due in clip.packets(loop=plan.loop):
                 media_ns = plan.start_ns + due.due_ns

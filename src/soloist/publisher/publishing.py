@@ -1,9 +1,11 @@
 """Publishes a file in as many sessions as it takes, each in a child process that is watched.
 
-A session ends in one of these ways: its plan is done; the caller interrupts; the server refuses; the server is gone,
-and is tried again; the session was ended from the other side. The last shows as silence of the child (`session.py`).
+A session ends in one of these ways: its plan is done, which the child says; the caller interrupts; the server refuses;
+the server is gone, and is tried again; the session was ended from the other side, which shows as silence of the child
+(`session.py`); the child died. A session that another publisher replaced is not tried again: the newcomer wins.
 """
 
+import contextlib
 import json
 import queue
 import subprocess
@@ -12,9 +14,11 @@ import threading
 import time
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-from soloist.model.errors import InternalError, SoloistError
+from soloist.model.errors import InternalError, RequestError, SoloistError
 from soloist.publisher.clip import NS, ClipError
+from soloist.publisher.inquiry import is_replaced
 from soloist.publisher.pacing import OnProgress, PublishProgress, SessionPlan
 from soloist.publisher.sender import PublishRefusedError, ServerAwayError
 from soloist.publisher.session import render_plan
@@ -33,6 +37,14 @@ ENDED_IN_A_ROW_MAX = 2
 
 class SessionEndedError(ServerAwayError):
     """The server ended the session, as when another publisher of the same user and stream takes its place."""
+
+
+class ReplacedError(RequestError):
+    """Another publisher of the same user and stream has taken this one's place; end that one first."""
+
+
+class ChildDiedError(InternalError):
+    """The process that published died before it was done; was it killed, or is the machine out of memory?"""
 
 
 _ERRORS: dict[str, type[SoloistError]] = {
@@ -60,6 +72,8 @@ def publish(
         ClipError: the file cannot be read.
         PublishRefusedError: the server does not take it.
         ServerAwayError: the server is not there, or is gone; SessionEndedError: it sends us away again and again.
+        ReplacedError: another publisher took this one's place.
+        ChildDiedError: the process that publishes died.
     """
     total = PublishProgress()
     end_ns = None if duration is None else int(duration * NS)
@@ -106,36 +120,56 @@ def _watch(plan: SessionPlan, total: PublishProgress, on_progress: OnProgress) -
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as child:
         lines = _lines_of(child)
+        resources: list[str] = []
         try:
             _give(child, render_plan(plan))
-            _listen(lines, total, on_progress)
-        except SessionEndedError:
-            # It hangs in a call: there is nothing it could still send in order.
-            child.kill()
+            _listen(lines, resources, total, on_progress)
+        except ServerAwayError as error:
+            if isinstance(error, SessionEndedError):
+                # It hangs in a call: there is nothing it could still send in order.
+                child.kill()
+            if any(is_replaced(url, plan.token) for url in resources):
+                raise ReplacedError from error
             raise
         finally:
             _end(child)
+    if child.returncode:
+        raise ChildDiedError
 
 
-def _listen(lines: "queue.SimpleQueue[str]", total: PublishProgress, on_progress: OnProgress) -> None:
+def _listen(
+    lines: "queue.SimpleQueue[str]", resources: list[str], total: PublishProgress, on_progress: OnProgress
+) -> None:
+    """Take in what the child says until it is done; the URL of its session is added to `resources`."""
     before = PublishProgress(**_values(total))
     has_connected = False
     while True:
-        try:
-            line = lines.get(timeout=SILENCE_S if has_connected else CONNECT_S)
-        except queue.Empty:
-            raise SessionEndedError if has_connected else ServerAwayError from None
-        if not line:
+        said = _next_said(lines, has_connected=has_connected)
+        if "done" in said:
             return
-        said = json.loads(line)
-        if "error" in said:
-            raise _ERRORS.get(said["error"], InternalError)(said["message"])
+        if "resource" in said:
+            resources.append(said["resource"])
+            continue
         session = PublishProgress(**said)
         if session.media_ns and not has_connected:
             has_connected = True
             total.reconnects_count += bool(before.media_ns)
         _add(total, before, session)
         on_progress(total)
+
+
+def _next_said(lines: "queue.SimpleQueue[str]", *, has_connected: bool) -> dict[str, Any]:
+    """Return the child's next line; an error it tells is raised, and so are its silence and its death."""
+    try:
+        line = lines.get(timeout=SILENCE_S if has_connected else CONNECT_S)
+    except queue.Empty:
+        raise SessionEndedError if has_connected else ServerAwayError from None
+    if not line:
+        raise ChildDiedError
+    said: dict[str, Any] = json.loads(line)
+    if "error" in said:
+        raise _ERRORS.get(said["error"], InternalError)(said["message"])
+    return said
 
 
 def _add(total: PublishProgress, before: PublishProgress, session: PublishProgress) -> None:
@@ -163,15 +197,18 @@ def _lines_of(child: "subprocess.Popen[str]") -> "queue.SimpleQueue[str]":
 
 
 def _give(child: "subprocess.Popen[str]", line: str) -> None:
-    if child.stdin is not None:
-        child.stdin.write(f"{line}\n")
-        child.stdin.flush()
+    # A child that has died already is noticed by its silence.
+    with contextlib.suppress(BrokenPipeError):
+        if child.stdin is not None:
+            child.stdin.write(f"{line}\n")
+            child.stdin.flush()
 
 
 def _end(child: "subprocess.Popen[str]") -> None:
     """End the child in order if it still lives, else by force."""
-    if child.stdin is not None:
-        child.stdin.close()
+    with contextlib.suppress(BrokenPipeError):
+        if child.stdin is not None:
+            child.stdin.close()
     try:
         child.wait(END_S)
     except subprocess.TimeoutExpired:

@@ -4,12 +4,15 @@ FFmpeg makes P-224 certificates, which many DTLS stacks refuse; a throw-away P-2
 Errors come out by whose fault they are, with what to do. Opening blocks, holding the interpreter, for up to 5 s.
 """
 
+import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urljoin
 
 import av
 from av.container import OutputContainer
@@ -20,8 +23,11 @@ from cryptography.x509.oid import NameOID
 
 from soloist.model.errors import DestinationError, RequestError
 from soloist.publisher.clip import DuePacket
+from soloist.publisher.inquiry import refusal_detail
 
 HANDSHAKE_TIMEOUT_MS = 5000
+LOCATION_SAID = re.compile(r"\blocation=([^,\s]+)")
+"""What `libavformat/whip.c` says once ICE is done."""
 
 
 class PublishRefusedError(RequestError):
@@ -51,11 +57,16 @@ class Sender:
                 **({"authorization": token} if token else {}),
             }
             try:
-                self._output = av.open(url, "w", format="whip", options=options)
-                declare(self._output)
-                self._output.start_encoding()
+                with _overheard_location() as location:
+                    self._output = av.open(url, "w", format="whip", options=options)
+                    declare(self._output)
+                    self._output.start_encoding()
+            except (av.HTTPClientError, av.HTTPServerError) as error:
+                raise explained(error, url, refusal_detail(url, token)) from error
             except (av.FFmpegError, OSError) as error:
                 raise explained(error, url) from error
+        self.resource_url = urljoin(url, location[-1]) if location else None
+        """URL of the session; None if FFmpeg did not say."""
 
     def send(self, due: DuePacket) -> None:
         """Send one packet now.
@@ -84,11 +95,27 @@ class Sender:
         self.close()
 
 
-def explained(error: Exception, url: str) -> RequestError | DestinationError:
-    """Return FFmpeg's error as ours: whose fault it is and what to do."""
+@contextmanager
+def _overheard_location() -> Iterator[list[str]]:
+    """Keep the Location of the session out of what FFmpeg logs; nothing else tells it."""
+    heard: list[str] = []
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.VERBOSE)
+    try:
+        with av.logging.Capture(local=True) as lines:
+            yield heard
+        for _, _, line in lines:
+            heard += LOCATION_SAID.findall(line)
+    finally:
+        av.logging.set_level(level)
+
+
+def explained(error: Exception, url: str, detail: str = "") -> RequestError | DestinationError:
+    """Return FFmpeg's error as ours: whose fault it is, what to do, and what the server said of it."""
     for kind, whose, remedy in _REMEDIES:
         if isinstance(error, kind):
-            return whose(remedy.format(url=url))
+            said = f"; the server says: {detail}" if detail else ""
+            return whose(remedy.format(url=url) + said)
     return ServerAwayError(f"the connection to {url} failed: {error.strerror if isinstance(error, OSError) else error}")
 
 
@@ -101,7 +128,7 @@ _REMEDIES: tuple[tuple[type[Exception], type[RequestError | DestinationError], s
     (av.HTTPForbiddenError, PublishRefusedError, "the token names another app, room or user than {url} (403)"),
     (av.HTTPNotFoundError, PublishRefusedError, "{url} does not exist (404): check the app and the path"),
     (av.HTTPServerError, ServerAwayError, "{url} cannot serve this now (5xx): it may be starting or full; try again"),
-    (av.HTTPClientError, PublishRefusedError, "{url} refused the offer (4xx): the log of the server says why"),
+    (av.HTTPClientError, PublishRefusedError, "{url} refused the offer (4xx)"),
     (ConnectionRefusedError, ServerAwayError, "nothing listens at {url}: is `soloist serve` running?"),
 )
 """FFmpeg's error -> whose fault it is and what to do, most special first."""

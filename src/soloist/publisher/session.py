@@ -1,8 +1,9 @@
 """One session in a process of its own: `main` is what `publishing.py` starts in a child.
 
-A plan comes in as one JSON line on stdin, progress goes out as JSON lines on stdout, an error as the last of them. When
-stdin ends, so does the session, with its DELETE: a parent that dies leaves no publisher behind. A process of its own,
-because FFmpeg's muxer can wait for ever inside a call when a server ends the DTLS session, and only killing ends that.
+A plan comes in as one JSON line on stdin; the session's URL and progress go out as JSON lines on stdout, `done` or an
+error as the last of them: a child that ends without has died. When stdin ends, so does the session, with its DELETE: a
+parent that dies leaves no publisher behind. A process of its own, because FFmpeg's muxer can wait for ever inside a
+call when a server ends the DTLS session, and only killing ends that.
 """
 
 import contextlib
@@ -37,20 +38,33 @@ def main() -> None:
     """Publish what stdin says."""
     av.logging.set_level(None)
     signal.signal(signal.SIGTERM, _interrupt)
-    plan = parse_plan(sys.stdin.readline())
-    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    # Whoever interrupts listens no more, so nothing is said then.
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+        line = sys.stdin.readline()
+        if line:
+            threading.Thread(target=_end_with_stdin, daemon=True).start()
+            _publish(parse_plan(line))
+
+
+def _publish(plan: SessionPlan) -> None:
     progress = PublishProgress()
+    last: dict[str, object] = {"done": True}
     try:
-        with contextlib.suppress(KeyboardInterrupt):
-            run_session(plan, progress, _tell)
-        _tell(progress)
+        run_session(plan, progress, _tell, lambda url: _say({"resource": url}))
     except SoloistError as error:
-        _tell(progress)
-        print(json.dumps({"error": type(error).__name__, "message": str(error)}), flush=True)
+        last = {"error": type(error).__name__, "message": str(error)}
+    # The parent answers the last line by closing stdin; that must not interrupt an orderly end.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _tell(progress)
+    _say(last)
 
 
 def _tell(progress: PublishProgress) -> None:
-    print(json.dumps(asdict(progress)), flush=True)
+    _say(asdict(progress))
+
+
+def _say(what: dict[str, object]) -> None:
+    print(json.dumps(what), flush=True)
 
 
 def _end_with_stdin() -> None:

@@ -6,6 +6,7 @@ for judgement and to `rooms.py` for effect. Location is path-only, so that it ho
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from soloist.core import OfferError
 from soloist.model.errors import InternalError, InvalidValueError
 from soloist.model.ids import AppId, ParticipantId, RoomId, parse_id
 from soloist.model.media import Codec, TrackSource
-from soloist.sources.ingest import StreamKey
+from soloist.sources.ingest import REPLACED, StreamKey
 from soloist.sources.receiver import MediaThread
 from soloist.sources.rooms import Publisher, Rooms, RoomsFullError
 from soloist.wire.whip import (
@@ -35,12 +36,15 @@ from soloist.wire.whip import (
     no_such_session,
     parse_offer,
     refused,
+    session_replaced,
 )
 
 log = structlog.get_logger("soloist.whip")
 
 VIDEO_CODECS_DEFAULT = (Codec.H264, Codec.VP8, Codec.VP9, Codec.AV1)
 BODY_TIMEOUT_S = 10.0
+REPLACED_COUNT_MAX = 1000
+"""Sessions remembered as replaced, so that their publishers learn it; the oldest is forgotten first."""
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 VideoCodecsOf = Callable[[AppId], Awaitable[Sequence[Codec]]]
@@ -69,6 +73,7 @@ class WhipShell:
         self._video_codecs_of = video_codecs_of
         self._ice_servers = tuple(ice_servers)
         self._resources: dict[str, _Resource] = {}
+        self._replaced: deque[tuple[str, StreamKey]] = deque(maxlen=REPLACED_COUNT_MAX)
 
     async def endpoint(self, request: Request) -> Response:
         """Answer `/whip/{app}/{room}/{user}`."""
@@ -78,6 +83,7 @@ class WhipShell:
                 return _render(endpoint_options())
             return _render(await self._publish(key, await _read(request)))
         except WhipError as error:
+            log.info("publisher_refused", path=request.url.path, status=error.status, detail=str(error))
             return _render(refused(error))
 
     async def session(self, request: Request) -> Response:
@@ -94,7 +100,7 @@ class WhipShell:
         session = WhipSession(secrets.token_urlsafe(12), offer.ufrag)
         try:
             publisher, answer = self._rooms.publish(
-                key, offer.text, codecs, on_left=lambda _reason: self._forget(resource_id)
+                key, offer.text, codecs, on_left=lambda reason: self._forget(resource_id, reason)
             )
         except OfferError as error:
             raise WhipError(400, f"the offer cannot be answered: {error}") from error
@@ -106,6 +112,8 @@ class WhipShell:
 
     def _answer(self, key: StreamKey, resource_id: str, request: WhipRequest) -> WhipResponse:
         resource = self._resources.get(resource_id)
+        if any(replaced_id == resource_id and whose[:3] == key[:3] for replaced_id, whose in self._replaced):
+            raise session_replaced()
         if resource is None or resource.publisher.key[:3] != key[:3]:
             raise no_such_session()
         response = resource.session.answer(request)
@@ -113,10 +121,13 @@ class WhipShell:
             self._rooms.leave(resource.publisher)
         return response
 
-    def _forget(self, resource_id: str) -> None:
+    def _forget(self, resource_id: str, reason: str) -> None:
         resource = self._resources.pop(resource_id, None)
-        if resource is not None:
-            resource.session.end()
+        if resource is None:
+            return
+        resource.session.end()
+        if reason == REPLACED:
+            self._replaced.append((resource_id, resource.publisher.key))
 
 
 def create_whip_app(

@@ -181,6 +181,11 @@ def no_such_session() -> WhipError:
     return WhipError(404, "no such session; it has ended or never was: POST a new offer")
 
 
+def session_replaced() -> WhipError:
+    """Return the answer for a session whose place another publisher took: its client should not come back."""
+    return WhipError(410, "another publisher of this user and stream has taken the place of this session")
+
+
 def parse_offer(request: WhipRequest) -> OfferSummary:
     """Return what a POST offers.
 
@@ -276,6 +281,7 @@ _TITLES = {
     405: "Method Not Allowed",
     406: "Not Acceptable",
     408: "Request Timeout",
+    410: "Gone",
     412: "Precondition Failed",
     413: "Content Too Large",
     415: "Unsupported Media Type",

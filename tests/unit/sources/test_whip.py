@@ -100,6 +100,18 @@ async def test_delete_ends_the_session_and_the_room(door: Door) -> None:
     assert door.core.sessions_closed == [1]
 
 
+async def test_a_replaced_session_answers_410_so_that_its_publisher_does_not_come_back(door: Door) -> None:
+    older = (await door.publish()).header("Location") or ""
+    await door.publish()
+    first, _ = door.rooms.publishers(AppId("demo"), RoomId("r"))
+
+    door.rooms._remove(first, "replaced")
+
+    answer = await call(door.app, "DELETE", older)
+    assert (answer.status, "another publisher" in json.loads(answer.body)["detail"]) == (410, True)
+    assert (await call(door.app, "DELETE", older.replace("alice", "bob"))).status == 404
+
+
 async def test_a_session_is_reached_only_through_its_own_path(door: Door) -> None:
     location = (await door.publish()).header("Location")
     assert location is not None
