@@ -1,6 +1,6 @@
 """What the engine asks of a recording, and what it gives a recording to write its progress down.
 
-`RecordingPort` and `OpenRecording` are implemented by `jobs/recording.py`; `Journal` by `jobs/journal.py`.
+`RecordingPort` and `OpenRecording` are implemented by `jobs/recorder.py`; `Journal` by `jobs/journal.py`.
 """
 
 from typing import Protocol
