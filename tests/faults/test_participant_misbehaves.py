@@ -49,9 +49,10 @@ def test_a_participant_who_freezes_for_4_s_comes_back_into_the_same_file_with_a_
         for pid in stopped:
             os.kill(pid, signal.SIGSTOP)
         time.sleep(4)
-        for pid in stopped:
-            os.kill(pid, signal.SIGCONT)
-        time.sleep(3)
+        thawed_s = time.time()
+        os.kill(stopped[0], signal.SIGCONT)  # It finds its session silent, gives that up, and begins another.
+        until(lambda: taken.publisher.connected_after(thawed_s), 40, "it does not come back")
+        time.sleep(2)
         taken.stop()
         (file,) = taken.finished()
     assert file.complaints == ()
