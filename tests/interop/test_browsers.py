@@ -113,19 +113,40 @@ FIREFOX = [
 ]
 
 
-@pytest.fixture(scope="module")
-def outcomes(
-    request: pytest.FixtureRequest, stage: DevStage, tmp_path_factory: pytest.TempPathFactory
-) -> dict[Scenario, Outcome]:
-    chosen = [item.callspec.params["scenario"] for item in request.session.items if item.module is request.module]
-    found: dict[Scenario, Outcome] = {}
-    for name, opened in (("Chromium", _chromium_page), ("Firefox", _firefox_page)):
-        mine = [scenario for scenario in chosen if scenario.browser == name]
-        if mine:
+class Sessions:
+    """Runs a browser when one of its scenarios is first asked for, all its selected ones side by side."""
+
+    def __init__(self, stage: DevStage, folder: Path, chosen: list[Scenario]) -> None:
+        self._stage = stage
+        self._folder = folder
+        self._chosen = chosen
+        self._found: dict[str, dict[Scenario, Outcome] | Exception] = {}
+
+    def outcome(self, scenario: Scenario) -> Outcome:
+        """Return what became of a scenario, or raise what its browser raised."""
+        if scenario.browser not in self._found:
+            self._found[scenario.browser] = self._run(scenario.browser)
+        found = self._found[scenario.browser]
+        if isinstance(found, Exception):
+            raise found
+        return found[scenario]
+
+    def _run(self, browser: str) -> dict[Scenario, Outcome] | Exception:
+        folder = self._folder / browser
+        folder.mkdir()
+        opened = {"Chromium": _chromium_page, "Firefox": _firefox_page}[browser]
+        try:
             with ExitStack() as stack:
-                page = opened(stack, tmp_path_factory.mktemp(name))
-                found |= _record(page, stage, mine)
-    return found
+                mine = [scenario for scenario in self._chosen if scenario.browser == browser]
+                return _record(opened(stack, folder), self._stage, mine)
+        except Exception as error:  # noqa: BLE001 - raised again for each scenario that asks
+            return error
+
+
+@pytest.fixture(scope="module")
+def outcomes(request: pytest.FixtureRequest, stage: DevStage, tmp_path_factory: pytest.TempPathFactory) -> Sessions:
+    mine = [item for item in request.session.items if getattr(item, "module", None) is request.module]
+    return Sessions(stage, tmp_path_factory.mktemp("browsers"), [item.callspec.params["scenario"] for item in mine])
 
 
 def _chromium_page(stack: ExitStack, _folder: Path) -> Page:
@@ -179,9 +200,9 @@ def _participant(scenario: Scenario) -> str:
 
 
 @pytest.mark.parametrize("scenario", [*CHROMIUM, *FIREFOX], ids=lambda s: f"{s.name} {s.codec}")
-def test_every_picture_sent_is_in_the_file(outcomes: dict[Scenario, Outcome], table: Table, scenario: Scenario) -> None:
+def test_every_picture_sent_is_in_the_file(outcomes: Sessions, table: Table, scenario: Scenario) -> None:
     row = table.add(Row(scenario.name, codec=scenario.codec, dtls="own p256 actpass"))
-    outcome = outcomes[scenario]
+    outcome = outcomes.outcome(scenario)
     recorded, row.version = outcome.recorded, outcome.version
     holes, sent = _best_stream(recorded, outcome.report["sent"])
     row.sent, row.in_file, row.offset = str(sent), str(len(recorded.pictures)), offset_text(recorded.av_offsets_ms)
