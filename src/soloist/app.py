@@ -32,7 +32,7 @@ from soloist.jobs.reaper import rehome_jobs
 from soloist.model.ids import AppId
 from soloist.model.media import Codec
 from soloist.service.errors import StartError
-from soloist.service.listeners import open_tcp, open_unix, url_of
+from soloist.service.listeners import check_certificate, check_udp, open_tcp, open_unix, url_of
 from soloist.service.parent import follow_supervisor, is_supervised, tell_ready
 from soloist.service.settings import Settings, node_id_of
 from soloist.service.supervisor import Supervisor
@@ -65,6 +65,10 @@ async def serve(settings: Settings) -> None:
     """
     _check_dev(settings)
     open_tcp(settings.host, settings.port).close()
+    if settings.tls_cert and settings.tls_key:
+        check_certificate(settings.tls_cert, settings.tls_key)
+    for port in range(settings.media_port, settings.media_port + settings.recorders) if settings.media_port else ():
+        check_udp(_media_host(settings), port)
 
     async def prepare(url: str, node_id: str) -> None:
         migrate(url)

@@ -82,7 +82,19 @@ class Child:
             log.error("child_ended", child=self.name, status=status, restarting_in_s=pause_s)
             await asyncio.sleep(pause_s)
             if not self._is_stopping:
+                pause_s = await self._start_again(pause_s)
+
+    async def _start_again(self, pause_s: float) -> float:
+        """Start it, however often the system refuses a process; return the pause reached meanwhile."""
+        while not self._is_stopping:
+            try:
                 await self.start()
+                break
+            except (OSError, ValueError, subprocess.SubprocessError) as error:
+                pause_s = min(pause_s * 2, PAUSE_S_MAX)
+                log.error("child_not_started", child=self.name, error=str(error), again_in_s=pause_s)  # noqa: TRY400
+                await asyncio.sleep(pause_s)
+        return pause_s
 
     async def wait(self) -> int:
         """Return the exit status once it has ended."""

@@ -1,7 +1,9 @@
 """Listening sockets, opened before what serves them is built, so that a taken address is told at once."""
 
 import contextlib
+import errno
 import socket
+import ssl
 import stat
 from pathlib import Path
 
@@ -23,9 +25,46 @@ def open_tcp(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise StartError(f"TCP {host}:{port} cannot be used: {error.strerror}. Choose another with --port.") from error
+        raise StartError(f"TCP {host}:{port} cannot be used: {error.strerror}. {_remedy(error)}") from error
     listener.listen(BACKLOG)
     return listener
+
+
+def _remedy(error: OSError) -> str:
+    if isinstance(error, socket.gaierror) or error.errno in (errno.EADDRNOTAVAIL, errno.EINVAL):
+        return "Give an address of this machine with --host, such as 127.0.0.1 or 0.0.0.0."
+    return "Choose another with --port."
+
+
+def check_udp(host: str, port: int, option: str = "--media-port") -> None:
+    """Find out early whether a UDP port can be had; port 0 always can.
+
+    Raises:
+        StartError: it cannot; the message names `option`.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise StartError(
+                f"UDP {host}:{port} cannot be used: {error.strerror}. Choose another with {option}."
+            ) from error
+
+
+def check_certificate(cert: Path, key: Path) -> None:
+    """Find out early whether HTTPS can be served with these files.
+
+    Raises:
+        StartError: a file is missing, unreadable, no PEM, or the key is another certificate's.
+    """
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=lambda: "")
+    except (OSError, ValueError) as error:
+        raise StartError(
+            f"HTTPS cannot be served with --tls-cert {cert} and --tls-key {key}: {error}. "
+            "Both are PEM files, the key without a password."
+        ) from error
 
 
 def open_unix(path: Path) -> socket.socket:

@@ -6,6 +6,7 @@ it is streamed. Knows nothing of media, jobs or databases. Rules R25, R34, R56.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import re
@@ -191,6 +192,7 @@ def _digest(path: Path) -> tuple[int, str]:
 def _link(local: Path, target: Path, root: Path) -> None:
     """Let a file appear under a new name, whole or not at all, never over another; copy where links do not reach."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    _open_to_umask(local)
     try:
         os.link(local, target)
     except FileExistsError:
@@ -198,6 +200,25 @@ def _link(local: Path, target: Path, root: Path) -> None:
     except OSError:
         _copy(local, target)
     _sync(target, root)
+
+
+def _open_to_umask(local: Path) -> None:
+    """Give a finished file the mode of any new one, 0644 under the usual umask: its link would keep the spool's 0600.
+
+    In the spool nobody else reaches it: that is closed by its folders.
+    """
+    with contextlib.suppress(PermissionError):
+        local.chmod(0o666 & ~_UMASK)
+
+
+def _read_umask() -> int:
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
+
+
+_UMASK = _read_umask()
+"""Of this process, read once at import: it can only be read by setting it, which other threads would see."""
 
 
 def _copy(local: Path, target: Path) -> None:

@@ -173,3 +173,15 @@ def test_bucket_name_outside_the_alphabet_is_refused(name):
 
 def _no_links(source: object, target: object) -> None:
     raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+
+async def test_a_finished_file_is_as_readable_as_its_manifest(tmp_path, spooled):
+    bucket = Bucket.in_folder(tmp_path / "storage", "recordings")
+    private = spooled(b"media")
+    private.chmod(0o600)
+
+    await bucket.commit(private, "a/file.mp4")
+    await bucket.replace("a/file.json", b"{}")
+
+    modes = {path.suffix: path.stat().st_mode & 0o777 for path in (tmp_path / "storage" / "recordings" / "a").iterdir()}
+    assert modes[".mp4"] == modes[".json"]
