@@ -2,9 +2,12 @@
 
 import errno
 
+import structlog
 from obstore import exceptions as obstore_errors
 
 from soloist.model.errors import DestinationError
+
+log = structlog.get_logger("soloist.storage")
 
 
 class KeyTakenError(DestinationError):
@@ -49,5 +52,6 @@ def destination_error(error: Exception) -> DestinationError:
         return StoreFullError()
     if "os error 13" in str(error) or "os error 30" in str(error):  # EACCES, EROFS
         return StoreDeniedError()
-    first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return DestinationError(f"The storage location failed ({first_line[:200]}); check its configuration.")
+    # Tenants read this as a job's description; the error's own text has paths and addresses of the server.
+    log.error("storage_failed", error=type(error).__name__, detail=str(error)[:1000])
+    return DestinationError("The storage location failed; ask its operator, whose log says why.")

@@ -185,3 +185,9 @@ async def test_a_finished_file_is_as_readable_as_its_manifest(tmp_path, spooled)
 
     modes = {path.suffix: path.stat().st_mode & 0o777 for path in (tmp_path / "storage" / "recordings" / "a").iterdir()}
     assert modes[".mp4"] == modes[".json"]
+
+
+def test_a_tenant_reads_no_path_of_the_server_in_a_storage_failure():
+    error = OSError(errno.ENOTDIR, "Not a directory", "/var/lib/soloist/storage/recordings")
+    assert "/var" not in str(destination_error(error))
+    assert "/var" not in str(destination_error(ValueError("Unable to open /var/lib/soloist/storage: odd")))
