@@ -143,7 +143,10 @@ def test_the_recorded_layer_is_the_highest_within_the_level_asked_for(
     stage: Stage, tier: str, size: tuple[int, int]
 ) -> None:
     stage.join(codec="VP8", simulcast=True, width=1280, height=720, fps=15)
-    stage.tab.wait(4)
+    deadline = time.monotonic() + 20
+    while len({picture["ssrc"] for picture in stage.tab.report("alice")["sent"]}) < 3:
+        assert time.monotonic() < deadline, "the browser does not send all three layers"
+        stage.tab.wait(0.5)
     job, created_ms = stage.start_job(select_stream_type=tier)
     stage.tab.wait(4)
     stage.sdk.stop(job)
@@ -151,7 +154,10 @@ def test_the_recorded_layer_is_the_highest_within_the_level_asked_for(
 
     recorded = stage.file_of(job, created_ms, ".webm")
     assert ffmpeg_complaints(recorded.path) == ""
-    assert {picture.size for picture in recorded.pictures} == {size}
+    sizes = [picture.size for picture in recorded.pictures]
+    # A browser short of processor time withholds its highest layer for a while; then the next one is right.
+    assert max(sizes) == size
+    assert sizes[-1] == size
     assert recorded.captured_span_s > 2.5
 
 
