@@ -8,12 +8,17 @@ Spec: RFC 3550 §6.4.1 (sender reports), §6.4.4 (their use).
 """
 
 from collections import deque
+from dataclasses import dataclass, replace
 
 from soloist.model.media import SenderReport
 
 NS = 1_000_000_000
 REPORTS_KEPT_COUNT = 256
 RECENT_REPORTS_COUNT = 30
+CREEP_PER = 1000
+"""The least delay is forgotten by 1 ms/s, more than any clock drifts."""
+SCATTER_NS = 1_000_000
+"""Reports of a sender that computes them lie within microseconds of a line; those stamped at sending do not."""
 BREAK_NS = 500_000_000
 """No jitter or drift puts a report this far off the line of the others."""
 SLOPE_REPORTS_COUNT_MIN = 4
@@ -28,6 +33,23 @@ def ticks_to_ns(ticks: int, rate_hz: int) -> int:
 def ns_to_ticks(ns: int, rate_hz: int) -> int:
     """Return `ns` in ticks of a `rate_hz` clock, rounded to the nearest."""
     return (ns * rate_hz * 2 + NS) // (2 * NS)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportLine:
+    """NTP = zero + span + error, where span is RTP time since zero and error = intercept + slope * span."""
+
+    rtp_zero: int
+    ntp_zero: int
+    intercept_ns: int
+    slope_ppb: int
+    """Drift in parts per 1e9."""
+    spread_ns: int = 0
+    """Between the reports furthest above and below the line."""
+
+    def error_ns(self, span_ns: int) -> int:
+        """Return how far the sender's wall clock is ahead of its RTP clock after `span_ns`."""
+        return self.intercept_ns + span_ns * self.slope_ppb // NS
 
 
 class SenderClock:
@@ -53,14 +75,20 @@ class StreamClock:
         self.rate_hz = rate_hz
         self._sender = sender
         self._reports: deque[tuple[int, int]] = deque(maxlen=REPORTS_KEPT_COUNT)
-        self._line: tuple[int, int, int, int] | None = None
+        self._line: ReportLine | None = None
         self._transit_min_ns: int | None = None
+        self._arrived_ns = 0
 
     def arrived(self, rtp_ticks: int, received_ns: int) -> None:
         """Take one frame's arrival into account: the least delayed frame anchors the stream until reports do."""
         transit_ns = received_ns - ticks_to_ns(rtp_ticks, self.rate_hz)
-        if self._transit_min_ns is None or transit_ns < self._transit_min_ns:
+        if self._transit_min_ns is None:
             self._transit_min_ns = transit_ns
+        else:
+            # The least delay is forgotten slowly, because the two clocks drift.
+            creep_ns = max(0, received_ns - self._arrived_ns) // CREEP_PER
+            self._transit_min_ns = min(self._transit_min_ns + creep_ns, transit_ns)
+        self._arrived_ns = received_ns
 
     def reported(self, report: SenderReport) -> None:
         """Take one sender report of this stream into account, in any order.
@@ -85,43 +113,50 @@ class StreamClock:
         return self._transit_min_ns + ticks_to_ns(rtp_ticks, self.rate_hz)
 
     def wall_by_report_ns(self, rtp_ticks: int) -> int | None:
-        """Return our wall clock at `rtp_ticks` by the line through all reports; None before any."""
+        """Return our wall clock at `rtp_ticks` by the line through all reports; None before any.
+
+        Nothing is captured after it arrived. A sender whose reports scatter (browsers' do, for sound) pairs RTP time
+        with the moment of sending, which is a packet too late; arrival then knows better.
+        """
         offset_ns = self._sender.offset_ns
         if not self._reports or offset_ns is None:
             return None
-        return self._ntp_ns(rtp_ticks) + offset_ns
+        wall_ns = self._ntp_ns(rtp_ticks) + offset_ns
+        arrived_ns = self.wall_by_arrival_ns(rtp_ticks) if self._fitted().spread_ns > SCATTER_NS else None
+        return wall_ns if arrived_ns is None else min(wall_ns, arrived_ns)
 
     @property
     def skew_ppm(self) -> float:
         """How much faster the sender's wall clock runs than its RTP clock, in parts per million; for reports only."""
-        return self._fitted()[3] / 1000 if self._reports else 0.0
+        return self._fitted().slope_ppb / 1000 if self._reports else 0.0
 
     def _ntp_ns(self, rtp_ticks: int) -> int:
         """Return the sender's wall clock at `rtp_ticks` by the line through its reports."""
-        rtp_zero, ntp_zero, intercept_ns, slope_ppb = self._fitted()
-        span_ns = ticks_to_ns(rtp_ticks - rtp_zero, self.rate_hz)
-        return ntp_zero + span_ns + intercept_ns + span_ns * slope_ppb // NS
+        line = self._fitted()
+        span_ns = ticks_to_ns(rtp_ticks - line.rtp_zero, self.rate_hz)
+        return line.ntp_zero + span_ns + line.error_ns(span_ns)
 
-    def _fitted(self) -> tuple[int, int, int, int]:
+    def _fitted(self) -> ReportLine:
         if self._line is None:
             self._line = fit_reports(sorted(self._reports), self.rate_hz)
         return self._line
 
 
-def fit_reports(reports: list[tuple[int, int]], rate_hz: int) -> tuple[int, int, int, int]:
-    """Fit (RTP ticks, NTP ns) pairs, sorted; return RTP zero, NTP zero, intercept in ns and slope in parts per 1e9.
+def fit_reports(reports: list[tuple[int, int]], rate_hz: int) -> ReportLine:
+    """Fit (RTP ticks, NTP ns) pairs, sorted, at least one.
 
-    The line is NTP = zero + span + intercept + slope * span. Few or close reports fit no slope: their jitter (a browser
-    stamps audio reports with the time of sending) would be taken for drift.
+    Few or close reports fit no slope: their jitter (a browser stamps audio reports with the time of sending) would be
+    taken for drift.
     """
     rtp_zero, ntp_zero = reports[0]
     spans = [ticks_to_ns(rtp - rtp_zero, rate_hz) for rtp, _ in reports]
     errors = [ntp - ntp_zero - span for (_, ntp), span in zip(reports, spans, strict=True)]
     count = len(reports)
     span_mean, error_mean = sum(spans) // count, sum(errors) // count
-    if count < SLOPE_REPORTS_COUNT_MIN or spans[-1] < SLOPE_SPAN_NS_MIN:
-        return rtp_zero, ntp_zero, error_mean, 0
-    covariance = sum((s - span_mean) * (e - error_mean) for s, e in zip(spans, errors, strict=True))
-    variance = sum((s - span_mean) ** 2 for s in spans)
-    slope_ppb = covariance * NS // variance
-    return rtp_zero, ntp_zero, error_mean - span_mean * slope_ppb // NS, slope_ppb
+    slope_ppb = 0
+    if count >= SLOPE_REPORTS_COUNT_MIN and spans[-1] >= SLOPE_SPAN_NS_MIN:
+        covariance = sum((s - span_mean) * (e - error_mean) for s, e in zip(spans, errors, strict=True))
+        slope_ppb = covariance * NS // sum((s - span_mean) ** 2 for s in spans)
+    line = ReportLine(rtp_zero, ntp_zero, error_mean - span_mean * slope_ppb // NS, slope_ppb)
+    rests = [e - line.error_ns(s) for s, e in zip(spans, errors, strict=True)]
+    return replace(line, spread_ns=max(rests) - min(rests))

@@ -299,3 +299,45 @@ def test_reports_from_before_a_stall_say_nothing_of_the_time_after_it():
     out = feed(timeline, by_arrival(camera(10), reports, stalled, later))[Kind.VIDEO]
 
     assert abs(seconds_of(out[-1]) - (899 / 30 + 60)) < 0.05
+
+
+def stamped_at_sending(count):
+    """Return audio reports as a browser makes them: a packet late, and scattered."""
+    rng, reports = random.Random(3), []
+    for exact in (report_at(2.5 * (n + 1), **AUDIO) for n in range(count)):
+        late_ns = 22 * MS + rng.randrange(-3, 8) * MS
+        reports.append(ReportValue("0", None, exact.rtp_ticks, exact.ntp_ns + late_ns, exact.received_ns + late_ns))
+    return reports
+
+
+def test_reports_stamped_at_sending_do_not_put_sound_a_packet_late():
+    reports = stamped_at_sending(20) + [report_at(s, **VIDEO) for s in range(1, 50)]
+    out = feed(Timeline(), by_arrival(camera(50, delay_ms=5), microphone(50, delay_ms=24), reports))
+
+    sound, picture = out[Kind.AUDIO][-1], out[Kind.VIDEO][-1]
+    assert abs((seconds_of(sound) - 2499 / 50) - (seconds_of(picture) - 1499 / 30)) < 0.010
+
+
+def test_who_comes_late_gets_sound_beside_its_picture_too():
+    timeline = Timeline()
+    timeline.expect(1, ["0", "1"])
+    for report in by_arrival(stamped_at_sending(8), [report_at(s, **VIDEO) for s in range(1, 20)]):
+        timeline.report(1, report, 48_000 if report.mid == "0" else 90_000)
+    late = [
+        f for f in by_arrival(camera(25, delay_ms=5), microphone(25, delay_ms=24)) if f.received_ns > START_NS + 20 * NS
+    ]
+
+    out = feed(timeline, late)
+
+    first = {kind: samples[0] for kind, samples in out.items()}
+    sound_ns = START_NS + 20 * MS * (1250 - len(out[Kind.AUDIO]))
+    picture_ns = START_NS + 20 * NS  # The first keyframe after twenty seconds.
+    offset_ns = (first[Kind.AUDIO].pts_ns - sound_ns) - (first[Kind.VIDEO].pts_ns - picture_ns)
+    assert abs(offset_ns) < 10 * MS
+
+
+def test_exact_reports_of_a_sender_that_sends_early_are_believed():
+    reports = [report_at(s, **AUDIO) for s in (0.1, 1, 2, 3)] + [report_at(s, **VIDEO) for s in (0.1, 1, 2, 3)]
+    out = feed(Timeline(), by_arrival(camera(4, delay_ms=1), microphone(4, delay_ms=1), reports))
+
+    assert abs(seconds_of(out[Kind.AUDIO][-1]) - 199 / 50 - seconds_of(out[Kind.VIDEO][-1]) + 119 / 30) < 0.001
