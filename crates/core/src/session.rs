@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
 use str0m::error::RtcError;
 use str0m::media::{KeyframeRequestKind, MediaData, Rid, SenderFeedback};
 use str0m::net::{Receive, Transmit};
