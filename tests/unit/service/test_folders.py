@@ -4,21 +4,29 @@ import socket
 import stat
 
 import pytest
+from support.database import private_folder
 
 from soloist.service.errors import StartError
 from soloist.service.folders import prepare_folders, remove_runtime
 from soloist.service.settings import Settings
 
 
+@pytest.fixture
+def short_path():
+    """A folder whose path leaves room for a socket's, wherever the tests run."""
+    with private_folder("soloist-") as folder:
+        yield folder
+
+
 def settings_below(folder):
     return Settings(data=folder / "data", runtime=folder / "theirs")
 
 
-def test_stopping_leaves_the_operators_runtime_folder_and_its_files_alone(tmp_path):
-    theirs = tmp_path / "theirs"
+def test_stopping_leaves_the_operators_runtime_folder_and_its_files_alone(short_path):
+    theirs = short_path / "theirs"
     theirs.mkdir(mode=0o755)
     (theirs / "letter.txt").write_text("keep me")
-    settings = settings_below(tmp_path)
+    settings = settings_below(short_path)
 
     prepare_folders(settings)
     (settings.runtime_dir / "pg").mkdir()
@@ -30,8 +38,8 @@ def test_stopping_leaves_the_operators_runtime_folder_and_its_files_alone(tmp_pa
     assert stat.S_IMODE(theirs.stat().st_mode) == 0o755
 
 
-def test_a_strangers_file_among_our_sockets_stays(tmp_path):
-    settings = settings_below(tmp_path)
+def test_a_strangers_file_among_our_sockets_stays(short_path):
+    settings = settings_below(short_path)
     prepare_folders(settings)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(settings.runtime_dir / "recorder-0.sock"))
