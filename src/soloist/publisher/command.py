@@ -47,7 +47,7 @@ def publish_command(  # noqa: PLR0913 - the command's options
     try:
         target = url or endpoint_url(server, app=app, room=room, user=user, stream=stream)
         check_url(target)
-        console.print(f"Publishing [bold]{file}[/bold] to {target}. Ctrl-C ends it.", highlight=False)
+        console.print(f"Publishing [bold]{file}[/bold] to {target}. Ctrl-C ends it.", highlight=False, soft_wrap=True)
         _publish_shown(file, target, token, loop=loop, duration=duration, console=console)
     except KeyboardInterrupt:
         console.print("Stopped; the session has been deleted.")
@@ -75,7 +75,7 @@ def _publish_shown(
 ) -> None:
     with _shown(console) as show:
         sent = publish(file, url, token, loop=loop, duration=duration, retry_for_s=RETRY_FOR_S, on_progress=show)
-    console.print(f"Published {describe(sent)}.", highlight=False)
+    console.print(f"Published {describe(sent)}.", highlight=False, soft_wrap=True)
 
 
 @contextmanager
