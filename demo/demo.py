@@ -7,7 +7,6 @@ is read back from the file; the exit status says whether they are right.
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -198,11 +197,11 @@ def child(arguments: list[str], log: Path) -> Iterator["subprocess.Popen[bytes]"
 def end(process: "subprocess.Popen[bytes]") -> None:
     """Ask a child to end, and insist after a while."""
     if process.poll() is None:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
     try:
         process.wait(20)
     except subprocess.TimeoutExpired as error:
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         raise DemoError(f"'{process.args}' did not end within 20 s") from error  # type: ignore[str-bytes-safe]
 
 

@@ -1,7 +1,19 @@
 """Fixtures of every tier: the async backend, and a real PostgreSQL started once a session when a test first asks."""
 
+import signal
+
+import hypothesis
 import pytest
 from support.database import database_server, fresh_database
+
+# A shell that starts its jobs in the background has them ignore Ctrl-C, and what is ignored is inherited: the children
+# that tests end by Ctrl-C would not hear it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Time on a shared machine says nothing about a property, and the first text drawn on a new machine builds a table of
+# Unicode, which takes a second.
+hypothesis.settings.register_profile("soloist", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("soloist")
 
 
 @pytest.fixture(scope="session")

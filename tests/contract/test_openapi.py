@@ -17,7 +17,6 @@ NOT_CHECKED = [positive_data_acceptance, ignored_auth]
 
 FEW = settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],
 )

@@ -196,7 +196,7 @@ def test_sample_lasts_until_the_next_one_whatever_it_claimed(tmp_path):
     assert track.durations == [3000, 1, 91_999, 905_000, 500, 3000]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.integers(1, 400_000), min_size=1, max_size=60),
     st.lists(st.integers(1, 200_000), min_size=1, max_size=60),

@@ -91,7 +91,7 @@ def test_the_first_packet_of_each_kind_is_kept():
     assert out[Kind.VIDEO][0].data == b"picture 0"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(min_value=0, max_value=2**32))
 def test_any_interleaving_of_streams_and_reports_gives_the_same_samples(seed):
     reports = [report_at(0.1, **AUDIO), report_at(0.1, **VIDEO)]
@@ -200,7 +200,7 @@ def test_a_new_stream_never_begins_before_the_old_one_ended():
     assert out[0].pts_ticks >= first[-1].pts_ticks + 3000
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32), st.floats(0, 0.2))
 def test_media_and_declared_holes_add_up_to_the_wall_time(seed, loss):
     rng = random.Random(seed)
