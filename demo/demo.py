@@ -5,7 +5,6 @@ official Python SDK creates and stops, waits for the file, measures it, and stop
 is read back from the file; the exit status says whether they are right.
 """
 
-import os
 import shutil
 import socket
 import subprocess

@@ -88,6 +88,29 @@ def test_a_trickled_candidate_is_taken(ask, place):
     ask("DELETE", headers["Location"])
 
 
+def test_ice_is_restarted_by_the_core_and_the_answer_has_its_new_credentials(ask, place):
+    _, created, answer = ask("POST", place, OFFER)
+    restart = {"Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*"}
+    fragment = b"a=ice-ufrag:next\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\n"
+
+    status, headers, ours = ask("PATCH", created["Location"], fragment, restart)
+
+    assert (status, headers["Content-Type"]) == (200, restart["Content-Type"])
+    assert headers["ETag"] not in ("", created["ETag"])
+    [ufrag] = [line for line in ours.splitlines() if line.startswith(b"a=ice-ufrag:")]
+    assert ufrag not in answer
+    assert {b"a=ice-lite", b"a=end-of-candidates"} <= set(ours.splitlines())
+    assert [line for line in answer.splitlines() if line.startswith(b"a=ice-options")] == [
+        line for line in ours.splitlines() if line.startswith(b"a=ice-options")
+    ]
+    assert ask("PATCH", created["Location"], fragment, {**restart, "If-Match": headers["ETag"]})[0] == 204
+    ask("DELETE", created["Location"])
+
+
+def test_no_redirect_turns_a_post_into_a_get(ask, place):
+    assert ask("POST", f"{place}/", OFFER)[0] not in (301, 302, 303)
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "expected"),
     [
@@ -105,11 +128,11 @@ def test_an_offer_that_cannot_be_taken_is_refused_with_a_reason(ask, place, *, b
     assert b'"detail"' in problem
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 def test_another_method_on_the_endpoint_is_405(ask, place, method):
     status, headers, _ = ask(method, place)
 
-    assert (status, headers["Allow"]) == (405, "OPTIONS, POST")
+    assert (status, headers["Allow"]) == (405, "GET, HEAD, OPTIONS, POST")
 
 
 @pytest.mark.parametrize(("query", "expected"), [("?stream=screen", 201), ("?stream=camera", 201), ("?stream=x", 400)])

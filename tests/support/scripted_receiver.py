@@ -3,6 +3,7 @@
 import queue
 from dataclasses import dataclass
 
+from soloist.core import OfferError, SessionGoneError
 from support.session_items import ClosedValue
 
 
@@ -42,6 +43,13 @@ class ScriptedReceiver:
 
     def request_keyframe(self, session, mid, rid=None):
         self.keyframes_asked.append((session, mid, rid))
+
+    def restart_ice(self, session, *, ufrag, pwd):
+        if session in self.sessions_closed:
+            raise SessionGoneError
+        if len(pwd) < 22:
+            raise OfferError("the password is too short")
+        return f"a=ice-lite\r\na=ice-ufrag:ours{ufrag}\r\n"
 
     def close_session(self, session):
         self.sessions_closed.append(session)

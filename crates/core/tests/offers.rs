@@ -63,6 +63,14 @@ fn a_data_channel_is_refused_with_port_0_and_left_out_of_the_bundle() {
 }
 
 #[test]
+fn every_section_answered_is_multiplexed_and_only_so() {
+    let answered = answer(CAMERA).map(|(_, answer, _)| answer).unwrap_or_default();
+    for section in sections(&answered).iter().filter(|lines| lines.contains(&"a=recvonly")) {
+        assert!(section.contains(&"a=rtcp-mux") && section.contains(&"a=rtcp-mux-only"), "{section:?}");
+    }
+}
+
+#[test]
 fn candidates_are_told_once_and_as_complete() {
     let answered = answer(CAMERA).map(|(_, answer, _)| answer).unwrap_or_default();
     let candidates: Vec<&str> = answered.lines().filter(|line| line.starts_with("a=candidate:")).collect();

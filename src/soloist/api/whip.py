@@ -34,7 +34,7 @@ from soloist.wire.whip import (
 )
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-PASSED_HEADERS = ("Content-Type", "If-Match")
+PASSED_HEADERS = ("Accept", "Content-Type", "If-Match")
 HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
 """Headers of one connection, not of the answer (RFC 9110 §7.6.1), and what our own server adds itself."""
 RECORDER_TIMEOUT = aiohttp.ClientTimeout(total=10, connect=2)

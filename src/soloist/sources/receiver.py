@@ -159,6 +159,15 @@ class MediaThread:
         """Ask a publisher for a keyframe; the core limits how often one is really sent."""
         self._receiver.request_keyframe(session, mid, rid)
 
+    def restart_ice(self, session: int, ufrag: str, pwd: str) -> str:
+        """Take a publisher's new ICE credentials; return the SDP fragment with ours. Blocks for a turn of the core.
+
+        Raises:
+            OfferError: the credentials are not ICE credentials.
+            SessionGoneError: the session has ended.
+        """
+        return self._receiver.restart_ice(session, ufrag=ufrag, pwd=pwd)
+
     def close_session(self, session: int) -> None:
         """End a session; its handler sees `Closed` after what had arrived before."""
         self._receiver.close_session(session)

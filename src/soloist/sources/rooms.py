@@ -177,6 +177,15 @@ class Rooms:
         self._join(publisher)
         return publisher, answer
 
+    async def restart_ice(self, publisher: Publisher, ufrag: str, pwd: str) -> str:
+        """Take a publisher's new ICE credentials; return the SDP fragment with ours. Its media goes on meanwhile.
+
+        Raises:
+            OfferError: the credentials are not ICE credentials.
+            SessionGoneError: its session has ended.
+        """
+        return await asyncio.to_thread(self._media.restart_ice, publisher.session, ufrag, pwd)
+
     def leave(self, publisher: Publisher) -> None:
         """Let a publisher go at its own wish; its last frames still reach those who listen."""
         self._remove(publisher, LEFT)

@@ -8,7 +8,7 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from starlette.applications import Starlette
@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from soloist.core import OfferError
+from soloist.core import OfferError, SessionGoneError
 from soloist.model.errors import InternalError, InvalidValueError
 from soloist.model.ids import AppId, ParticipantId, RoomId, parse_id
 from soloist.model.media import Codec, TrackSource
@@ -25,6 +25,7 @@ from soloist.sources.receiver import MediaThread
 from soloist.sources.rooms import Publisher, Rooms, RoomsFullError
 from soloist.wire.whip import (
     OFFER_BYTES_MAX,
+    IceRestart,
     IceServer,
     SessionState,
     WhipError,
@@ -32,6 +33,7 @@ from soloist.wire.whip import (
     WhipResponse,
     WhipSession,
     created,
+    endpoint_get,
     endpoint_options,
     no_such_session,
     parse_offer,
@@ -63,6 +65,8 @@ class _Resource:
 
     session: WhipSession
     publisher: Publisher
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a request is answered: the next PATCH must not meet a restart of ICE half done."""
 
 
 class WhipShell:
@@ -81,6 +85,8 @@ class WhipShell:
             key = _stream_key(request)
             if request.method == "OPTIONS":
                 return _render(endpoint_options())
+            if request.method in ("GET", "HEAD"):
+                return _render(endpoint_get())
             return _render(await self._publish(key, await _read(request)))
         except WhipError as error:
             log.info("publisher_refused", path=request.url.path, status=error.status, detail=str(error))
@@ -89,7 +95,8 @@ class WhipShell:
     async def session(self, request: Request) -> Response:
         """Answer `/whip/{app}/{room}/{user}/{resource}`."""
         try:
-            return _render(self._answer(_stream_key(request), request.path_params["resource"], await _read(request)))
+            key, resource_id = _stream_key(request), request.path_params["resource"]
+            return _render(await self._answer(key, resource_id, await _read(request)))
         except WhipError as error:
             return _render(refused(error))
 
@@ -110,16 +117,30 @@ class WhipShell:
         location = f"/whip/{key.app_id}/{key.room_id}/{key.participant_id}/{resource_id}"
         return created(location, session.etag, answer, self._ice_servers)
 
-    def _answer(self, key: StreamKey, resource_id: str, request: WhipRequest) -> WhipResponse:
+    async def _answer(self, key: StreamKey, resource_id: str, request: WhipRequest) -> WhipResponse:
         resource = self._resources.get(resource_id)
         if any(replaced_id == resource_id and whose[:3] == key[:3] for replaced_id, whose in self._replaced):
             raise session_replaced()
         if resource is None or resource.publisher.key[:3] != key[:3]:
             raise no_such_session()
-        response = resource.session.answer(request)
+        async with resource.turn:
+            response = resource.session.answer(request)
+            if isinstance(response, IceRestart):
+                return await self._restart_ice(resource, response)
         if resource.session.state is SessionState.ENDED:
             self._rooms.leave(resource.publisher)
         return response
+
+    async def _restart_ice(self, resource: _Resource, restart: IceRestart) -> WhipResponse:
+        publisher = resource.publisher
+        try:
+            fragment = await self._rooms.restart_ice(publisher, restart.ufrag, restart.pwd)
+        except OfferError as error:
+            raise WhipError(400, f"ICE cannot restart: {error}") from error
+        except SessionGoneError as error:
+            raise no_such_session() from error
+        log.info("publisher_restarted_ice", app_id=publisher.key.app_id, room_id=publisher.key.room_id)
+        return resource.session.restarted(restart, secrets.token_urlsafe(12), fragment)
 
     def _forget(self, resource_id: str, reason: str) -> None:
         resource = self._resources.pop(resource_id, None)

@@ -18,8 +18,8 @@ SDPFRAG = "application/trickle-ice-sdpfrag"
 OFFER_BYTES_MAX = 65_536
 """A browser's largest offer (all codecs, simulcast) is about 12 KB."""
 
-ENDPOINT_ALLOW = "OPTIONS, POST"
-SESSION_ALLOW = "DELETE, OPTIONS, PATCH"
+ENDPOINT_ALLOW = "GET, HEAD, OPTIONS, POST"
+SESSION_ALLOW = "DELETE, GET, HEAD, OPTIONS, PATCH"
 CORS_HEADERS = (
     ("Access-Control-Allow-Origin", "*"),
     ("Access-Control-Expose-Headers", "Accept-Patch, Accept-Post, ETag, Link, Location"),
@@ -40,6 +40,7 @@ class SessionInput(StrEnum):
     TRICKLE = "trickle"
     RESTART = "restart"
     OPTIONS = "options"
+    GET = "get"
     OTHER_METHOD = "other method"
     MEDIA_ENDED = "media ended"
 
@@ -47,15 +48,16 @@ class SessionInput(StrEnum):
 SESSION_MOVES: dict[tuple[SessionState, SessionInput], tuple[SessionState, int]] = {
     (SessionState.OPEN, SessionInput.DELETE): (SessionState.ENDED, 200),
     (SessionState.OPEN, SessionInput.TRICKLE): (SessionState.OPEN, 204),
-    # Only one of trickle and restart is supported, and then the other is 422 (RFC 9725 §4.3.1).
-    (SessionState.OPEN, SessionInput.RESTART): (SessionState.OPEN, 422),
+    (SessionState.OPEN, SessionInput.RESTART): (SessionState.OPEN, 200),
     (SessionState.OPEN, SessionInput.OPTIONS): (SessionState.OPEN, 200),
+    (SessionState.OPEN, SessionInput.GET): (SessionState.OPEN, 204),
     (SessionState.OPEN, SessionInput.OTHER_METHOD): (SessionState.OPEN, 405),
     (SessionState.OPEN, SessionInput.MEDIA_ENDED): (SessionState.ENDED, 0),
     (SessionState.ENDED, SessionInput.DELETE): (SessionState.ENDED, 404),
     (SessionState.ENDED, SessionInput.TRICKLE): (SessionState.ENDED, 404),
     (SessionState.ENDED, SessionInput.RESTART): (SessionState.ENDED, 404),
     (SessionState.ENDED, SessionInput.OPTIONS): (SessionState.ENDED, 404),
+    (SessionState.ENDED, SessionInput.GET): (SessionState.ENDED, 404),
     (SessionState.ENDED, SessionInput.OTHER_METHOD): (SessionState.ENDED, 404),
     (SessionState.ENDED, SessionInput.MEDIA_ENDED): (SessionState.ENDED, 0),
 }
@@ -104,27 +106,36 @@ class IceServer:
     credential: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class IceRestart:
+    """What a publisher asks for by a PATCH with credentials that are new."""
+
+    ufrag: str
+    pwd: str
+
+
 class WhipSession:
-    """One session resource: its state, entity tag and the ICE name of its publisher."""
+    """One session resource: its state, entity tag and the ICE names of its publisher."""
 
     def __init__(self, etag: str, offer_ufrag: str) -> None:
         """`etag` is random and unquoted."""
         self.state = SessionState.OPEN
         self.etag = etag
-        self._offer_ufrag = offer_ufrag
+        self._ufrags = [offer_ufrag]
+        """Of the ICE session now, last, and of those before it."""
 
-    def answer(self, request: WhipRequest) -> WhipResponse:
+    def answer(self, request: WhipRequest) -> WhipResponse | IceRestart:
         """Answer a request on the session URL; the caller ends the media when `state` becomes ENDED.
+
+        A restart of ICE is the caller's to carry out: `restarted` is its answer; until then the session is as it was.
 
         Raises:
             WhipError: the request does not fit (the client's fault); the session stays as it is.
-        Spec: RFC 9725 §4.2 (DELETE, 405), §4.3 (PATCH).
+        Spec: RFC 9725 §4.1 (GET), §4.2 (DELETE), §4.3 (PATCH).
         """
         if request.method == "PATCH":
             return self._patch(request)
-        whip_input = {"DELETE": SessionInput.DELETE, "OPTIONS": SessionInput.OPTIONS}.get(
-            request.method, SessionInput.OTHER_METHOD
-        )
+        whip_input = _INPUT_OF_METHOD.get(request.method, SessionInput.OTHER_METHOD)
         status = self._move(whip_input)
         if status == 405:
             raise WhipError(405, "a WHIP session takes PATCH and DELETE", (("Allow", SESSION_ALLOW),))
@@ -132,11 +143,24 @@ class WhipSession:
             return session_options()
         return WhipResponse(status, CORS_HEADERS)
 
+    def restarted(self, restart: IceRestart, etag: str, fragment: str) -> WhipResponse:
+        """Take a restart as done; `fragment` has the server's new credentials, `etag` is new, random and unquoted.
+
+        Raises:
+            WhipError: 404, the session has ended meanwhile.
+        Spec: RFC 9725 §4.3.3; RFC 8840 §9.
+        """
+        status = self._move(SessionInput.RESTART)
+        self.etag = etag
+        self._ufrags.append(restart.ufrag)
+        headers = (("Content-Type", SDPFRAG), ("ETag", f'"{etag}"'), *CORS_HEADERS)
+        return WhipResponse(status, headers, fragment.encode())
+
     def end(self) -> None:
         """Note that the media has ended by itself; the resource is gone."""
         self._move(SessionInput.MEDIA_ENDED)
 
-    def _patch(self, request: WhipRequest) -> WhipResponse:
+    def _patch(self, request: WhipRequest) -> WhipResponse | IceRestart:
         """Take trickled candidates, which an ICE-lite server learns from the checks themselves and so discards."""
         if self.state is SessionState.ENDED:
             self._move(SessionInput.TRICKLE)
@@ -146,34 +170,47 @@ class WhipSession:
             fragment = parse_fragment(request.body)
         except SdpError as error:
             raise WhipError(400, f"the SDP fragment cannot be read: {error}") from error
-        is_restart = fragment.ufrag is not None and fragment.ufrag != self._offer_ufrag
-        self._check_precondition(request.headers.get("if-match"), is_restart=is_restart)
-        status = self._move(SessionInput.RESTART if is_restart else SessionInput.TRICKLE)
-        if is_restart:
-            raise WhipError(status, "ICE restart is not supported; DELETE this session and POST a new offer")
-        return WhipResponse(status, CORS_HEADERS)
+        *former, current = self._ufrags
+        if fragment.ufrag in former:
+            raise _session_changed()
+        is_plain = fragment.ufrag == current or (fragment.ufrag is None and not former)
+        self._check_precondition(request.headers.get("if-match"), may_be_absent=is_plain)
+        if fragment.ufrag not in (None, current):
+            return IceRestart(fragment.ufrag, fragment.pwd or "")
+        return WhipResponse(self._move(SessionInput.TRICKLE), CORS_HEADERS)
 
-    def _check_precondition(self, if_match: str | None, *, is_restart: bool) -> None:
-        """Hold If-Match against the entity tag. Spec: RFC 9725 §4.3.2 and §4.3.3; RFC 9110 §13.1.1.
+    def _check_precondition(self, if_match: str | None, *, may_be_absent: bool) -> None:
+        """Hold If-Match against the entity tag.
 
-        Deviation: a request without If-Match passes, where the RFC has 428, because clients written before the header
-        was required send none (rule R55). Their candidates cannot be those of another ICE session: there is only one,
-        named by its ufrag.
+        Deviation: candidates without If-Match pass where the RFC has 428, if it is plain to which ICE session they
+        belong: their ufrag says so, or there has only been one. Clients older than the header send none (rule R55).
+        Spec: RFC 9725 §4.3.1 to §4.3.3; RFC 9110 §13.1.1; RFC 6585 §3 (428).
         """
         if if_match is None:
-            return
+            if may_be_absent:
+                return
+            raise WhipError(428, "send If-Match: * to restart ICE, the latest ETag with candidates")
         tags = [tag.strip() for tag in if_match.split(",")]
-        is_any = tags in (["*"], ['"*"'])
-        if not is_any and f'"{self.etag}"' not in tags:
-            raise WhipError(412, "the ICE session has changed; send the latest ETag in If-Match")
-        if is_restart and not is_any:
-            raise WhipError(412, "an ICE restart carries If-Match: *")
+        if tags not in (["*"], ['"*"']) and f'"{self.etag}"' not in tags:
+            raise _session_changed()
 
     def _move(self, whip_input: SessionInput) -> int:
         self.state, status = SESSION_MOVES[self.state, whip_input]
         if status == 404:
             raise no_such_session()
         return status
+
+
+_INPUT_OF_METHOD = {
+    "DELETE": SessionInput.DELETE,
+    "OPTIONS": SessionInput.OPTIONS,
+    "GET": SessionInput.GET,
+    "HEAD": SessionInput.GET,
+}
+
+
+def _session_changed() -> WhipError:
+    return WhipError(412, "the ICE session has changed; send the latest ETag in If-Match")
 
 
 def no_such_session() -> WhipError:
@@ -190,14 +227,16 @@ def parse_offer(request: WhipRequest) -> OfferSummary:
     """Return what a POST offers.
 
     Raises:
-        WhipError: 405 another method; 413 too long; 415 another Content-Type; 400 malformed SDP; 406 more than one
-            audio or video track; 422 nothing in it that can be recorded.
-    Spec: RFC 9725 §4.2, §4.4.2.
+        WhipError: 405 another method; 406 an SDP answer is not acceptable to the client; 413 too long; 415 another
+            Content-Type; 400 malformed SDP; 422 more than one audio or video track, or nothing that can be recorded.
+    Spec: RFC 9725 §4.2, §4.4.2, §4.4.3; RFC 9110 §12.5.1 (Accept).
     """
     if request.method != "POST":
-        raise WhipError(405, "a WHIP endpoint takes POST and OPTIONS", (("Allow", ENDPOINT_ALLOW),))
+        raise WhipError(405, "a WHIP endpoint takes POST", (("Allow", ENDPOINT_ALLOW),))
     if request.media_type != SDP:
         raise WhipError(415, f"a POST carries Content-Type {SDP}", (("Accept-Post", SDP),))
+    if not _accepts_sdp(request.headers.get("accept", "")):
+        raise WhipError(406, f"the answer is {SDP}; name it in Accept, or send no Accept")
     if len(request.body) > OFFER_BYTES_MAX:
         raise WhipError(413, f"an offer has at most {OFFER_BYTES_MAX} bytes")
     try:
@@ -208,11 +247,17 @@ def parse_offer(request: WhipRequest) -> OfferSummary:
     return offer
 
 
+def _accepts_sdp(accept: str) -> bool:
+    """Tell whether an Accept header leaves room for an SDP answer."""
+    ranges = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    return not any(ranges) or bool({SDP, "application/*", "*/*"} & set(ranges))
+
+
 def _check_recordable(offer: OfferSummary) -> None:
     if not offer.sending:
         raise WhipError(422, "the offer sends nothing; make at least one audio or video section sendonly")
     if max(offer.count("audio"), offer.count("video")) > 1:
-        raise WhipError(406, "WHIP carries at most one audio and one video track; publish a second stream separately")
+        raise WhipError(422, "WHIP carries at most one audio and one video track; publish a second stream separately")
     for section in offer.sending:
         if not section.is_recordable:
             raise WhipError(
@@ -231,6 +276,11 @@ def created(location: str, etag: str, answer: str, ice_servers: Sequence[IceServ
         *CORS_HEADERS,
     )
     return WhipResponse(201, headers, answer.encode())
+
+
+def endpoint_get() -> WhipResponse:
+    """Return the answer to GET on an endpoint, which has no representation. Spec: RFC 9725 §4.1."""
+    return WhipResponse(204, CORS_HEADERS)
 
 
 def endpoint_options() -> WhipResponse:
@@ -286,5 +336,6 @@ _TITLES = {
     413: "Content Too Large",
     415: "Unsupported Media Type",
     422: "Unprocessable Content",
+    428: "Precondition Required",
     503: "Service Unavailable",
 }

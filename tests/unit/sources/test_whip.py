@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from starlette.applications import Starlette
 from support.asgi import Answer, call
-from support.offers import OFFER, TRICKLE
+from support.offers import OFFER, RESTART, TRICKLE
 from support.scripted_receiver import ScriptedReceiver
 
 from soloist.core import OfferError
@@ -129,6 +129,35 @@ async def test_trickled_candidates_are_taken_under_the_current_entity_tag_only(d
     stale = await call(door.app, "PATCH", location, headers=[FRAG_TYPE, ("If-Match", '"x"')], body=TRICKLE.encode())
 
     assert (good.status, stale.status) == (204, 412)
+
+
+async def test_a_restart_of_ice_is_answered_with_the_cores_fragment_and_a_new_entity_tag(door: Door) -> None:
+    created = await door.publish()
+    location, etag = created.header("Location"), created.header("ETag")
+
+    answer = await call(door.app, "PATCH", location, headers=[FRAG_TYPE, ("If-Match", "*")], body=RESTART.encode())
+    late = await call(door.app, "PATCH", location, headers=[FRAG_TYPE, ("If-Match", etag)], body=TRICKLE.encode())
+
+    assert (answer.status, answer.body) == (200, b"a=ice-lite\r\na=ice-ufrag:oursysXw\r\n")
+    assert answer.header("ETag") not in (None, etag)
+    assert late.status == 412
+
+
+async def test_a_restart_that_the_core_refuses_is_400_and_the_session_goes_on(door: Door) -> None:
+    created = await door.publish()
+    location, headers = created.header("Location"), [FRAG_TYPE, ("If-Match", "*")]
+
+    answer = await call(door.app, "PATCH", location, headers=headers, body=b"a=ice-ufrag:new\r\na=ice-pwd:short\r\n")
+
+    assert (answer.status, "too short" in json.loads(answer.body)["detail"]) == (400, True)
+    assert (await call(door.app, "PATCH", location, headers=headers, body=TRICKLE.encode())).status == 204
+
+
+async def test_get_is_answered_without_content(door: Door) -> None:
+    location = (await door.publish()).header("Location")
+
+    assert (await call(door.app, "GET", location)).status == 204
+    assert (await call(door.app, "GET", "/whip/demo/r/alice")).status == 204
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,10 @@ fn finish_section(text: &mut String, section: &Section, accepted: &Accepted, lin
         };
         if attribute.starts_with("mid:") {
             push_line(text, &format!("a=mid:{}", section.mid));
+        } else if attribute == "rtcp-mux" {
+            // RFC 9725 §4.4.1 wants the second as well.
+            push_line(text, line);
+            push_line(text, "a=rtcp-mux-only");
         } else if !attribute.starts_with("rtcp-fb:") || was_offered(attribute, accepted) {
             push_line(text, line);
         }
