@@ -32,9 +32,11 @@ SERVER_OPTIONS = {
     "max_wal_senders": "0",
     "jit": "off",
     "log_checkpoints": "off",
+    "log_error_verbosity": "terse",
     "cluster_name": "soloist",
 }
-"""No TCP port, no replication; small, since a thousand jobs are a few megabytes."""
+"""No TCP port, no replication; small, since a thousand jobs are a few megabytes. Terse errors leave out the row that
+was refused, which may hold a secret."""
 
 ORPHAN_STOP_S = 20.0
 """How long a server of an earlier run may take for an orderly stop before it is made to."""
