@@ -56,9 +56,10 @@ fuzz: ## Ten million mutated inputs into every parser of both languages; resumab
 	@scripts/setup.sh tests
 	@scripts/fuzz.sh
 
-wheel: ## Build the wheel strangers install, OpenSSL linked in, into build/wheels; five minutes the first time
+wheel: ## Build the wheel strangers install, OpenSSL linked in, into build/wheels, and record with it; six minutes once
 	@scripts/setup.sh tests
 	@scripts/wheel.sh
+	@scripts/tier.sh wheel
 
 test: ## check, unit, contract, e2e and a short fuzz (faults: make faults); a skip, an xfail or an empty tier fails it
 	@scripts/setup.sh tests

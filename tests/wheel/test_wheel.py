@@ -24,7 +24,7 @@ PATH = "/usr/bin:/bin"
 
 @pytest.fixture(scope="module")
 def wheel():
-    """The wheel, built if anything it is made of has changed."""
+    """The wheel, built again: seconds, unless what it is made of has changed."""
     done = subprocess.run([str(ROOT / "scripts" / "wheel.sh")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return Path(ROOT, done.stdout.strip().splitlines()[-1])
