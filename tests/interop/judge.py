@@ -21,9 +21,10 @@ def judge(row: Row, recorded: RecordedClip, *, frames: int, packets: int | None)
     assert recorded.complaints == ""
     assert None not in numbers, "a picture cannot be read"
     assert numbers == list(range(numbers[0] or 0, (numbers[0] or 0) + len(numbers))), "pictures are missing or doubled"
-    assert len(numbers) == frames
+    assert len(numbers) == frames, f"the first is {numbers[0]}, the last {numbers[-1]}"
     if packets is not None:
-        assert recorded.sound_packets_count == packets
+        kept = recorded.sound_packets_count
+        assert kept == packets, f"{packets} packets of sound sent, {kept} in the file: {recorded.manifest['missing']}"
     judge_offset(recorded.offsets_ms)
     row.verdict = "ok"
 

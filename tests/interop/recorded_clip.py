@@ -1,6 +1,7 @@
 """One publisher's recording, made by a job of the REST API, and what is in its file by decoders that are not ours."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,9 @@ from uuid import uuid4
 from support.probe import counters, probe, sync
 from support.recorded import ffmpeg_complaints, wait_for_files
 from support.sdk import Sdk
+
+LAST_PACKET_S = 0.3
+"""What a publisher sends last may be on its way when it says that it is done; a job that is stopped stops at once."""
 
 
 class Stage(Protocol):
@@ -69,6 +73,7 @@ def record_clip(
     job = sdk.create(room_id=room, user_id=user, **fields).job_id
     try:
         sent = publish(*stage.endpoint(room, user))
+        time.sleep(LAST_PACKET_S)
     finally:
         sdk.stop(job)
     (path,) = wait_for_files(stage.bucket, job, extension=extension)

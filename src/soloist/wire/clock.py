@@ -19,6 +19,8 @@ CREEP_PER = 1000
 """The least delay is forgotten by 1 ms/s, more than any clock drifts."""
 SCATTER_NS = 1_000_000
 """Reports of a sender that computes them lie within microseconds of a line; those stamped at sending do not."""
+EXACT_REPORTS_COUNT_MIN = 3
+"""Fewer reports do not show how far they scatter."""
 BREAK_NS = 500_000_000
 """No jitter or drift puts a report this far off the line of the others."""
 SLOPE_REPORTS_COUNT_MIN = 4
@@ -116,13 +118,15 @@ class StreamClock:
         """Return our wall clock at `rtp_ticks` by the line through all reports; None before any.
 
         Nothing is captured after it arrived. A sender whose reports scatter (browsers' do, for sound) pairs RTP time
-        with the moment of sending, which is a packet too late; arrival then knows better.
+        with the moment of sending, which is a packet too late; arrival then knows better, and until there are reports
+        enough to tell.
         """
         offset_ns = self._sender.offset_ns
         if not self._reports or offset_ns is None:
             return None
         wall_ns = self._ntp_ns(rtp_ticks) + offset_ns
-        arrived_ns = self.wall_by_arrival_ns(rtp_ticks) if self._fitted().spread_ns > SCATTER_NS else None
+        is_exact = len(self._reports) >= EXACT_REPORTS_COUNT_MIN and self._fitted().spread_ns <= SCATTER_NS
+        arrived_ns = None if is_exact else self.wall_by_arrival_ns(rtp_ticks)
         return wall_ns if arrived_ns is None else min(wall_ns, arrived_ns)
 
     @property

@@ -310,6 +310,17 @@ def stamped_at_sending(count):
     return reports
 
 
+def tell(timeline, *reports):
+    """Give a timeline reports before any frame."""
+    for report in by_arrival(*reports):
+        timeline.report(1, report, 48_000 if report.mid == "0" else 90_000)
+
+
+def after(seconds, *frames):
+    """Return what of frames arrived later."""
+    return [frame for frame in by_arrival(*frames) if frame.received_ns > START_NS + seconds * NS]
+
+
 def test_reports_stamped_at_sending_do_not_put_sound_a_packet_late():
     reports = stamped_at_sending(20) + [report_at(s, **VIDEO) for s in range(1, 50)]
     out = feed(Timeline(), by_arrival(camera(50, delay_ms=5), microphone(50, delay_ms=24), reports))
@@ -321,13 +332,9 @@ def test_reports_stamped_at_sending_do_not_put_sound_a_packet_late():
 def test_who_comes_late_gets_sound_beside_its_picture_too():
     timeline = Timeline()
     timeline.expect(1, ["0", "1"])
-    for report in by_arrival(stamped_at_sending(8), [report_at(s, **VIDEO) for s in range(1, 20)]):
-        timeline.report(1, report, 48_000 if report.mid == "0" else 90_000)
-    late = [
-        f for f in by_arrival(camera(25, delay_ms=5), microphone(25, delay_ms=24)) if f.received_ns > START_NS + 20 * NS
-    ]
+    tell(timeline, stamped_at_sending(8), [report_at(s, **VIDEO) for s in range(1, 20)])
 
-    out = feed(timeline, late)
+    out = feed(timeline, after(20, camera(25, delay_ms=5), microphone(25, delay_ms=24)))
 
     first = {kind: samples[0] for kind, samples in out.items()}
     sound_ns = START_NS + 20 * MS * (1250 - len(out[Kind.AUDIO]))
@@ -336,8 +343,20 @@ def test_who_comes_late_gets_sound_beside_its_picture_too():
     assert abs(offset_ns) < 10 * MS
 
 
-def test_exact_reports_of_a_sender_that_sends_early_are_believed():
-    reports = [report_at(s, **AUDIO) for s in (0.1, 1, 2, 3)] + [report_at(s, **VIDEO) for s in (0.1, 1, 2, 3)]
-    out = feed(Timeline(), by_arrival(camera(4, delay_ms=1), microphone(4, delay_ms=1), reports))
+def test_a_browser_recorded_after_its_first_report_does_not_get_its_sound_a_packet_late():
+    timeline = Timeline()
+    tell(timeline, stamped_at_sending(1), [report_at(2, **VIDEO)])
 
-    assert abs(seconds_of(out[Kind.AUDIO][-1]) - 199 / 50 - seconds_of(out[Kind.VIDEO][-1]) + 119 / 30) < 0.001
+    out = feed(timeline, after(3, camera(8, delay_ms=5), microphone(8, delay_ms=24)))
+
+    sound, picture = out[Kind.AUDIO][-1], out[Kind.VIDEO][-1]
+    assert abs((seconds_of(sound) - 399 / 50) - (seconds_of(picture) - 239 / 30)) < 0.010
+
+
+def test_exact_reports_of_a_sender_that_sends_early_are_believed():
+    timeline = Timeline()
+    tell(timeline, *([report_at(s, **kind) for s in (0.1, 1, 2)] for kind in (AUDIO, VIDEO)))
+
+    out = feed(timeline, after(3, camera(6, delay_ms=1), microphone(6, delay_ms=1)))
+
+    assert abs(seconds_of(out[Kind.AUDIO][-1]) - 299 / 50 - seconds_of(out[Kind.VIDEO][-1]) + 179 / 30) < 0.001
