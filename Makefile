@@ -61,7 +61,7 @@ wheel: ## Build the wheel strangers install, OpenSSL linked in, into build/wheel
 	@scripts/wheel.sh
 	@scripts/tier.sh wheel
 
-test: ## check, unit, contract, e2e and a short fuzz (faults: make faults); a skip, an xfail or an empty tier fails it
+test: ## check, unit, contract, e2e, faults and a short fuzz; a skip, an xfail or an empty tier fails it
 	@scripts/setup.sh tests
 	@scripts/check.sh
-	@scripts/tier.sh unit contract e2e fuzz
+	@scripts/tier.sh unit contract e2e faults fuzz

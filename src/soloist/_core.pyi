@@ -94,7 +94,7 @@ class Receiver:
         bind: str,
         port: int,
         public_addresses: list[str],
-        batch_interval_ms: int = 40,
+        batch_interval_ms: int = 100,
         queue_bytes_max: int = 268435456,
         socket_buffer_bytes: int = 33554432,
         silence_timeout_ms: int = 15000,

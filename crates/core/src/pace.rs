@@ -1,19 +1,19 @@
 //! How long the socket loop may rest between two readings.
 //!
 //! At small numbers of streams the cost of receiving is waking up, not packets. While traffic flows and every session is
-//! connected, the loop therefore reads by the clock, up to every 20 ms, instead of at each packet; packets carry the
+//! connected, the loop therefore reads by the clock, up to every 40 ms, instead of at each packet; packets carry the
 //! kernel's arrival time, so nothing measured from them suffers. A rest is never longer than a small part of the socket
 //! buffer takes to fill, and the loop waits for traffic itself while a handshake is under way or nothing comes. Pure.
 
 use std::time::Duration;
 
 /// Longest rest. It delays answers to STUN and requests for lost packets by as much at most.
-const REST_MAX: Duration = Duration::from_millis(20);
+const REST_MAX: Duration = Duration::from_millis(40);
 /// Shorter rests save nothing.
 const REST_MIN: Duration = Duration::from_millis(2);
 /// Share of the socket buffer that may fill during a rest.
 const BUFFER_SHARE: u64 = 8;
-/// Readings without traffic before the loop waits for traffic instead: a tenth of a second.
+/// Readings without traffic before the loop waits for traffic instead: a fifth of a second.
 const EMPTY_READINGS_MAX: u32 = 5;
 
 /// What to do before the next reading.
@@ -67,13 +67,13 @@ mod tests {
     use super::{Pace, Rest};
     use std::time::Duration;
 
-    const TURN: Duration = Duration::from_millis(20);
+    const TURN: Duration = Duration::from_millis(40);
 
     #[test]
     fn steady_traffic_is_read_by_the_clock() {
         let mut pace = Pace::new(32 << 20);
         pace.note(5_000, TURN, true);
-        assert_eq!(pace.rest(), Rest::For(Duration::from_millis(20)));
+        assert_eq!(pace.rest(), Rest::For(Duration::from_millis(40)));
     }
 
     #[test]
@@ -86,9 +86,9 @@ mod tests {
     #[test]
     fn the_rest_shrinks_with_the_room_in_the_socket_buffer() {
         let mut pace = Pace::new(400_000);
-        pace.note(100_000, TURN, true);
+        pace.note(200_000, TURN, true);
         assert_eq!(pace.rest(), Rest::For(Duration::from_millis(10)));
-        pace.note(1_000_000, TURN, true);
+        pace.note(2_000_000, TURN, true);
         assert_eq!(pace.rest(), Rest::UntilTraffic);
     }
 
@@ -98,7 +98,7 @@ mod tests {
         pace.note(5_000, TURN, true);
         for _ in 0..5 {
             pace.note(0, TURN, true);
-            assert_eq!(pace.rest(), Rest::For(Duration::from_millis(20)));
+            assert_eq!(pace.rest(), Rest::For(Duration::from_millis(40)));
         }
         pace.note(0, TURN, true);
         assert_eq!(pace.rest(), Rest::UntilTraffic);

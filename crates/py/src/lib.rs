@@ -31,7 +31,7 @@ struct Receiver {
 #[pymethods]
 impl Receiver {
     #[new]
-    #[pyo3(signature = (*, bind, port, public_addresses, batch_interval_ms=40, queue_bytes_max=268_435_456, socket_buffer_bytes=33_554_432, silence_timeout_ms=15_000, with_tcp=true))]
+    #[pyo3(signature = (*, bind, port, public_addresses, batch_interval_ms=100, queue_bytes_max=268_435_456, socket_buffer_bytes=33_554_432, silence_timeout_ms=15_000, with_tcp=true))]
     #[allow(clippy::needless_pass_by_value, reason = "PyO3 extracts lists of strings by value")]
     #[expect(clippy::too_many_arguments, reason = "keyword-only in Python")]
     fn new(

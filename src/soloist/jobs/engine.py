@@ -115,6 +115,7 @@ class Engine:
             try:
                 await self._work()
                 is_told = False
+                log.info("engine_worker_ended", is_draining=self._draining.is_set())
             except DATABASE_AWAY as error:
                 if not is_told:
                     log.warning("engine_disconnected", error=type(error).__name__, jobs_count=self.jobs_count)
@@ -223,7 +224,7 @@ class Engine:
                 await reaper.forget_old(self._database, self._settings.keep)
                 forgot_at = time.monotonic()
 
-        await _every(lambda: random.uniform(0.5, 1.0), turn)  # noqa: S311 - jitter
+        await _every(lambda: random.uniform(2.0, 3.0), turn)  # noqa: S311 - jitter
 
     async def _watch(self) -> None:
         """Replace a worker that fetches nothing although the database answers: a half-open connection holds it."""

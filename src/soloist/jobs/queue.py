@@ -4,7 +4,6 @@ procrastinate's tables live in a PostgreSQL schema of their own, reached by the 
 wake-up calls; the truth about a job is the `jobs` table.
 """
 
-import select
 from typing import Any
 
 import procrastinate
@@ -13,7 +12,7 @@ import psycopg_pool
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from soloist.jobs.database import CONNECT_ARGS, conninfo
+from soloist.jobs.database import CONNECT_ARGS, conninfo, has_farewell
 from soloist.model.ids import JobId
 
 RECORD_TASK = "record"
@@ -37,17 +36,29 @@ def open_engine(url: str) -> procrastinate.App:
 
 
 def _pool(*arguments: Any, **options: Any) -> psycopg_pool.AsyncConnectionPool[Any]:
-    return psycopg_pool.AsyncConnectionPool(*arguments, **{**options, "check": _check_quietly})
+    own = {"connection_class": _PatientConnection, "configure": _commit_each, "check": _check_quietly}
+    return psycopg_pool.AsyncConnectionPool(*arguments, **{**options, **own})
+
+
+class _PatientConnection(psycopg.AsyncConnection[Any]):
+    """Waits for the server alone, where psycopg looks ten times a second whether somebody pressed Ctrl-C.
+
+    The connection that listens for notifications always waits; a cancelled task ends it without those looks.
+    """
+
+    async def wait(self, gen: Any, interval: float = 60.0, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - psycopg's
+        """Run a generator of psycopg's to its end."""
+        return await super().wait(gen, interval, timeout)
+
+
+async def _commit_each(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Let each statement be a transaction by itself: BEGIN and COMMIT would be two round trips of three."""
+    await connection.set_autocommit(True)
 
 
 async def _check_quietly(connection: psycopg.AsyncConnection[Any]) -> None:
-    """Ask the server whether it is there only if its silence is broken, which between statements means a farewell.
-
-    Half of the engine's statements would otherwise be such questions.
-    """
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    if poll.poll(0):
+    """Ask the server whether it is there only if it seems to have left."""
+    if has_farewell(connection.fileno()):
         await psycopg_pool.AsyncConnectionPool.check_connection(connection)
 
 

@@ -22,6 +22,8 @@ CONCURRENCY_MAX = 1000
 """Jobs one recorder may hold; far above what its CPU allows, so that the queue is never where a job waits."""
 
 HEARTBEAT_S = 1.0
+POLL_S = 3.0
+"""Between two looks for jobs and aborts, which are also notified, and aborts found by the fence as well."""
 
 Record = Callable[[procrastinate.JobContext, str], Coroutine[Any, Any, None]]
 
@@ -112,8 +114,8 @@ def new_worker(url: str, queue: str, record: Record) -> TypedWorker:
         queues=[queue],
         name=queue,
         concurrency=CONCURRENCY_MAX,
-        fetch_job_polling_interval=1.0,
-        abort_job_polling_interval=1.0,
+        fetch_job_polling_interval=POLL_S,
+        abort_job_polling_interval=POLL_S,
         shutdown_graceful_timeout=0.0,
         delete_jobs="successful",
         install_signal_handlers=False,

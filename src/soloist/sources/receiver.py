@@ -261,7 +261,7 @@ class MediaThread:
 
 
 def open_media_thread(
-    *, bind: str, port: int, public_addresses: Sequence[str], batch_interval_ms: int = 40
+    *, bind: str, port: int, public_addresses: Sequence[str], batch_interval_ms: int = 100
 ) -> MediaThread:
     """Open the UDP port and return its media thread, not yet started.
 
