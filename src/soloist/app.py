@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from soloist.jobs.shelf import Shelf
     from soloist.service.http import Server
     from soloist.sources.receiver import MediaThread
+    from soloist.sources.rooms import Rooms
     from soloist.storage.spool import Spool
 
 log = structlog.get_logger("soloist.app")
@@ -136,10 +137,9 @@ async def run_recorder(settings: Settings, index: int) -> None:
     """
     from soloist.jobs.engine import Engine  # noqa: PLC0415 - only recorders need media and engine
     from soloist.jobs.recorder import Recorder  # noqa: PLC0415 - likewise
-    from soloist.service.http import http_server  # noqa: PLC0415 - likewise
+    from soloist.jobs.sweep import Sweeper  # noqa: PLC0415 - likewise
     from soloist.sources.receiver import open_media_thread  # noqa: PLC0415 - likewise
     from soloist.sources.rooms import Rooms  # noqa: PLC0415 - likewise
-    from soloist.sources.whip import create_whip_app  # noqa: PLC0415 - likewise
     from soloist.storage.spool import Spool  # noqa: PLC0415 - likewise
 
     follow_supervisor()
@@ -150,11 +150,10 @@ async def run_recorder(settings: Settings, index: int) -> None:
         media = open_media_thread(bind=_media_host(settings), port=port, public_addresses=settings.public_address)
         rooms = Rooms(media)
         spool = Spool(settings.data / "spool")
-        recorder = Recorder(rooms, media, _shelf(settings, spool))
+        shelf = _shelf(settings, spool)
+        recorder = Recorder(rooms, media, shelf)
         engine = Engine(_engine_settings(settings, url, slot), database, recorder)
-        codecs_of, ice_servers = _codecs_of(Accounts(database)), _ice_servers(settings)
-        whip = functools.partial(create_whip_app, video_codecs_of=codecs_of, ice_servers=ice_servers)
-        server = http_server(whip(rooms, media, more_health=lambda: {**spool.usage(), "usage": process_usage()}))
+        server = _recorder_server(settings, database, rooms=rooms, media=media, spool=spool)
         socket_path = settings.recorder_socket(index)
         stopped = asyncio.Event()
         _on_stop(stopped.set)
@@ -165,13 +164,31 @@ async def run_recorder(settings: Settings, index: int) -> None:
             await _first(engine.wait_ready(), stopped.wait(), running, serving)
             tell_ready(media=f"{_media_host(settings)}:{media.port}")
             log.info("recorder_ready", slot=slot)
-            await _first(stopped.wait(), running, serving, _end_with(media))
+            # One of a node's recorders looks after the spool they share.
+            sweeping = [Sweeper(database, shelf).run()] if index == 0 else []
+            await _first(stopped.wait(), running, serving, _end_with(media), *sweeping)
             await engine.drain()
             server.should_exit = True
             await asyncio.gather(running, serving)
         finally:
             await asyncio.to_thread(media.stop)
             socket_path.unlink(missing_ok=True)
+
+
+def _recorder_server(
+    settings: Settings, database: AsyncEngine, *, rooms: "Rooms", media: "MediaThread", spool: "Spool"
+) -> "Server":
+    from soloist.service.http import http_server  # noqa: PLC0415 - only recorders need media
+    from soloist.sources.whip import create_whip_app  # noqa: PLC0415 - likewise
+
+    app = create_whip_app(
+        rooms,
+        media,
+        video_codecs_of=_codecs_of(Accounts(database)),
+        ice_servers=_ice_servers(settings),
+        more_health=lambda: {**spool.usage(), "usage": process_usage()},
+    )
+    return http_server(app)
 
 
 def _shelf(settings: Settings, spool: "Spool") -> "Shelf":

@@ -21,7 +21,7 @@ from soloist.jobs.port import Journal
 from soloist.jobs.recording import MediaFacts
 from soloist.jobs.shelf import Shelf
 from soloist.jobs.store import EpochLostError
-from soloist.jobs.summary import manifest_of, resumed
+from soloist.jobs.summary import manifest_of, resumed, told_job
 from soloist.model.errors import DestinationError, InternalError, SoloistError
 from soloist.model.event import FileCompleted, FileStarted
 from soloist.model.job import Job
@@ -161,7 +161,7 @@ class Filing:
             log.warning("frames_damaged", job_id=self._job.job_id, key=note.key, count=fact.file.damaged_count)
             note = replace(note, detail=f"{note.detail} {text}".strip())
         note, committed = await publish(
-            self._shelf, self._journal, note, lambda done: manifest_of(self._job, note, fact.summary, media, done)
+            self._shelf, self._journal, note, lambda done: manifest_of(note, fact.summary, media, done)
         )
         await self._journal.file_completed(completed(note, committed, fact.summary))
         await asyncio.to_thread(self._shelf.forget, note, committed)
@@ -214,8 +214,7 @@ async def retrying(work: Callable[[], Awaitable[T]], note: FileNote) -> T:
 def _first_note(job: Job, fact: FileOpened, media: MediaFacts) -> FileNote:
     """Return a file's note as far as it is known without asking anybody: under the key its rule wants."""
     return FileNote(
-        job_id=job.job_id,
-        epoch=job.epoch,
+        job=told_job(job),
         path=fact.path,
         key=Shelf.wanted_key(job, media.rule, fact.plan.record_format, _started_at(fact, media)),
         record_format=fact.plan.record_format,

@@ -1,36 +1,57 @@
 """Notes beside spool files: what a later recorder must know to settle a file whose process died.
 
 A note `<file>.note` is written when its file opens and removed when the file stands in the bucket; so what has a note
-still has to be published. Spec: design section 5 (spool); rule R33.
+still has to be published. It says everything the manifest needs, so that a file outlives even its job's row.
+Spec: design section 5 (spool); rule R33.
 """
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
-from soloist.model.errors import InternalError
+from pydantic import Field, TypeAdapter
+
+from soloist.model.errors import InternalError, InvalidValueError
 from soloist.model.rule import RecordFormat
+from soloist.storage.bucket import check_bucket_name, check_key
+from soloist.storage.spool import NAME_PATTERN
+from soloist.wire.manifest import ManifestJob
 
 SUFFIX = ".note"
+
+Nanoseconds = Annotated[int, Field(gt=-(1 << 62), lt=1 << 62)]
+"""Such that the sum of two is a moment a calendar knows."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileNote:
     """Where a spool file belongs."""
 
-    job_id: str
-    epoch: int
+    job: ManifestJob
     path: Path
     key: str
     """Object key it was announced under, with extension."""
     record_format: RecordFormat
     location: str
     bucket: str
-    origin_ns: int
+    origin_ns: Nanoseconds
     """Wall clock of the recording's origin, nanoseconds of Unix time."""
-    start_ns: int
+    start_ns: Nanoseconds
     """The file's first sample, nanoseconds from the origin."""
     detail: str
+
+    @property
+    def job_id(self) -> str:
+        """Whose file this is."""
+        return self.job.job_id
+
+    @property
+    def epoch(self) -> int:
+        """Under which take-over of the job it was written."""
+        return self.job.epoch
+
+
+_NOTES = TypeAdapter(FileNote)
 
 
 def write_note(note: FileNote) -> None:
@@ -42,10 +63,28 @@ def write_note(note: FileNote) -> None:
     target = _note_path(note.path)
     draft = target.with_suffix(".draft")
     try:
-        draft.write_text(json.dumps(asdict(note) | {"path": note.path.name}))
+        draft.write_bytes(_NOTES.dump_json(replace(note, path=Path(note.path.name))))
         draft.replace(target)
     except OSError as error:
         raise InternalError(f"The spool refused a note ({error.strerror}); free its disk.") from error
+
+
+def parse_note(data: bytes, folder: Path) -> FileNote:
+    """Return the note of a file in `folder`.
+
+    Raises:
+        ValueError: it is not a note of ours, or leads out of its folder or its bucket.
+    """
+    note = _NOTES.validate_json(data, strict=True)
+    name = str(note.path)
+    try:
+        check_key(note.key)
+        check_bucket_name(note.bucket)
+    except InvalidValueError as error:
+        raise ValueError(str(error)) from error
+    if not NAME_PATTERN.fullmatch(name):
+        raise ValueError("a note names one plain file")
+    return replace(note, path=folder / name)
 
 
 def read_notes(folder: Path) -> list[FileNote]:
@@ -53,10 +92,8 @@ def read_notes(folder: Path) -> list[FileNote]:
     notes = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
-            body = json.loads(path.read_text())
-            body |= {"path": folder / Path(body["path"]).name, "record_format": RecordFormat(body["record_format"])}
-            notes.append(FileNote(**body))
-        except (OSError, ValueError, KeyError, TypeError):
+            notes.append(parse_note(path.read_bytes(), folder))
+        except (OSError, ValueError):
             continue
     return notes
 

@@ -31,13 +31,19 @@ END_TOLERANCE_NS = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class MediaFacts:
-    """What the timeline knows beside a file fact, taken at the same moment."""
+class TimelineFacts:
+    """What the timeline knows of a file."""
 
     origin_ns: int
-    missing: tuple[Missing, ...]
-    """What is missing from the open file on, oldest first."""
-    placements: tuple[Placement, ...]
+    missing: tuple[Missing, ...] = ()
+    """What is missing from the file on, oldest first."""
+    placements: tuple[Placement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaFacts(TimelineFacts):
+    """What is known beside a file fact, taken at the same moment."""
+
     rule: RecordRule
     """The rule in force: that of a file is the one it was opened under."""
 
@@ -197,7 +203,7 @@ class Recording:
             self._missing = [missing for missing in self._missing if missing.end_ns > fact.start_ns]
         placements = tuple(filter(None, (self._timeline.placement(kind) for kind in Kind)))
         missing = tuple(self._missing) + (self._ended_early(fact.summary) if isinstance(fact, FileEnded) else ())
-        self._emit(fact, MediaFacts(self._wall_ns(0), missing, placements, self._rule))
+        self._emit(fact, MediaFacts(self._wall_ns(0), missing, placements, rule=self._rule))
 
     def _ended_early(self, summary: FileSummary) -> tuple[Missing, ...]:
         """Return what a file lacks at its end, where one track goes on longer than the other."""

@@ -1,13 +1,16 @@
 """Settling what earlier epochs of a job left in the spool: repaired, committed, told, before the job goes on.
 
 Runs when a recorder takes a job: after a crash, or for a job that was stopped while its recorder was away. Media does
-not wait for it: a recording begins at once, and its files are told of afterwards.
+not wait for it: a recording begins at once, and its files are told of afterwards. What no recorder will come back for
+is found by `sweep.py` and settled the same way.
 Spec: design section 5 (spool); rules R31, R33, R36.
 """
 
 import asyncio
 import errno
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import structlog
 
@@ -15,7 +18,7 @@ from soloist.jobs.cutting import FileSummary
 from soloist.jobs.filing import Leftovers, completed, publish
 from soloist.jobs.notes import FileNote, read_notes, remove_note
 from soloist.jobs.port import Journal
-from soloist.jobs.recording import MediaFacts
+from soloist.jobs.recording import TimelineFacts
 from soloist.jobs.shelf import Shelf
 from soloist.jobs.store import EpochLostError
 from soloist.jobs.summary import manifest_of, resumed
@@ -23,6 +26,7 @@ from soloist.model.errors import DestinationError, InternalError, SoloistError
 from soloist.model.job import Job
 from soloist.model.media import Kind
 from soloist.model.timing import Cause, Missing
+from soloist.sinks.mp4_index import HEADER_BYTES_MAX
 from soloist.sinks.repair import FoundMedia, repair
 
 log = structlog.get_logger("soloist.salvage")
@@ -30,6 +34,8 @@ log = structlog.get_logger("soloist.salvage")
 
 DISK_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """What a disk says that may take the file later, once the operator has made room."""
+
+NOTHING_BEFORE: Mapping[Kind, int] = MappingProxyType({})
 
 
 async def salvage(job: Job, journal: Journal, shelf: Shelf, *, own: bool = False) -> Leftovers:
@@ -39,27 +45,53 @@ async def salvage(job: Job, journal: Journal, shelf: Shelf, *, own: bool = False
     """
     ended_ns = await journal.media_ended_ns() if job.epoch > 1 else None
     ends_ns = dict.fromkeys(Kind, ended_ns) if ended_ns is not None else {}
+    folders = await asyncio.to_thread(shelf.spool.earlier_epochs, job.job_id, job.epoch + own)
+    return await settled(folders, journal, shelf, ends_ns)
+
+
+async def settled(
+    folders: Iterable[Path], journal: Journal, shelf: Shelf, ends_ns: Mapping[Kind, int] = NOTHING_BEFORE
+) -> Leftovers:
+    """Publish what lies in one job's folders, oldest first; what cannot be is left and said so.
+
+    `ends_ns` is where the tracks' media of files published before ends, nanoseconds of Unix time.
+
+    Raises:
+        EpochLostError: the job is another recorder's by now.
+    """
+    ends_ns = dict(ends_ns)
     refusal: SoloistError | None = None
-    for folder in await asyncio.to_thread(shelf.spool.earlier_epochs, job.job_id, job.epoch + own):
+    for folder in folders:
         for note in await asyncio.to_thread(read_notes, folder):
             try:
                 found = await asyncio.to_thread(_found, note)
                 before_ns = dict(ends_ns)
                 for kind, end_ns in found.ends_ns.items():
                     ends_ns[kind] = max(ends_ns.get(kind, 0), note.origin_ns + note.start_ns + end_ns)
-                facts = resumed(MediaFacts(note.origin_ns, _holes(note, found), (), job.rule), before_ns)
-                await _settle(job, note, found, journal=journal, shelf=shelf, facts=facts)
+                facts = resumed(TimelineFacts(note.origin_ns, _holes(note, found)), before_ns)
+                await _settle(note, found, journal=journal, shelf=shelf, facts=facts)
             except EpochLostError:
                 raise
             except (DestinationError, InternalError) as error:
-                log.warning("file_not_salvaged", job_id=job.job_id, file=note.path.name, error=str(error))
+                log.warning("file_not_salvaged", job_id=note.job_id, file=note.path.name, error=str(error))
                 refusal = error if _may_pass(error) else refusal
         await asyncio.to_thread(_remove_if_empty, folder)
     return Leftovers(ends_ns, refusal)
 
 
 def _found(note: FileNote) -> FoundMedia:
-    return repair(note.path) if note.path.exists() else FoundMedia()
+    """Return what is in a file.
+
+    Raises:
+        InternalError: that cannot be known, or nothing can be read although something was written.
+    """
+    if not note.path.exists():
+        return FoundMedia()
+    size_bytes = note.path.stat().st_size
+    found = repair(note.path)
+    if found.is_empty and size_bytes > HEADER_BYTES_MAX:
+        raise InternalError(f"Nothing in {note.path.name} can be read; it is left there.")
+    return found
 
 
 def _may_pass(error: SoloistError) -> bool:
@@ -68,9 +100,7 @@ def _may_pass(error: SoloistError) -> bool:
     return isinstance(error, DestinationError) or (isinstance(cause, OSError) and cause.errno in DISK_REFUSALS)
 
 
-async def _settle(
-    job: Job, note: FileNote, found: FoundMedia, *, journal: Journal, shelf: Shelf, facts: MediaFacts
-) -> None:
+async def _settle(note: FileNote, found: FoundMedia, *, journal: Journal, shelf: Shelf, facts: TimelineFacts) -> None:
     """Publish one file of an earlier epoch.
 
     Raises:
@@ -81,10 +111,10 @@ async def _settle(
         await asyncio.to_thread(_discard, note)
         return
     summary = _summary(note, found)
-    note, committed = await publish(shelf, journal, note, lambda done: manifest_of(job, note, summary, facts, done))
+    note, committed = await publish(shelf, journal, note, lambda done: manifest_of(note, summary, facts, done))
     await journal.file_completed(completed(note, committed, summary))
     await asyncio.to_thread(shelf.forget, note, committed)
-    log.info("file_salvaged", job_id=job.job_id, key=note.key, epoch=note.epoch)
+    log.info("file_salvaged", job_id=note.job_id, key=note.key, epoch=note.epoch)
 
 
 def _holes(note: FileNote, found: FoundMedia) -> tuple[Missing, ...]:

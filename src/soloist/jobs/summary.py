@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from soloist.jobs.cutting import FileSummary
 from soloist.jobs.notes import FileNote
-from soloist.jobs.recording import MediaFacts
+from soloist.jobs.recording import TimelineFacts
 from soloist.model.job import Job
 from soloist.model.media import Codec, Kind
 from soloist.model.timing import Cause, Missing
@@ -13,10 +14,10 @@ from soloist.storage.bucket import Committed
 from soloist.wire.manifest import ClockMapping, Manifest, ManifestFile, ManifestJob, ManifestTrack, render_manifest
 from soloist.wire.timeline import Placement
 
+Facts = TypeVar("Facts", bound=TimelineFacts)
 
-def manifest_of(  # noqa: PLR0917 - five facts, each of its own type
-    job: Job, note: FileNote, summary: FileSummary, media: MediaFacts, committed: Committed
-) -> str:
+
+def manifest_of(note: FileNote, summary: FileSummary, media: TimelineFacts, committed: Committed) -> str:
     """Return the manifest of one file: its own stretch of the recording."""
     # What ends where the file begins is told by this file: no other will.
     within = (m for m in media.missing if m.end_ns >= summary.start_ns and m.start_ns < summary.end_ns)
@@ -31,10 +32,10 @@ def manifest_of(  # noqa: PLR0917 - five facts, each of its own type
         note=note.detail,
     )
     tracks = tuple(_track(kind, codec, summary, media) for kind, codec in sorted(summary.codecs.items()))
-    return render_manifest(Manifest(_job(job, note), note.origin_ns, tracks, tuple(within), (file,)))
+    return render_manifest(Manifest(note.job, note.origin_ns, tracks, tuple(within), (file,)))
 
 
-def resumed(media: MediaFacts, ends_ns: Mapping[Kind, int]) -> MediaFacts:
+def resumed(media: Facts, ends_ns: Mapping[Kind, int]) -> Facts:
     """Return what is known of a recording with the hole before it declared: from where earlier epochs' media ended.
 
     `ends_ns` is that end for each track, nanoseconds of Unix time. What the timeline says of the time between its
@@ -52,7 +53,7 @@ def resumed(media: MediaFacts, ends_ns: Mapping[Kind, int]) -> MediaFacts:
     return replace(media, missing=(*holes, *rest))
 
 
-def _track(kind: Kind, codec: Codec, summary: FileSummary, media: MediaFacts) -> ManifestTrack:
+def _track(kind: Kind, codec: Codec, summary: FileSummary, media: TimelineFacts) -> ManifestTrack:
     clocks = tuple(_clock(placement, kind) for placement in media.placements if placement.kind is kind)
     is_sound = kind is Kind.AUDIO
     return ManifestTrack(
@@ -75,10 +76,11 @@ def _clock(placement: Placement, kind: Kind) -> ClockMapping:
     )
 
 
-def _job(job: Job, note: FileNote) -> ManifestJob:
+def told_job(job: Job) -> ManifestJob:
+    """Return what a manifest says of the job a file is recorded for."""
     return ManifestJob(
         job_id=job.job_id,
-        epoch=note.epoch,
+        epoch=job.epoch,
         app_id=job.app_id,
         room_id=job.room_id,
         participant_id=job.participant_id,

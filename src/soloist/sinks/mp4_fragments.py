@@ -1,7 +1,8 @@
 """Reading back the fragments of an MP4 of ours: what samples it holds, where they lie and when they are shown.
 
 Reads headers only, never media, and holds 8 bytes a sample while it does. A torn tail (the process was killed while
-it wrote) is left out. Spec: ISO/IEC 14496-12 §8.8 (movie fragments).
+it wrote) is left out; so is a fragment that the disk damaged, and what follows it is found again.
+Spec: ISO/IEC 14496-12 §8.8 (movie fragments).
 """
 
 import os
@@ -15,6 +16,10 @@ from soloist.sinks.boxes import Box, children, find, parse_header
 
 _HEAD_BYTES = 4096
 """One read usually covers a whole moof and the header of its mdat."""
+_FRAGMENT_MARK = b"moof\0\0\0\x10mfhd"
+"""How every fragment begins, after the four bytes of its size. Spec: ISO/IEC 14496-12 §8.8.4, §8.8.5."""
+_SEARCH_BYTES = 1 << 20
+_RUN_SAMPLES_MAX = 1 << 20
 _NOT_SYNC = 0x10000
 """sample_is_non_sync_sample, ISO/IEC 14496-12 §8.8.3.1."""
 
@@ -67,7 +72,7 @@ def read_fragments(fd: int) -> FragmentedFile | None:
     tracks = {track_id: TrackIndex(track_id) for track_id in _track_ids(data, body)}
     defaults = {track_id: values for track_id, *values in _track_extends(data, body)}
     at = moov.end
-    while (fragment := _next_fragment(fd, at, size)) is not None:
+    while (fragment := _next_fragment(fd, at, size) or _fragment_after(fd, at, size)) is not None:
         moof, at = fragment
         _add_fragment(moof, at, tracks, defaults)
         at = _end_of_mdat(fd, at + len(moof))
@@ -116,6 +121,20 @@ def _next_fragment(fd: int, at: int, size: int) -> tuple[bytes, int] | None:
     data = head[: moof.end] if moof.end <= len(head) else os.pread(fd, moof.end, at)
     mdat = parse_header(os.pread(fd, 16, at + moof.end), 0, at + moof.end)
     return (data, at) if mdat is not None and mdat.kind == b"mdat" and mdat.end <= size else None
+
+
+def _fragment_after(fd: int, at: int, size: int) -> tuple[bytes, int] | None:
+    """Return the first whole fragment that begins after `at`, where there is none, as `_next_fragment` does."""
+    at += 5
+    while at < size:
+        found = os.pread(fd, _SEARCH_BYTES + len(_FRAGMENT_MARK) - 1, at).find(_FRAGMENT_MARK)
+        if found < 0:
+            at += _SEARCH_BYTES
+        elif fragment := _next_fragment(fd, at + found - 4, size):
+            return fragment
+        else:
+            at += found + 1
+    return None
 
 
 def _end_of_mdat(fd: int, at: int) -> int:
@@ -172,6 +191,8 @@ def _add_run(track: TrackIndex, run: bytes, base: int, values: list[int]) -> Non
     flags, count = struct.unpack_from(">II", run)
     if flags & 0x800:
         raise InternalError("A fragment with composition offsets; it is not one of ours.")
+    if count > _RUN_SAMPLES_MAX:
+        raise InternalError("A fragment of more samples than a second has; it is damaged.")
     at, offset, first_flags = 8, 0, values[2]
     if flags & 0x1:
         (offset,) = struct.unpack_from(">i", run, at)

@@ -18,6 +18,8 @@ from soloist.sinks.boxes import box, children, find, full_box
 from soloist.sinks.mp4_fragments import FragmentedFile, TrackIndex, read_fragments
 from soloist.sinks.mp4_resize import resized
 
+HEADER_BYTES_MAX = 16_384
+"""No file of ours is larger before its first frame is in it."""
 _ROLL_OF_ENTRY = {b"mp4a": -1, b"Opus": -4}
 """Packets to decode before a seek point: one AAC frame; 80 ms of Opus (RFC 7845 §4.6) in packets of 20 ms."""
 
@@ -44,7 +46,14 @@ def write_index(path: Path, *, largest: tuple[int, int] | None = None) -> None:
 
 
 def _append(fd: int, found: FragmentedFile, largest: tuple[int, int] | None) -> None:
-    """Write the new moov behind the fragments, then hide the old one inside an mdat."""
+    """Write the new moov behind the fragments, then hide the old one inside an mdat.
+
+    Raises:
+        InternalError: much was written and not one fragment of it is whole; it is left for a person to look at.
+    """
+    torn_bytes = os.fstat(fd).st_size - found.data_end
+    if torn_bytes > HEADER_BYTES_MAX and not any(track.sizes for track in found.tracks.values()):
+        raise InternalError("Not one fragment of the spooled file is whole; it is left there.")
     os.ftruncate(fd, found.data_end)
     try:
         _write_all(fd, render_moov(found, largest), found.data_end)

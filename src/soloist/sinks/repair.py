@@ -4,6 +4,7 @@ MP4 gets its index (`mp4_index` cuts a torn last fragment off); WebM is complete
 Blocks on the disk and reads the whole file: any thread but the media thread and the event loop.
 """
 
+import struct
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -46,11 +47,11 @@ def repair(path: Path) -> FoundMedia:
     """
     if path.stat().st_size == 0:
         return FoundMedia()
-    if path.suffix == ".mp4":
-        write_index(path)
     try:
+        if path.suffix == ".mp4":
+            write_index(path)
         return _read(path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError, ArithmeticError, struct.error) as error:
         raise InternalError(f"{path.name} in the spool cannot be read ({error}); it is left there.") from error
 
 

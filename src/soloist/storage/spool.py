@@ -81,14 +81,15 @@ class Spool:
                 if epoch.isdecimal() and not path.is_symlink() and path.is_file():
                     yield SpooledFile(JobId(parse_id(job_id, "job_id")), int(epoch), path, path.stat().st_size)
 
-    def earlier_epochs(self, job_id: str, epoch: int) -> list[Path]:
-        """Return the folders that epochs before `epoch` of a job left behind, oldest first.
+    def earlier_epochs(self, job_id: str, epoch: int | None = None) -> list[Path]:
+        """Return the folders that epochs before `epoch` of a job left behind, oldest first; without it, all.
 
         Raises:
             InvalidValueError: `job_id` is not an id.
         """
         found = (path for path in (self._root / parse_id(job_id, "job_id")).glob("*") if path.name.isdecimal())
-        return sorted((path for path in found if int(path.name) < epoch), key=lambda path: int(path.name))
+        earlier = (path for path in found if epoch is None or int(path.name) < epoch)
+        return sorted(earlier, key=lambda path: int(path.name))
 
     def remove(self, path: Path, committed: Committed) -> None:
         """Remove a file whose bytes stand in a bucket, and its folders once they are empty.

@@ -6,15 +6,15 @@ import hashlib
 import json
 import os
 import shutil
-from functools import partial
 
 import pytest
+from support.filed import Desk, PaperJournal
 from support.frames import NS, START_NS
 from support.jobs import a_job, a_rule
 from support.media import opus_samples, video_samples
-from support.stage import Stage, a_publisher, frames_of, merged
+from support.stage import a_publisher, frames_of, merged
 
-from soloist.jobs.filing import Filing, Leftovers
+from soloist.jobs.filing import Leftovers
 from soloist.jobs.recording import MediaFacts
 from soloist.jobs.salvage import salvage
 from soloist.jobs.shelf import Shelf
@@ -27,69 +27,6 @@ from soloist.model.timing import Cause, Missing
 from soloist.storage.spool import Spool
 
 pytestmark = pytest.mark.anyio
-
-
-class PaperJournal:
-    """Keeps facts in a list, in the order they were told."""
-
-    def __init__(self):
-        self.facts = []
-        self.texts = []
-        self.ended_ns = None
-
-    async def file_started(self, fact):
-        self.facts.append(fact)
-
-    async def file_completed(self, fact):
-        self.facts.append(fact)
-
-    async def permit(self):
-        """Nobody else wants this job."""
-
-    async def media_ended_ns(self):
-        return self.ended_ns
-
-    async def described(self, text):
-        self.texts.append(text)
-
-
-class Desk:
-    """A recording whose files are really filed."""
-
-    def __init__(self, folder, job, settle=None):
-        self.folder, self.job, self.journal, self.failures = folder, job, PaperJournal(), []
-        self.shelf = Shelf(Spool(folder / "spool"), {"cn-north-4": folder / "storage"})
-        settle = settle or partial(salvage, job, self.journal, self.shelf)
-        self.filing = Filing(job, self.journal, self.shelf, fail=self.failures.append, settle=settle)
-        self.stage = Stage(folder, job)
-        self.stage.recording._series._new_path = self._path
-        self.stage.recording._emit = self.filing.tell
-
-    def _path(self, index, extension):
-        return self.shelf.spool.create(self.job.job_id, self.job.epoch, f"{index:05d}.{extension}")
-
-    def play(self, seconds, codec=Codec.H264, publisher=None, at_s=0.0):
-        publisher = publisher or a_publisher(codec=codec)
-        self.stage.recording.on_attached(publisher)
-        sound = frames_of(opus_samples(seconds), Codec.OPUS, rtp_zero=7, at_s=at_s)
-        self.stage.play(publisher, merged(frames_of(video_samples(codec, seconds), codec, at_s=at_s), sound))
-
-    async def told(self):
-        await asyncio.sleep(0)
-        await self.filing._facts.join()
-
-    async def finish(self):
-        self.stage.recording.stop()
-        await self.filing.drain()
-
-    @property
-    def objects(self):
-        bucket = self.folder / "storage" / "recordings"
-        return {str(path.relative_to(bucket)): path for path in bucket.rglob("*") if path.is_file()}
-
-    @property
-    def spooled(self):
-        return [path.name for path in (self.folder / "spool").rglob("*") if path.is_file()]
 
 
 async def test_a_finished_file_stands_under_its_key_with_manifest_and_event_and_leaves_the_spool(tmp_path):
@@ -330,7 +267,7 @@ async def test_the_first_recorder_of_a_job_declares_no_restart(tmp_path):
 
 async def test_a_picture_that_comes_later_than_the_sound_is_missing_since_before_the_restart():
     late = Missing(Kind.VIDEO, 0, 2 * NS, Cause.GAP, "waiting_keyframe")
-    facts = MediaFacts(START_NS, (late,), (), a_job().rule)
+    facts = MediaFacts(START_NS, (late,), rule=a_job().rule)
 
     told = resumed(facts, {Kind.AUDIO: START_NS - NS, Kind.VIDEO: START_NS - 2 * NS})
 

@@ -85,6 +85,21 @@ def test_file_cut_at_any_byte_keeps_every_whole_fragment(fragmented):
         assert not kept or decoded_frames(fragmented) == kept[-1]
 
 
+@pytest.mark.parametrize(("at", "length"), [(0, 4), (4, 4), (8, 500), (0, 4096)], ids=["size", "kind", "body", "page"])
+def test_a_fragment_the_disk_damaged_costs_only_itself(fragmented, at, length):
+    whole = fragmented.read_bytes()
+    moofs = [box for box in children(whole, 0, len(whole)) if box.kind == b"moof"]
+    frames = len(read_boxes(fragmented).track("vide").sizes)
+    damaged = moofs[1].start + at
+    fragmented.write_bytes(whole[:damaged] + bytes(length) + whole[damaged + length :])
+
+    write_index(fragmented)
+
+    assert frames - 40 < len(read_boxes(fragmented).track("vide").sizes) < frames
+    assert whole[moofs[2].start :] in fragmented.read_bytes()
+    assert decoded_frames(fragmented) > frames - 40
+
+
 @pytest.mark.parametrize("size", [0, 7, 28, 500])
 def test_file_without_a_whole_header_is_refused(fragmented, size):
     fragmented.write_bytes(fragmented.read_bytes()[:size])

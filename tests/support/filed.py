@@ -1,0 +1,81 @@
+"""A recording whose files are really filed: spool, bucket and notes on the disk, its journal on paper."""
+
+import asyncio
+from functools import partial
+
+from soloist.jobs.filing import Filing
+from soloist.jobs.salvage import salvage
+from soloist.jobs.shelf import Shelf
+from soloist.model.media import Codec
+from soloist.storage.spool import Spool
+from support.media import opus_samples, video_samples
+from support.stage import Stage, a_publisher, frames_of, merged
+
+
+class PaperJournal:
+    """Keeps facts in a list, in the order they were told."""
+
+    def __init__(self):
+        self.facts = []
+        self.texts = []
+        self.ended_ns = None
+
+    async def file_started(self, fact):
+        self.facts.append(fact)
+
+    async def file_completed(self, fact):
+        self.facts.append(fact)
+
+    async def permit(self):
+        """Nobody else wants this job."""
+
+    async def media_ended_ns(self):
+        return self.ended_ns
+
+    async def described(self, text):
+        self.texts.append(text)
+
+
+class Desk:
+    """A recording whose files are really filed."""
+
+    def __init__(self, folder, job, settle=None):
+        self.folder, self.job, self.journal, self.failures = folder, job, PaperJournal(), []
+        self.shelf = Shelf(Spool(folder / "spool"), {"cn-north-4": folder / "storage"})
+        settle = settle or partial(salvage, job, self.journal, self.shelf)
+        self.filing = Filing(job, self.journal, self.shelf, fail=self.failures.append, settle=settle)
+        self.stage = Stage(folder, job)
+        self.stage.recording._series._new_path = self._path
+        self.stage.recording._emit = self.filing.tell
+
+    def _path(self, index, extension):
+        return self.shelf.spool.create(self.job.job_id, self.job.epoch, f"{index:05d}.{extension}")
+
+    def play(self, seconds, codec=Codec.H264, publisher=None, at_s=0.0):
+        publisher = publisher or a_publisher(codec=codec)
+        self.stage.recording.on_attached(publisher)
+        sound = frames_of(opus_samples(seconds), Codec.OPUS, rtp_zero=7, at_s=at_s)
+        self.stage.play(publisher, merged(frames_of(video_samples(codec, seconds), codec, at_s=at_s), sound))
+
+    async def told(self):
+        await asyncio.sleep(0)
+        await self.filing._facts.join()
+
+    async def finish(self):
+        self.stage.recording.stop()
+        await self.filing.drain()
+
+    @property
+    def objects(self):
+        bucket = self.folder / "storage" / "recordings"
+        return {str(path.relative_to(bucket)): path for path in bucket.rglob("*") if path.is_file()}
+
+    @property
+    def spooled(self):
+        return [path.name for path in (self.folder / "spool").rglob("*") if path.is_file()]
+
+    async def die(self):
+        """Leave everything as a killed recorder would."""
+        await self.told()
+        self.filing.abandon()
+        self.stage.recording.abort()
