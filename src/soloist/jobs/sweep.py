@@ -5,7 +5,6 @@ published is, as salvage does it; the rest stays where it is and its folder is n
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -83,7 +82,7 @@ class Sweeper:
 
     def _is_quiet(self, files: Sequence[Path]) -> bool:
         try:
-            return time.time() - max(path.stat().st_mtime for path in files) > self._quiet_s
+            return self._clock().timestamp() - max(path.stat().st_mtime for path in files) > self._quiet_s
         except OSError:
             return False  # Somebody takes them away at this moment.
 
