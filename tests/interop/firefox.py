@@ -1,20 +1,16 @@
 """Drives Debian's Firefox by WebDriver BiDi, which it speaks itself on a WebSocket. A missing browser is an error."""
 
-import functools
-import http.server
 import itertools
 import json
 import os
 import shutil
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.browser import PAGES, _QuietHandler
 from websockets.sync.client import ClientConnection, connect
 
 START_S = 60.0
@@ -78,7 +74,7 @@ class Firefox:
 
 @contextmanager
 def firefox(folder: Path) -> Iterator[Firefox]:
-    """Start Firefox without a window, with a profile in `folder`, on the test page."""
+    """Start Firefox without a window, with a profile in `folder`."""
     path = shutil.which("firefox-esr") or shutil.which("firefox")
     if path is None:
         raise RuntimeError("no Firefox on PATH: `scripts/setup.sh interop` installs it")
@@ -123,10 +119,8 @@ def _running(path: str, profile: Path, folder: Path, variables: dict[str, str]) 
             env=os.environ | variables | {"MOZ_CRASHREPORTER_DISABLE": "1"},
         )
     try:
-        with _connected(port, process) as socket_, _served(folder) as pages:
-            browser = Firefox(socket_)
-            browser.open(f"{pages}/firefox.html")
-            yield browser
+        with _connected(port, process) as socket_:
+            yield Firefox(socket_)
     finally:
         process.terminate()
         process.wait(20)
@@ -145,21 +139,6 @@ def _connected(port: int, process: "subprocess.Popen[bytes]") -> Iterator[Client
             time.sleep(0.2)
     with socket_:
         yield socket_
-
-
-@contextmanager
-def _served(folder: Path) -> Iterator[str]:
-    """Serve the test page and what it needs of the other tiers' on a free loopback port."""
-    site = folder / "site"
-    shutil.copytree(PAGES, site)
-    shutil.copytree(Path(__file__).parent / "pages", site, dirs_exist_ok=True)
-    handler = functools.partial(_QuietHandler, directory=str(site))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
 
 
 def _free_port() -> int:

@@ -6,69 +6,19 @@ A browser's participants publish side by side in one page. The pages note every 
 import json
 import time
 from collections import defaultdict
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 from uuid import uuid4
 
 import pytest
+from interop.browser_pages import Page, join, opened
 from interop.conftest import DevStage
-from interop.firefox import Firefox, firefox
 from interop.judge import judge_offset, offset_text
 from interop.table import Row, Table
-from support.browser import chromium, served_pages
 from support.recorded import Recorded, ffmpeg_complaints, wait_for_files
 
 WARM_UP_S = 2.0
 RECORD_S = 6.5
-HOOK = """(() => {
-  window.peers = new Map();
-  const Plain = RTCPeerConnection;
-  window.RTCPeerConnection = class extends Plain {
-    constructor(...options) {
-      super(...options);
-      peers.set(joining, this);
-    }
-    addTransceiver(track, init) {
-      const transceiver = super.addTransceiver(track, init);
-      if (track.kind === "audio" && joining.includes("RED")) {
-        const all = RTCRtpSender.getCapabilities("audio").codecs;
-        const named = (name) => all.filter((codec) => codec.mimeType === `audio/${name}`);
-        transceiver.setCodecPreferences([...named("red"), ...named("opus")]);
-      }
-      return transceiver;
-    }
-  };
-  window.soundCodec = async (name) => {
-    const stats = [...(await peers.get(name).getStats()).values()];
-    const sound = stats.find((entry) => entry.type === "outbound-rtp" && entry.kind === "audio");
-    return stats.find((entry) => entry.id === sound.codecId).mimeType;
-  };
-  return true;
-})()"""
-
-
-class Page(Protocol):
-    """A page with the test publisher, in whichever browser."""
-
-    @property
-    def version(self) -> str:
-        """The browser's version."""
-
-    def evaluate(self, expression: str) -> object:
-        """Return what an expression or its promise comes to."""
-
-
-@dataclass(frozen=True)
-class ChromiumPage:
-    """The publisher page in Chromium."""
-
-    version: str
-    page: object
-
-    def evaluate(self, expression: str) -> object:
-        return self.page.evaluate(expression)
 
 
 @dataclass(frozen=True)
@@ -85,6 +35,11 @@ class Scenario:
     @property
     def name(self) -> str:
         return ", ".join(filter(None, [self.browser, self.special]))
+
+    @property
+    def sound(self) -> str:
+        """How it sends sound: our answers prefer RED where it is offered, and Firefox does not offer it."""
+        return "red" if self.browser == "Chromium" and "without RED" not in self.special else "opus"
 
     @property
     def extension(self) -> str:
@@ -104,7 +59,7 @@ class Outcome:
 SIMULCAST = {"simulcast": True, "width": 640, "height": 360}
 CHROMIUM = [
     *(Scenario("Chromium", codec) for codec in ("H264", "VP8", "VP9", "AV1")),
-    Scenario("Chromium", "VP8", "RED sound"),
+    Scenario("Chromium", "VP8", "without RED"),
     Scenario("Chromium", "H264", "simulcast by RID, SD", SIMULCAST, {"select_stream_type": "SD"}),
 ]
 FIREFOX = [
@@ -134,11 +89,10 @@ class Sessions:
     def _run(self, browser: str) -> dict[Scenario, Outcome] | Exception:
         folder = self._folder / browser
         folder.mkdir()
-        opened = {"Chromium": _chromium_page, "Firefox": _firefox_page}[browser]
+        mine = [scenario for scenario in self._chosen if scenario.browser == browser]
         try:
-            with ExitStack() as stack:
-                mine = [scenario for scenario in self._chosen if scenario.browser == browser]
-                return _record(opened(stack, folder), self._stage, mine)
+            with opened(browser, folder) as page:
+                return _record(page, self._stage, mine)
         except Exception as error:  # noqa: BLE001 - raised again for each scenario that asks
             return error
 
@@ -149,25 +103,13 @@ def outcomes(request: pytest.FixtureRequest, stage: DevStage, tmp_path_factory: 
     return Sessions(stage, tmp_path_factory.mktemp("browsers"), [item.callspec.params["scenario"] for item in mine])
 
 
-def _chromium_page(stack: ExitStack, _folder: Path) -> Page:
-    browser = stack.enter_context(chromium())
-    pages = stack.enter_context(served_pages())
-    page = browser.new_page()
-    page.goto(f"{pages}/publisher.html")
-    page.wait_for_function("window.ready")
-    return ChromiumPage(browser.version, page)
-
-
-def _firefox_page(stack: ExitStack, folder: Path) -> Firefox:
-    return stack.enter_context(firefox(folder))
-
-
 def _record(page: Page, stage: DevStage, scenarios: list[Scenario]) -> dict[Scenario, Outcome]:
-    page.evaluate(HOOK)
     sdk, jobs, rooms = stage.sdk(), {}, {}
     for scenario in scenarios:
         rooms[scenario] = f"r-{uuid4().hex[:12]}"
-        _join(page, scenario, *stage.endpoint(rooms[scenario], "alice"))
+        url, token = stage.endpoint(rooms[scenario], "alice")
+        options = {"width": 320, "height": 180, "fps": 20, "codec": scenario.codec} | scenario.options
+        join(page, _participant(scenario), url=url, token=token, **options)
     time.sleep(WARM_UP_S)
     for scenario in scenarios:
         job = sdk.create(room_id=rooms[scenario], user_id="alice", **scenario.fields)
@@ -177,13 +119,6 @@ def _record(page: Page, stage: DevStage, scenarios: list[Scenario]) -> dict[Scen
         sdk.stop(job)
     time.sleep(0.5)
     return {scenario: _outcome(page, stage, scenario, jobs[scenario]) for scenario in scenarios}
-
-
-def _join(page: Page, scenario: Scenario, url: str, token: str) -> None:
-    name = _participant(scenario)
-    options = {"width": 320, "height": 180, "fps": 20, "codec": scenario.codec, "url": url, "token": token}
-    page.evaluate(f"(window.joining = {json.dumps(name)})")
-    page.evaluate(f"join({json.dumps(name)}, {json.dumps(options | scenario.options)})")
 
 
 def _outcome(page: Page, stage: DevStage, scenario: Scenario, started: tuple[str, int]) -> Outcome:
@@ -213,7 +148,7 @@ def test_every_picture_sent_is_in_the_file(outcomes: Sessions, table: Table, sce
     assert len(recorded.readable) == len(recorded.pictures), "a picture cannot be read"
     assert recorded.captured_span_s > RECORD_S - 1.5
     assert {picture.size for picture in recorded.pictures} == {scenario.size}
-    assert outcome.sound_codec == ("audio/red" if "RED" in scenario.special else "audio/opus")
+    assert outcome.sound_codec == scenario.sound
     judge_offset(recorded.av_offsets_ms)
     row.verdict = "ok"
 
