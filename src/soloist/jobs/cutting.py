@@ -104,14 +104,19 @@ class FileSeries:
         *,
         new_path: Callable[[int, str], Path],
         emit: Callable[[Fact], None],
+        wrote: Callable[[Sample], None] = lambda _sample: None,
         wall_ns: Callable[[int], int] = lambda ns: ns,
         first_index: int = 0,
     ) -> None:
-        """`wall_ns` turns nanoseconds from the origin into Unix time, for what files state of themselves."""
+        """`wall_ns` turns nanoseconds from the origin into Unix time, for what files state of themselves.
+
+        `wrote` is told of each sample a file took.
+        """
         self._cuts = cuts
         self._wall_ns = wall_ns
         self._new_path = new_path
         self._emit = emit
+        self._wrote = wrote
         self._index = first_index
         self._expected: frozenset[Kind] = frozenset()
         self._current: _Current | None = None
@@ -252,6 +257,7 @@ class FileSeries:
             if not current.layers or replace(current.layers[-1], start_ns=span.start_ns) != span:
                 current.layers.append(span)
         current.file.push(sample)
+        self._wrote(sample)
 
     @staticmethod
     def _declared(current: _Current) -> frozenset[Kind]:

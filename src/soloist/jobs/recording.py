@@ -3,7 +3,7 @@
 A `Recording` is a subscriber of the job's room. It routes frames to the timeline, merges the samples, and lets a file
 series cut them. It tells the event loop what happened through `emit`; files are finished, moved and journaled there
 (`filing.py`). All methods but the constructor run on the media thread; none blocks on more than a local write.
-Spec: API section 6.3 (interruptions); rules R12, R14, R16, R40, R41.
+Spec: API section 6.3 (interruptions); rules R12, R14, R16, R41, R46.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from soloist.jobs.cutting import Cuts, Fact, FileEnded, FileOpened, FileSeries, FileSummary
 from soloist.jobs.selection import Selection
+from soloist.jobs.selfcheck import SelfCheck
 from soloist.model.errors import SoloistError
 from soloist.model.job import Job
 from soloist.model.media import Kind, Sample
@@ -67,6 +68,7 @@ class Recording:
         self._selection = Selection(job)
         self._timeline = Timeline()
         self._interleaver = Interleaver()
+        self._check = SelfCheck(job.job_id)
         self._emit = emit
         self._fail = fail
         self._missing: list[Missing] = []
@@ -79,7 +81,12 @@ class Recording:
         self._is_new_publisher = False
         self._is_over = False
         self._series = FileSeries(
-            cuts_of(job.rule), new_path=new_path, emit=self._tell, wall_ns=self._wall_ns, first_index=first_index
+            cuts_of(job.rule),
+            new_path=new_path,
+            emit=self._tell,
+            wrote=self._check.wrote,
+            wall_ns=self._wall_ns,
+            first_index=first_index,
         )
 
     def on_attached(self, publisher: PublisherMedia) -> None:
@@ -115,6 +122,7 @@ class Recording:
                 kind = self._selection.route(publisher, item)
                 if kind is not None:
                     self._resume(item.received_ns)
+                    self._check.came(kind, item)
                     if kind is Kind.AUDIO:
                         self._series.hear(item.data)
                     self._timeline.push(publisher.session, item, kind)
@@ -136,6 +144,7 @@ class Recording:
                 self._end_file()
         elif self._series.wants_keyframe:
             self._selection.request_keyframe()
+        self._check.look(now_ns)
         if self._timeline.origin_ns is not None:
             self._guarded(lambda: self._series.tick(now_ns - (self._timeline.origin_ns or 0)))
 
