@@ -1,4 +1,7 @@
-"""Drives Debian's Firefox by WebDriver BiDi, which it speaks itself on a WebSocket. A missing browser is an error."""
+"""Drives Debian's Firefox by WebDriver BiDi, which it speaks itself on a WebSocket. A missing browser is an error.
+
+Firefox takes no loopback address for media: let it meet a service on another one.
+"""
 
 import itertools
 import json
@@ -27,7 +30,6 @@ PREFERENCES = {
     "media.gmp-manager.url": "",
     "media.navigator.permission.disabled": True,
     "media.navigator.streams.fake": True,
-    "media.peerconnection.ice.loopback": True,
     "media.peerconnection.ice.obfuscate_host_addresses": False,
     "network.captive-portal-service.enabled": False,
     "network.connectivity-service.enabled": False,

@@ -6,14 +6,18 @@ A browser's participants publish side by side in one page. The pages note every 
 import json
 import time
 from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from interop.browser_pages import Page, join, opened
-from interop.conftest import DevStage
 from interop.judge import judge_offset, offset_text
+from interop.network import network
+from interop.production import production
+from interop.recorded_clip import Stage
 from interop.table import Row, Table
 from support.recorded import Recorded, ffmpeg_complaints, wait_for_files
 
@@ -71,8 +75,8 @@ FIREFOX = [
 class Sessions:
     """Runs a browser when one of its scenarios is first asked for, all its selected ones side by side."""
 
-    def __init__(self, stage: DevStage, folder: Path, chosen: list[Scenario]) -> None:
-        self._stage = stage
+    def __init__(self, stages: dict[str, Callable[[], Stage]], folder: Path, chosen: list[Scenario]) -> None:
+        self._stages = stages
         self._folder = folder
         self._chosen = chosen
         self._found: dict[str, dict[Scenario, Outcome] | Exception] = {}
@@ -91,19 +95,32 @@ class Sessions:
         folder.mkdir()
         mine = [scenario for scenario in self._chosen if scenario.browser == browser]
         try:
+            stage = self._stages[browser]()
             with opened(browser, folder) as page:
-                return _record(page, self._stage, mine)
+                return _record(page, stage, mine)
         except Exception as error:  # noqa: BLE001 - raised again for each scenario that asks
             return error
 
 
 @pytest.fixture(scope="module")
-def outcomes(request: pytest.FixtureRequest, stage: DevStage, tmp_path_factory: pytest.TempPathFactory) -> Sessions:
+def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sessions]:
     mine = [item for item in request.session.items if getattr(item, "module", None) is request.module]
-    return Sessions(stage, tmp_path_factory.mktemp("browsers"), [item.callspec.params["scenario"] for item in mine])
+    chosen = [item.callspec.params["scenario"] for item in mine]
+    with ExitStack() as stack:
+        stages = {
+            "Chromium": lambda: request.getfixturevalue("stage"),
+            "Firefox": lambda: stack.enter_context(_off_loopback()),
+        }
+        yield Sessions(stages, tmp_path_factory.mktemp("browsers"), chosen)
 
 
-def _record(page: Page, stage: DevStage, scenarios: list[Scenario]) -> dict[Scenario, Outcome]:
+@contextmanager
+def _off_loopback() -> Iterator[Stage]:
+    with network() as net, production(net.ours[0], reached_at=net.ours[0]) as stage:
+        yield stage
+
+
+def _record(page: Page, stage: Stage, scenarios: list[Scenario]) -> dict[Scenario, Outcome]:
     sdk, jobs, rooms = stage.sdk(), {}, {}
     for scenario in scenarios:
         rooms[scenario] = f"r-{uuid4().hex[:12]}"
@@ -121,7 +138,7 @@ def _record(page: Page, stage: DevStage, scenarios: list[Scenario]) -> dict[Scen
     return {scenario: _outcome(page, stage, scenario, jobs[scenario]) for scenario in scenarios}
 
 
-def _outcome(page: Page, stage: DevStage, scenario: Scenario, started: tuple[str, int]) -> Outcome:
+def _outcome(page: Page, stage: Stage, scenario: Scenario, started: tuple[str, int]) -> Outcome:
     job, created_ms = started
     name = json.dumps(_participant(scenario))
     sound_codec, report = page.evaluate(f"soundCodec({name})"), page.evaluate(f"report({name})")

@@ -36,7 +36,7 @@ window.RTCRtpScriptTransform = function (worker, options) {
 window.begin = (name, options) => {
   joining = name;
   outcomes.set(name, "waiting");
-  join(name, options).then(
+  readyToJoin.then(() => join(name, options)).then(
     () => outcomes.set(name, "joined"),
     (error) => outcomes.set(name, `failed: ${error}`),
   );
