@@ -3,7 +3,7 @@
 //! The offset between the two clocks is fixed at construction, so media time neither jumps nor slews when the machine's
 //! wall clock is corrected.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A monotonic clock with a fixed offset to Unix time.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,19 @@ impl Clock {
         let before = i64::try_from(before).unwrap_or(i64::MAX);
         self.origin_unix_ns.saturating_add(after).saturating_sub(before)
     }
+}
+
+/// Return a wall clock's time in nanoseconds since the Unix epoch; saturates in the years 1677 and 2262.
+pub fn unix_ns(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |ns| -ns),
+    }
+}
+
+/// Return RTP time as the wire has it.
+pub fn low_32_bits(ticks: u64) -> u32 {
+    u32::try_from(ticks & u64::from(u32::MAX)).unwrap_or(0)
 }
 
 #[cfg(test)]

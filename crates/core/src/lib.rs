@@ -22,6 +22,7 @@ pub mod offer;
 pub mod pace;
 pub mod picture;
 pub mod queue;
+pub mod roles;
 pub mod routing;
 pub mod rtp;
 pub mod session;

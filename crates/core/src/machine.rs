@@ -20,6 +20,7 @@ use crate::error::OfferError;
 use crate::item::{LayerName, Track};
 use crate::layer::Layer;
 use crate::offer::{Accepted, Offer, Section, alias_of_mid, parameter_sets};
+use crate::transport_sequence::TransportSequence;
 
 /// How often str0m reports the retransmissions it asked for.
 const STATS_INTERVAL: Duration = Duration::from_secs(2);
@@ -140,8 +141,8 @@ fn machine(settings: &Settings, offer: &Offer, now: Instant) -> Rtc {
         .set_crypto_provider(settings.crypto.clone())
         .set_dtls_cert(settings.certificate.clone())
         .set_stats_interval(Some(STATS_INTERVAL))
-        // They tell which packets proved authentic; see `transport_sequence`.
-        .enable_raw_packets(true)
+        // They tell which packets proved authentic, at the price of a copy; see `transport_sequence`.
+        .enable_raw_packets(TransportSequence::new(offer).is_in_use())
         .clear_codecs();
     let mut known = Vec::new();
     for (_, accepted) in offer.accepted() {

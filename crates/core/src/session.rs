@@ -1,10 +1,11 @@
 //! One publisher's session: its str0m machine, its layers, its keyframe requests and its silence limit.
 //!
 //! States in order: New (answered, nothing heard), Connected (ICE and DTLS done), Closed (nothing follows). Only `drain` and
-//! `close` move them. After every mutation of the machine its output is drained to the next deadline.
+//! `close` move them. After every mutation of the machine its output is drained to the next deadline, except after packets of
+//! media: those that were read together are drained together, at the end of the turn.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use str0m::error::RtcError;
 use str0m::media::{KeyframeRequestKind, MediaData, Rid, SenderFeedback};
 use str0m::net::{Receive, Transmit};
@@ -12,7 +13,7 @@ use str0m::rtp::RawPacket;
 use str0m::stats::MediaIngressStats;
 use str0m::{Event, Input, Output, Rtc};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, low_32_bits, unix_ns};
 use crate::codec::{Codec, Kind};
 use crate::error::OfferError;
 use crate::item::{CloseReason, Frame, Item, LayerName, SenderReport, SessionId, Track};
@@ -21,6 +22,7 @@ use crate::layer::{EarlyReport, Keyframe, Layer};
 use crate::losses::LossWatch;
 use crate::machine::{self, LayerKey, MediaTable, Settings};
 use crate::offer::{Offer, Preference, check_credentials, ice_fragment};
+use crate::roles::{Role, roles};
 use crate::routing::Routing;
 use crate::rtp::RtpHeader;
 use crate::stats::Stats;
@@ -30,6 +32,8 @@ use crate::transport_sequence::TransportSequence;
 const FIRST_KEYFRAME_PATIENCE: Duration = Duration::from_millis(500);
 /// A layer without frames for this long is paused by its sender; asking it for keyframes would only disturb the others.
 const PAUSED_AFTER: Duration = Duration::from_secs(2);
+/// Packets of media the machine takes before it is drained at the latest.
+const UNDRAINED_MAX: usize = 64;
 
 /// What is asked of one publisher.
 #[derive(Debug, Clone)]
@@ -55,17 +59,6 @@ enum Phase {
     Closed,
 }
 
-/// What a payload type carries; unknown ones count as audio, which asks for nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Audio,
-    Video {
-        /// Its sender answers NACK by sending the same packet again.
-        repairs_in_place: bool,
-    },
-    Repair,
-}
-
 /// One publisher.
 pub struct Session {
     id: SessionId,
@@ -87,6 +80,8 @@ pub struct Session {
     silence_timeout: Duration,
     heard_at: Instant,
     machine_deadline: Instant,
+    /// Packets of media the machine has taken since it was last drained.
+    undrained: usize,
 }
 
 impl Session {
@@ -123,6 +118,7 @@ impl Session {
             silence_timeout: settings.silence_timeout,
             heard_at: now,
             machine_deadline: now,
+            undrained: 0,
             offer,
         };
         Ok((session, answer, tracks))
@@ -159,24 +155,43 @@ impl Session {
             return;
         }
         let input = Input::Receive(now, receive);
-        let mut begins = None;
-        if payload.first().is_some_and(|first| *first <= 3) {
-            if self.rtc.accepts(&input) {
-                self.heard_at = now;
+        if let Some(header) = RtpHeader::parse(payload) {
+            if self.transport_sequence.admits(payload) {
+                self.receive_media(now, header, input, outbox);
             }
-        } else if let Some(header) = RtpHeader::parse(payload) {
-            if !self.transport_sequence.admits(payload) {
-                return;
-            }
-            begins = self.watch(header, now);
+            return;
         }
-        if let Err(error) = self.rtc.handle_input(input) {
-            self.fail(&error, now, outbox);
+        self.drain_if_owed(now, outbox);
+        if payload.first().is_some_and(|first| *first <= 3) && self.rtc.accepts(&input) {
+            self.heard_at = now;
         }
+        self.handle(input, now, outbox);
+        self.drain(now, outbox);
+    }
+
+    /// Take in one packet of media. Its output may wait for `tick`, so that packets read together are drained together.
+    fn receive_media(&mut self, now: Instant, header: RtpHeader, input: Input<'_>, outbox: &mut Outbox) {
+        let begins = self.watch(header, now);
+        self.handle(input, now, outbox);
         if let Some(ssrc) = begins {
             self.repair_in_place(ssrc);
         }
-        self.drain(now, outbox);
+        self.undrained += 1;
+        if self.undrained >= UNDRAINED_MAX || self.phase != Phase::Connected || !self.transport_sequence.is_placed() {
+            self.drain(now, outbox);
+        }
+    }
+
+    fn handle(&mut self, input: Input<'_>, now: Instant, outbox: &mut Outbox) {
+        if let Err(error) = self.rtc.handle_input(input) {
+            self.fail(&error, now, outbox);
+        }
+    }
+
+    fn drain_if_owed(&mut self, now: Instant, outbox: &mut Outbox) {
+        if self.undrained > 0 {
+            self.drain(now, outbox);
+        }
     }
 
     /// Do what is due at `now`.
@@ -188,10 +203,9 @@ impl Session {
             self.close(CloseReason::Timeout, now, outbox);
             return;
         }
-        if now >= self.machine_deadline
-            && let Err(error) = self.rtc.handle_input(Input::Timeout(now))
-        {
-            self.fail(&error, now, outbox);
+        self.drain_if_owed(now, outbox);
+        if now >= self.machine_deadline {
+            self.handle(Input::Timeout(now), now, outbox);
         }
         self.drain(now, outbox);
         if self.ask_for_keyframes(now, outbox) {
@@ -201,6 +215,9 @@ impl Session {
 
     /// Return when `tick` has something to do.
     pub fn deadline(&self) -> Instant {
+        if self.undrained > 0 {
+            return self.heard_at;
+        }
         let silence = self.heard_at + self.silence_timeout;
         let machine = self.machine_deadline.min(silence);
         self.keyframes.deadline().map_or(machine, |keyframes| machine.min(keyframes))
@@ -211,6 +228,7 @@ impl Session {
         if self.is_closed() {
             return;
         }
+        self.drain_if_owed(now, outbox);
         // A machine that cannot say goodbye is closed all the same.
         if self.rtc.close().is_ok() {
             self.drain(now, outbox);
@@ -236,6 +254,7 @@ impl Session {
             return Err(OfferError::SessionGone);
         }
         check_credentials(ufrag, password)?;
+        self.drain_if_owed(now, outbox);
         let mut offer = self.offer.clone();
         offer.set_credentials(ufrag, password);
         let answer = machine::answer_again(&mut self.rtc, &offer)?;
@@ -309,6 +328,7 @@ impl Session {
 
     /// Take the machine's output until it has nothing more to say before its deadline.
     fn drain(&mut self, now: Instant, outbox: &mut Outbox) {
+        self.undrained = 0;
         while !self.is_closed() {
             match self.rtc.poll_output() {
                 Ok(Output::Timeout(deadline)) => {
@@ -447,8 +467,8 @@ impl Session {
                 asked = true;
             }
         }
-        if asked && let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
-            self.fail(&error, now, outbox);
+        if asked {
+            self.handle(Input::Timeout(now), now, outbox);
         }
         asked
     }
@@ -472,29 +492,5 @@ impl Session {
             self.phase = Phase::Closed;
             outbox.items.push((self.id, Item::Closed { reason, received_ns: self.clock.unix_ns(now) }));
         }
-    }
-}
-
-fn roles(offer: &Offer) -> [Role; 128] {
-    let mut roles = [Role::Audio; 128];
-    for payload in offer.accepted().flat_map(|(_, accepted)| &accepted.payloads) {
-        if payload.codec.kind() == Kind::Video {
-            roles[usize::from(payload.pt & 0x7f)] = Role::Video { repairs_in_place: payload.repairs_in_place() };
-        }
-        if let Some(rtx) = payload.rtx {
-            roles[usize::from(rtx & 0x7f)] = Role::Repair;
-        }
-    }
-    roles
-}
-
-fn low_32_bits(ticks: u64) -> u32 {
-    u32::try_from(ticks & u64::from(u32::MAX)).unwrap_or(0)
-}
-
-fn unix_ns(time: SystemTime) -> i64 {
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
-        Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |ns| -ns),
     }
 }

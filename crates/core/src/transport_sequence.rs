@@ -22,6 +22,16 @@ impl TransportSequence {
         Self { ids: offer.extension_ids(URI), newest: None }
     }
 
+    /// Tell whether the publisher numbers its packets.
+    pub const fn is_in_use(&self) -> bool {
+        !self.ids.is_empty()
+    }
+
+    /// Tell whether the numbering has begun, or there is none.
+    pub const fn is_placed(&self) -> bool {
+        self.newest.is_some() || self.ids.is_empty()
+    }
+
     /// Tell whether the machine may see an RTP packet.
     pub fn admits(&self, packet: &[u8]) -> bool {
         let number = self.ids.iter().find_map(|id| extension(packet, *id)).and_then(number_of);

@@ -17,6 +17,9 @@ use soloist_core::{Clock, Codec, OfferError, Session, SessionId, Settings, Wishe
 
 use run_loop::{Handle, LoopSettings};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Receives WebRTC sessions on one UDP port; its I/O thread never holds the GIL.
 #[pyclass(frozen, module = "soloist._core")]
 struct Receiver {
