@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -58,16 +59,21 @@ class Outcome:
     recorded: Recorded
     report: dict
     sound_codec: str
+    ice_names: tuple[str, str]
+    """The ICE name under which media was sent soon after the job began, and at the end."""
 
 
+ICE_RESTART = "ICE restart"
 SIMULCAST = {"simulcast": True, "width": 640, "height": 360}
 CHROMIUM = [
     *(Scenario("Chromium", codec) for codec in ("H264", "VP8", "VP9", "AV1")),
     Scenario("Chromium", "VP8", "without RED"),
+    Scenario("Chromium", "H264", ICE_RESTART),
     Scenario("Chromium", "H264", "simulcast by RID, SD", SIMULCAST, {"select_stream_type": "SD"}),
 ]
 FIREFOX = [
     *(Scenario("Firefox", codec) for codec in ("VP8", "VP9", "AV1")),
+    Scenario("Firefox", "VP8", ICE_RESTART),
     Scenario("Firefox", "VP8", "simulcast by RID, SD", SIMULCAST, {"select_stream_type": "SD"}),
 ]
 
@@ -79,27 +85,27 @@ class Sessions:
         self._stages = stages
         self._folder = folder
         self._chosen = chosen
-        self._found: dict[str, dict[Scenario, Outcome] | Exception] = {}
+        self._found: dict[str, dict[Scenario, Outcome | Exception]] = {}
 
     def outcome(self, scenario: Scenario) -> Outcome:
         """Return what became of a scenario, or raise what its browser raised."""
         if scenario.browser not in self._found:
             self._found[scenario.browser] = self._run(scenario.browser)
-        found = self._found[scenario.browser]
+        found = self._found[scenario.browser][scenario]
         if isinstance(found, Exception):
             raise found
-        return found[scenario]
+        return found
 
-    def _run(self, browser: str) -> dict[Scenario, Outcome] | Exception:
+    def _run(self, browser: str) -> dict[Scenario, Outcome | Exception]:
         folder = self._folder / browser
         folder.mkdir()
         mine = [scenario for scenario in self._chosen if scenario.browser == browser]
         try:
             stage = self._stages[browser]()
             with opened(browser, folder) as page:
-                return _record(page, stage, mine)
+                return _record([Participant(page, stage, scenario) for scenario in mine])
         except Exception as error:  # noqa: BLE001 - raised again for each scenario that asks
-            return error
+            return dict.fromkeys(mine, error)
 
 
 @pytest.fixture(scope="module")
@@ -120,35 +126,63 @@ def _off_loopback() -> Iterator[Stage]:
         yield stage
 
 
-def _record(page: Page, stage: Stage, scenarios: list[Scenario]) -> dict[Scenario, Outcome]:
-    sdk, jobs, rooms = stage.sdk(), {}, {}
-    for scenario in scenarios:
-        rooms[scenario] = f"r-{uuid4().hex[:12]}"
-        url, token = stage.endpoint(rooms[scenario], "alice")
-        options = {"width": 320, "height": 180, "fps": 20, "codec": scenario.codec} | scenario.options
-        join(page, _participant(scenario), url=url, token=token, **options)
-    time.sleep(WARM_UP_S)
-    for scenario in scenarios:
-        job = sdk.create(room_id=rooms[scenario], user_id="alice", **scenario.fields)
-        jobs[scenario] = job.job_id, round(time.time() * 1000)
-    time.sleep(RECORD_S)
-    for job, _ in jobs.values():
-        sdk.stop(job)
-    time.sleep(0.5)
-    return {scenario: _outcome(page, stage, scenario, jobs[scenario]) for scenario in scenarios}
+class Participant:
+    """One scenario while it runs. Its steps in order: join, start, restart_ice, stop, leave."""
+
+    def __init__(self, page: Page, stage: Stage, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.outcome: Outcome | Exception | None = None
+        self._page = page
+        self._stage = stage
+        self._sdk = stage.sdk()
+        self._room = f"r-{uuid4().hex[:12]}"
+        self._name = f"{scenario.codec} {scenario.special}"
+
+    def attempt(self, step: "Callable[[Participant], None]") -> None:
+        """Take a step, unless an earlier one failed."""
+        if self.outcome is None:
+            try:
+                step(self)
+            except Exception as error:  # noqa: BLE001 - it is this participant's outcome; the others go on
+                self.outcome = error
+
+    def join(self) -> None:
+        url, token = self._stage.endpoint(self._room, "alice")
+        options = {"width": 320, "height": 180, "fps": 20, "codec": self.scenario.codec} | self.scenario.options
+        join(self._page, self._name, url=url, token=token, **options)
+
+    def start(self) -> None:
+        self._job = self._sdk.create(room_id=self._room, user_id="alice", **self.scenario.fields).job_id
+        self._created_ms = round(time.time() * 1000)
+
+    def restart_ice(self) -> None:
+        self._ice_name = self._ask("iceName")
+        if self.scenario.special == ICE_RESTART:
+            assert self._ask("restartIce") == 200
+
+    def stop(self) -> None:
+        self._sdk.stop(self._job)
+
+    def leave(self) -> None:
+        sound_codec, report, ice_name = (self._ask(what) for what in ("soundCodec", "report", "iceName"))
+        assert self._ask("leave") == 200
+        (path,) = wait_for_files(self._stage.bucket, self._job, extension=self.scenario.extension)
+        recorded = Recorded(path, self._created_ms)
+        self.outcome = Outcome(self._page.version, recorded, report, sound_codec, (self._ice_name, ice_name))
+
+    def _ask(self, what: str) -> Any:
+        return self._page.evaluate(f"{what}({json.dumps(self._name)})")
 
 
-def _outcome(page: Page, stage: Stage, scenario: Scenario, started: tuple[str, int]) -> Outcome:
-    job, created_ms = started
-    name = json.dumps(_participant(scenario))
-    sound_codec, report = page.evaluate(f"soundCodec({name})"), page.evaluate(f"report({name})")
-    assert page.evaluate(f"leave({name})") == 200
-    (path,) = wait_for_files(stage.bucket, job, extension=scenario.extension)
-    return Outcome(page.version, Recorded(path, created_ms), report, sound_codec)
-
-
-def _participant(scenario: Scenario) -> str:
-    return f"{scenario.codec} {scenario.special}"
+def _record(participants: list[Participant]) -> dict[Scenario, Outcome | Exception]:
+    """Take all participants through their steps side by side."""
+    half_s = RECORD_S / 2
+    pauses = {Participant.join: WARM_UP_S, Participant.start: half_s, Participant.restart_ice: half_s}
+    for step in (*pauses, Participant.stop, Participant.leave):
+        for participant in participants:
+            participant.attempt(step)
+        time.sleep(pauses.get(step, 0.5))
+    return {participant.scenario: participant.outcome for participant in participants}
 
 
 @pytest.mark.parametrize("scenario", [*CHROMIUM, *FIREFOX], ids=lambda s: f"{s.name} {s.codec}")
@@ -167,6 +201,8 @@ def test_every_picture_sent_is_in_the_file(outcomes: Sessions, table: Table, sce
     assert {picture.size for picture in recorded.pictures} == {scenario.size}
     assert outcome.sound_codec == scenario.sound
     judge_offset(recorded.av_offsets_ms)
+    before, after = outcome.ice_names
+    assert (before != after) is (scenario.special == ICE_RESTART), "media was sent by the wrong ICE session"
     row.verdict = "ok"
 
 

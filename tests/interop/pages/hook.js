@@ -2,6 +2,7 @@
 // a test can ask it, offers no RED where a participant's name says so, and notes by what payload type sound leaves.
 
 const peers = new Map();
+const sessions = new Map();
 const outcomes = new Map();
 const soundTypes = new Map();
 let joining = "";
@@ -37,7 +38,10 @@ window.begin = (name, options) => {
   joining = name;
   outcomes.set(name, "waiting");
   readyToJoin.then(() => join(name, options)).then(
-    () => outcomes.set(name, "joined"),
+    ({ resource }) => {
+      sessions.set(name, { resource, token: options.token });
+      outcomes.set(name, "joined");
+    },
     (error) => outcomes.set(name, `failed: ${error}`),
   );
 };
@@ -58,3 +62,47 @@ window.soundCodec = (name) => {
   const line = lines.find((one) => one.startsWith(`a=rtpmap:${soundTypes.get(name)} `));
   return line?.split(/[ /]/)[1] ?? `payload type ${soundTypes.get(name)}`;
 };
+
+// Restarts ICE and gives the status of the PATCH. Spec: RFC 9725 section 4.3.3, RFC 8840 section 9.
+window.restartIce = async (name) => {
+  const pc = peers.get(name);
+  const { resource, token } = sessions.get(name);
+  pc.restartIce();
+  await pc.setLocalDescription();
+  while (pc.iceGatheringState !== "complete") await new Promise((resolve) => setTimeout(resolve, 20));
+  const patched = await fetch(resource, {
+    method: "PATCH",
+    headers: {
+      "Content-Type": "application/trickle-ice-sdpfrag",
+      "If-Match": "*",
+      Authorization: `Bearer ${token}`,
+    },
+    body: fragmentOf(pc.localDescription.sdp),
+  });
+  if (patched.status === 200) {
+    const sdp = withIceOf(await patched.text(), pc.currentRemoteDescription.sdp);
+    await pc.setRemoteDescription({ type: "answer", sdp });
+  }
+  return patched.status;
+};
+
+// The ICE name under which the participant sends now.
+window.iceName = async (name) => {
+  const stats = await peers.get(name).getStats();
+  const pair = [...stats.values()].find((one) => one.type === "candidate-pair" && one.nominated && one.state === "succeeded");
+  return stats.get(pair.localCandidateId).usernameFragment;
+};
+
+const ICE = /^a=(ice-ufrag|ice-pwd|candidate|end-of-candidates)/;
+
+function fragmentOf(offer) {
+  const [head, section] = offer.split(/^(?=m=)/m);
+  const keep = (text, wanted) => text.split("\r\n").filter((line) => wanted.test(line));
+  return [...keep(head, /^a=group:BUNDLE/), ...keep(section, /^m=|^a=mid:/), ...keep(section, ICE), ""].join("\r\n");
+}
+
+function withIceOf(fragment, answer) {
+  const ice = fragment.split("\r\n").filter((line) => ICE.test(line));
+  const lines = answer.split("\r\n").filter((line) => !ICE.test(line));
+  return lines.flatMap((line) => (line.startsWith("a=mid:") ? [line, ...ice] : [line])).join("\r\n");
+}

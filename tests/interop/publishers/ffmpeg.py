@@ -25,7 +25,9 @@ def main() -> None:
         for packet in clip.demux():
             if packet.pts is None:
                 continue
-            time.sleep(max(0.0, started + float(packet.pts * packet.time_base) - time.monotonic()))
+            # A packet of sound has to be heard to its end before it can be sent.
+            delay_s = 0.02 if packet.stream.type == "audio" else 0.0
+            time.sleep(max(0.0, started + float(packet.pts * packet.time_base) + delay_s - time.monotonic()))
             sent[packet.stream.type] += 1
             packet.stream = streams[packet.stream.index]
             session.mux(packet)
