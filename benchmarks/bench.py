@@ -34,6 +34,8 @@ JUDGED_COUNTS = (10, 50)
 SPREAD_S, WARM_S, TAIL_S = 2.0, 2.0, 1.0
 """Publishers begin evenly over the first; nothing is measured until the second has passed, nor in the third."""
 PION, COPY = "pion receiver", "soloist copy"
+LATE_MS_MAX = 100.0
+"""A sender further behind its own clock had no CPU to send with: what was measured then is not the receiver."""
 
 console = Console(width=None if sys.stdout.isatty() else 120)
 
@@ -57,7 +59,7 @@ class Row:
     nacked: int
     """Packets asked for again."""
     late_ms: float
-    """The most the sender was behind its own clock: beyond some 100 ms the machine was too busy to measure on."""
+    """The most the sender was behind its own clock."""
     threads_ms: dict[str, float]
     """Where the CPU went, by process and thread, in the same unit."""
 
@@ -225,6 +227,8 @@ def faults_of(rows: list[Row]) -> Iterator[str]:
     """Say what must not be."""
     cpu = {(row.side, row.streams): row.cpu_ms for row in rows}
     for row in rows:
+        if row.late_ms > LATE_MS_MAX:
+            yield f"{row.side}, {row.streams} streams: no measurement, the sender fell {row.late_ms:.0f} ms behind"
         if row.side.startswith("soloist") and row.short_streams:
             counts = f"{row.video_kept}/{row.video_sent} pictures, {row.audio_kept}/{row.audio_sent} sounds"
             yield f"{row.side}, {row.streams} streams: frames are missing in {row.short_streams} of them ({counts})"
@@ -248,6 +252,7 @@ def print_table(rows: list[Row]) -> None:
         "sounds",
         "short",
         "asked again",
+        "late ms",
     ):
         table.add_column(heading, justify="left" if heading == "side" else "right")
     pion = {row.streams: row.cpu_ms for row in rows if row.side == PION}
@@ -255,7 +260,16 @@ def print_table(rows: list[Row]) -> None:
         share = f"{row.cpu_ms / pion[row.streams]:.2f}" if row.streams in pion else ""
         frames = (f"{row.video_kept}/{row.video_sent}", f"{row.audio_kept}/{row.audio_sent}", str(row.short_streams))
         sizes = (f"{row.pss_mb:.0f}", f"{row.rss_mb:.0f}")
-        table.add_row(str(row.streams), row.side, f"{row.cpu_ms:.1f}", share, *sizes, *frames, str(row.nacked))
+        table.add_row(
+            str(row.streams),
+            row.side,
+            f"{row.cpu_ms:.1f}",
+            share,
+            *sizes,
+            *frames,
+            str(row.nacked),
+            f"{row.late_ms:.0f}",
+        )
     console.print(table)
     for side in sorted({row.side for row in rows}):
         of_side = sorted((row for row in rows if row.side == side), key=lambda row: row.streams)
