@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 from procrastinate.jobs import Status
+from procrastinate.manager import JobManager
 from sqlalchemy import text, update
 from support.database import connected, restartable_server
 from support.engine import SLOT, a_recorder, an_office, until
@@ -15,6 +16,7 @@ from support.recordings import ScriptedRecordings, a_file
 
 from soloist.jobs import schema
 from soloist.jobs.engine import Engine, EngineSettings
+from soloist.jobs.outage import SILENCE_S
 from soloist.jobs.queue import open_engine, queue_of_slot
 from soloist.jobs.reaper import adopt_orphans, forget_old, reap, rehome_jobs
 from soloist.jobs.store import EpochLostError
@@ -235,6 +237,41 @@ async def test_a_room_that_falls_idle_while_postgresql_is_away_ends_its_job_afte
             server.start()
             await until(lambda: _ended(office, job))
             assert port.opened[0].finished_with == [StopReason.EXCEED_MAX_IDLE_TIME]
+
+
+async def test_nothing_may_be_published_while_postgresql_is_away():
+    port = ScriptedRecordings(files_count=0)
+    with restartable_server() as server:
+        async with an_office(server.url) as office, a_recorder(server.url, port):
+            await office.start()
+            await until(lambda: port.opened)
+            journal = port.opened[0].journal
+            await asyncio.wait_for(journal.permit(), 3)
+            server.stop()
+            await asyncio.sleep(SILENCE_S + 1)
+            permit = asyncio.create_task(journal.permit())
+            await asyncio.sleep(0.5)
+            assert not permit.done()
+            server.start()
+            await asyncio.wait_for(permit, 10)
+
+
+async def test_a_worker_that_fetches_nothing_although_the_database_answers_is_replaced(database_url, monkeypatch):
+    monkeypatch.setattr("soloist.jobs.worker.FETCH_S_MAX", 0.5)
+    is_stuck, fetch = asyncio.Event(), JobManager.fetch_job
+
+    async def hang_once(self, queues, worker_id):
+        if not is_stuck.is_set():
+            is_stuck.set()
+            await asyncio.Event().wait()
+        return await fetch(self, queues, worker_id)
+
+    monkeypatch.setattr(JobManager, "fetch_job", hang_once)
+    port = ScriptedRecordings()
+    async with an_office(database_url) as office, a_recorder(database_url, port):
+        await is_stuck.wait()
+        await office.start()
+        await until(lambda: port.opened, seconds=15)
 
 
 @contextlib.asynccontextmanager

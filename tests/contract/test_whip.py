@@ -118,6 +118,7 @@ def test_no_redirect_turns_a_post_into_a_get(ask, place):
         (OFFER, {"Content-Type": "application/json"}, 415),
         (OFFER.replace(b"sendonly", b"recvonly"), SDP, 422),
         (OFFER.replace(b"opus/48000/2", b"PCMU/8000"), SDP, 422),
+        (OFFER[: OFFER.index(b"m=audio")], SDP, 400),
         (b"v" * 70_000, SDP, 413),
     ],
 )

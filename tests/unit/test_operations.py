@@ -40,6 +40,11 @@ def test_each_promise_to_operators_names_tests_that_exist(promise: list[str]) ->
     assert set(named) <= names_of_tests()
 
 
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))], ids=lambda page: page.name)
+def test_every_test_that_a_page_names_exists(page: Path) -> None:
+    assert set(re.findall(r"`(test_\w+)`", page.read_text())) <= names_of_tests()
+
+
 def test_a_step_of_the_wall_clock_cannot_reach_media() -> None:
     reads = re.compile(r"\btime\.time(_ns)?\(\)|datetime\.now\(|SystemTime::now\(")
     files = [*(ROOT / "src" / "soloist").rglob("*.py"), *(ROOT / "crates").glob("*/src/**/*.rs")]

@@ -5,6 +5,7 @@ not contain it. What procrastinate leaves unfenced is fenced here: work is finis
 holds its row.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime
@@ -22,6 +23,8 @@ CONCURRENCY_MAX = 1000
 """Jobs one recorder may hold; far above what its CPU allows, so that the queue is never where a job waits."""
 
 HEARTBEAT_S = 1.0
+FETCH_S_MAX = 10.0
+"""A fetch without an answer for so long is given up: its connection is half-open."""
 POLL_S = 3.0
 """Between two looks for jobs and aborts, which are also notified, and aborts found by the fence as well."""
 
@@ -57,8 +60,13 @@ class FencedJobManager(manager.JobManager):
         self.fetched_at = time.monotonic()
 
     async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> engine_jobs.Job | None:
-        """Take the next job and note that fetching works."""
-        job = await super().fetch_job(queues, worker_id)
+        """Take the next job and note that fetching works.
+
+        Raises:
+            TimeoutError: no answer came; the worker ends by it, for no stop reaches it while it waits.
+        """
+        async with asyncio.timeout(FETCH_S_MAX):
+            job = await super().fetch_job(queues, worker_id)
         self.fetched_at = time.monotonic()
         return job
 

@@ -14,7 +14,7 @@ from support.jobs import a_job, a_rule
 from support.media import opus_samples, video_samples
 from support.stage import a_publisher, frames_of, merged
 
-from soloist.jobs.filing import Leftovers
+from soloist.jobs.filing import RETRY_DELAYS_S, Leftovers
 from soloist.jobs.recording import MediaFacts
 from soloist.jobs.salvage import salvage
 from soloist.jobs.shelf import Shelf
@@ -158,6 +158,23 @@ async def test_a_bucket_that_cannot_be_asked_for_a_key_costs_no_file(tmp_path, m
     assert (await salvage(a_job(epoch=2), journal, desk.shelf)).refusal is None
     assert [type(fact) for fact in journal.facts] == [FileCompleted]
     assert desk.spooled == []
+
+
+async def test_a_bucket_that_refuses_for_half_a_minute_ends_the_job_and_keeps_its_file(tmp_path, monkeypatch):
+    assert 30 <= sum(RETRY_DELAYS_S) <= 35
+    monkeypatch.setattr("soloist.jobs.filing.RETRY_DELAYS_S", [delay_s / 1000 for delay_s in RETRY_DELAYS_S])
+    desk = Desk(tmp_path, a_job(rule=a_rule(mp4=Mp4Config(record_cycle_s=2, prefix="{stream}"))))
+    desk.play(1)
+    await desk.told()
+    bucket = tmp_path / "storage" / "recordings"
+    shutil.rmtree(bucket)
+    bucket.write_text("not a folder any more")
+    desk.play(3, at_s=1)
+    await asyncio.sleep(0.2)
+    await desk.told()
+
+    assert isinstance(desk.failures[0], DestinationError)
+    assert "00000.mp4.note" in desk.spooled
 
 
 async def test_sound_that_could_not_be_decoded_is_said_in_manifest_and_event(tmp_path):

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +18,15 @@ class Sleeper:
 
     def __init__(self, seconds):
         self.process = subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({seconds})"])
+
+    async def ready(self):
+        return {}
+
+
+class Mayfly:
+    """A process that is ready and says nothing of its end; `Child.wait` is the test's."""
+
+    process = SimpleNamespace(pid=1)
 
     async def ready(self):
         return {}
@@ -40,6 +50,29 @@ async def test_a_failed_respawn_does_not_end_the_watch(monkeypatch):
     await asyncio.wait_for(again.wait(), 10)
     await child.stop()
     await asyncio.wait_for(watching, 10)
+
+
+async def test_a_child_that_keeps_dying_is_restarted_after_twice_as_long_each_time_up_to_10_s(monkeypatch):
+    pauses, lives_s = [], iter([0, 0, 0, 0, 0, 0, 0, 31, 0, 0])
+    clock = [0.0]
+
+    async def no_sleep(seconds):
+        pauses.append(seconds)
+
+    async def live(_self):
+        clock[0] += next(lives_s)
+        if len(pauses) == 9:
+            child._is_stopping = True
+        return 1
+
+    monkeypatch.setattr(child_module.asyncio, "sleep", no_sleep)
+    monkeypatch.setattr(child_module.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(Child, "wait", live)
+    child = Child("recorder-0", Mayfly, Manner())
+    await child.start()
+    await child.watch()
+
+    assert pauses == [0.4, 0.8, 1.6, 3.2, 6.4, 10, 10, 0.2, 0.4]
 
 
 def refuse():
