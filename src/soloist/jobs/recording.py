@@ -95,6 +95,7 @@ class Recording:
         self._is_new_publisher |= bool(mids)
         self._timeline.expect(publisher.session, mids)
         self._series.expect(self._selection.kinds)
+        self._interleaver.expect(self._selection.kinds)
         for track in publisher.tracks:
             for rid in track.rids or (None,):
                 for report in publisher.reports(track.mid, rid):

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from soloist.model.media import Kind, Sample
 
-LAG_NS = 300_000_000
+LAG_NS = 200_000_000
 
 
 class Interleaver:
@@ -18,6 +18,11 @@ class Interleaver:
         self._lag_ns = lag_ns
         self._held: list[tuple[int, Sample]] = []
         self._reached_ns: dict[Kind, int] = {}
+        self._expected = frozenset(Kind)
+
+    def expect(self, kinds: frozenset[Kind]) -> None:
+        """Say which tracks there may be: none waits for one that nobody sends."""
+        self._expected = kinds
 
     def push(self, samples: Iterable[Sample]) -> list[Sample]:
         """Add samples, each track in time order; return those that nothing earlier can follow, in time order."""
@@ -28,9 +33,9 @@ class Interleaver:
         if not self._held:
             return []
         newest_ns = max(self._reached_ns.values())
-        behind = [at_ns for at_ns in self._reached_ns.values() if at_ns > newest_ns - self._lag_ns]
-        is_whole = len(behind) == len(Kind)
-        return self._release(min(behind) if is_whole else newest_ns - self._lag_ns)
+        flowing = {kind: at_ns for kind, at_ns in self._reached_ns.items() if at_ns > newest_ns - self._lag_ns}
+        is_whole = self._expected <= flowing.keys()
+        return self._release(min(flowing.values()) if is_whole else newest_ns - self._lag_ns)
 
     def flush(self) -> list[Sample]:
         """Return everything held: nothing more will come, or no one waits for it."""

@@ -32,6 +32,15 @@ def test_a_silent_track_holds_the_other_one_up_no_longer_than_the_lag():
     assert out[-1].pts_ns == 1980 * 1_000_000 - LAG_NS
 
 
+def test_a_track_waits_for_none_that_nobody_sends():
+    interleaver = Interleaver()
+    interleaver.expect(frozenset({Kind.AUDIO}))
+
+    out = interleaver.push([sample(Kind.AUDIO, ms) for ms in range(0, 100, 20)])
+
+    assert out[-1].pts_ns == 80 * 1_000_000
+
+
 def test_both_tracks_flow_as_far_as_the_slower_one_has_come():
     interleaver = Interleaver()
     out = interleaver.push(
