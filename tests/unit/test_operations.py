@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+WHIP_MUSTS = (ROOT / "docs" / "whip.md").read_text().partition("MUST by MUST")[2]
 
 WALL_CLOCK_READERS = {
     "src/soloist/jobs/clock.py": "times of commands and events",
@@ -18,10 +19,10 @@ WALL_CLOCK_READERS = {
 """Every file that reads the wall clock, and what for."""
 
 
-def promises() -> list[list[str]]:
+def promises(page: str) -> list[list[str]]:
     """Return the cells of every row of every table."""
-    rows = [line.strip("|").split("|") for line in OPERATIONS.splitlines() if line.startswith("|")]
-    return [row for row in rows if row[0].strip() != "what" and set(row[0]) != {"-"}]
+    rows = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("|")]
+    return [row for row in rows if row[0].strip() not in ("what", "section") and set(row[0]) != {"-"}]
 
 
 @lru_cache(maxsize=1)
@@ -33,8 +34,8 @@ def names_of_tests() -> set[str]:
     return found | {name for text in rust for name in re.findall(r"#\[test\]\s+fn (\w+)\(", text)}
 
 
-@pytest.mark.parametrize("promise", promises(), ids=lambda row: row[1].strip()[:60])
-def test_each_promise_to_operators_names_tests_that_exist(promise: list[str]) -> None:
+@pytest.mark.parametrize("promise", [*promises(OPERATIONS), *promises(WHIP_MUSTS)], ids=lambda row: row[1].strip()[:60])
+def test_each_promise_to_operators_and_publishers_names_tests_that_exist(promise: list[str]) -> None:
     named = re.findall(r"`(\w+)`", promise[2])
     assert named
     assert set(named) <= names_of_tests()
