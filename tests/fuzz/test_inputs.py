@@ -7,17 +7,23 @@ takes as many as the table says and notes its counts below build/fuzz.
 import json
 import os
 import random
+import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from support.frames import START_NS, audio_frame, video_frame
+from support.fuzz_media import CODECS, frames, left_behind, leftover, manifest, note, pack
+from support.jobs import a_job
 from support.offers import OFFER, RESTART, TRICKLE
 
 from soloist.api.body import parse_object
+from soloist.jobs.notes import FileNote, write_note
+from soloist.jobs.summary import told_job
 from soloist.model.errors import SoloistError
 from soloist.model.media import Kind
+from soloist.model.rule import RecordFormat
 from soloist.wire.join_token import JoinRole, mint_join_token, verify_join_token
 from soloist.wire.keys import check_prefix
 from soloist.wire.signing import RawRequest, parse_authorization, verify_signature
@@ -77,6 +83,14 @@ def timeline(data):
     line.finish()
 
 
+def a_note():
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "00000.mp4"
+        job = told_job(a_job())
+        write_note(FileNote(job, path, "demo/a.mp4", RecordFormat.MP4, "cn-north-4", "recordings", 1, 2, "detail"))
+        return path.with_name("00000.mp4.note").read_bytes()
+
+
 TARGETS = {
     offer: ([OFFER.encode()], 4_000, 200_000),
     fragment: ([TRICKLE.encode(), RESTART.encode()], 4_000, 200_000),
@@ -85,6 +99,10 @@ TARGETS = {
     signature: ([AUTHORIZATION + b"\n/v2/apps?a=b&c=%20", AUTHORIZATION], 4_000, 300_000),
     prefix: ([b"{app_id}/{stream}/x_{file_start_time}"], 4_000, 200_000),
     timeline: ([bytes(range(60)), bytes([1, 0, 12, 0, 3, 0]) * 9], 2_000, 100_000),
+    frames: ([pack(codec, how=how) for codec in CODECS for how in range(4)], 120, 8_000),
+    note: ([a_note()], 4_000, 200_000),
+    leftover: ([left_behind("mp4"), left_behind("webm")], 400, 20_000),
+    manifest: ([b'alice \xf0\x9f\x8e\xa5\n"room"\\ '], 2_000, 100_000),
 }
 
 

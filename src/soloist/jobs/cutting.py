@@ -156,6 +156,8 @@ class FileSeries:
         Raises:
             InternalError: the spool refused the bytes; the file is as readable as after a crash.
         """
+        if not sample.data:
+            return  # It shows nothing, and a file that began with it would not open.
         if self._current is not None and self._cuts.cycle_ns:
             self._is_cut_due |= sample.pts_ns - self._current.start_ns >= self._cuts.cycle_ns
         if sample.kind is Kind.AUDIO:

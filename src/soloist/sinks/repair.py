@@ -4,7 +4,6 @@ MP4 gets its index (`mp4_index` cuts a torn last fragment off); WebM is complete
 Blocks on the disk and reads the whole file: any thread but the media thread and the event loop.
 """
 
-import struct
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -51,7 +50,10 @@ def repair(path: Path) -> FoundMedia:
         if path.suffix == ".mp4":
             write_index(path)
         return _read(path)
-    except (OSError, ValueError, LookupError, ArithmeticError, struct.error) as error:
+    except InternalError:
+        raise
+    except Exception as error:
+        # Whatever the disk made of it, and whatever a reader makes of that: one file that stays where it is.
         raise InternalError(f"{path.name} in the spool cannot be read ({error}); it is left there.") from error
 
 

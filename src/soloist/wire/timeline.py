@@ -29,6 +29,8 @@ STEP_NS = 500_000_000
 """A report this far ahead of us means the sender's RTP clock stood still; slewing would take minutes."""
 STALL_NS = 2 * NS
 """Disagreement between RTP time and arrival that is a stalled or jumped clock, not jitter (rules R5, R7)."""
+LEAP_NS = 60 * NS
+"""No network holds a packet back for so long: what is further off goes by another clock."""
 PROBATION_NS = NS
 """How long frames that came too late are held to see whether the network was slow or the sender's clock stood still."""
 CREEP_PER = 1000
@@ -220,7 +222,9 @@ class Timeline:
         by_report, by_arrival = clock.wall_by_report_ns(rtp), clock.wall_by_arrival_ns(rtp)
         if by_report is not None and (by_arrival is None or abs(by_report - by_arrival) < STALL_NS):
             return by_report, "sender_report"
-        return by_arrival if by_arrival is not None else track.held[0].received_ns, "arrival"
+        received_ns = track.held[0].received_ns
+        is_near = by_arrival is not None and abs(by_arrival - received_ns) < LEAP_NS
+        return by_arrival if by_arrival is not None and is_near else received_ns, "arrival"
 
     def _release(self, track: _Track, wall_ns: int, placed_by: str) -> None:
         first = track.held[0]
@@ -244,10 +248,12 @@ class Timeline:
 
     def _place(self, track: _Track, frame: EncodedFrame) -> None:
         late_ns = self._late_ns(track, frame)
-        if track.suspects or late_ns >= STALL_NS:
+        has_jumped = late_ns <= -STALL_NS
+        if late_ns >= STALL_NS or (track.suspects and not has_jumped):
             self._suspect(track, frame, late_ns)
             return
-        if late_ns <= -STALL_NS:
+        if has_jumped:
+            self._acquit(track, 0)
             self._move(track, late_ns, "clock_jump")
         elif track.is_step_due:
             self._step(track, frame)
@@ -259,12 +265,13 @@ class Timeline:
             track.clock.arrived(frame.rtp_ticks + _lead_ticks(frame, track.kind), frame.received_ns)
         self._put(track, frame)
 
-    def _put(self, track: _Track, frame: EncodedFrame) -> None:
+    def _put(self, track: _Track, frame: EncodedFrame, *, is_believed: bool = True) -> None:
+        """Give a frame its place after those before it; if it is believed, what follows is placed by its clock."""
         pts = _slew(track, frame.rtp_ticks) if track.slew_ticks else frame.rtp_ticks - track.base_ticks
         if not self._is_whole(track, frame):
             return
         if pts <= track.last_pts:
-            if pts < track.last_pts - track.rate_hz:
+            if is_believed and pts < track.last_pts - track.rate_hz:
                 track.base_ticks = frame.rtp_ticks - track.end_pts
             pts = track.last_pts + 1
         ticks = packet_ticks(frame.data) if track.kind is Kind.AUDIO else _frame_ticks(track, pts)
@@ -284,6 +291,11 @@ class Timeline:
         A network that was stuck delivers its backlog faster than real time, so lateness shrinks and times were right;
         a sender's clock that stood still leaves every later frame just as late (rule R5).
         """
+        if track.suspects and abs(late_ns - track.suspected_at[1]) > LEAP_NS:
+            # Another clock again: those before it went by the one they showed.
+            self._acquit(track, track.suspected_at[1])
+            self._place(track, frame)
+            return
         if not track.suspects:
             track.suspected_at = (frame.received_ns, late_ns)
         track.suspects.append(frame)
@@ -303,7 +315,7 @@ class Timeline:
             self._move(track, stalled_ns, "clock_stall")
         for frame in suspects:
             track.placed_ns = frame.received_ns
-            self._put(track, frame)
+            self._put(track, frame, is_believed=False)
 
     def _step(self, track: _Track, frame: EncodedFrame) -> None:
         """Move a track on to where its reports say it is: its clock stood still for less than a stall."""

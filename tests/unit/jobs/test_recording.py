@@ -405,3 +405,13 @@ def test_a_packet_in_mono_first_does_not_make_the_file_mono(tmp_path):
     stage.stop()
 
     assert stage.ended[0].summary.channels == 2
+
+
+def test_a_keyframe_without_a_byte_opens_no_file(tmp_path):
+    stage, alice = Stage(tmp_path), a_publisher(codec=Codec.VP8)
+    stage.recording.on_attached(alice)
+    pictures = [frame.but(data=b"") for frame in camera(1, Codec.VP8)]
+    stage.play(alice, merged(pictures, sound(1)))
+
+    (path,) = stage.stop()
+    assert set(contents(path)) == {"aac"}

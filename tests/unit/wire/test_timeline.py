@@ -155,6 +155,48 @@ def test_an_rtp_jump_of_hours_does_not_make_a_sample_of_hours():
     assert seconds_of(out[-1]) < 3.2
 
 
+def test_an_rtp_jump_right_after_a_late_frame_does_not_make_a_sample_of_hours_either():
+    timeline = Timeline()
+    late = video_frame(60, received_ns=START_NS + 2 * NS + 3 * NS)
+    jumped = [
+        video_frame(n, rtp_ticks=1_000_000 + n * 3000 + 149 * 3600 * 90_000, received_ns=late.received_ns + n * MS)
+        for n in range(61, 90)
+    ]
+
+    out = feed(timeline, [*camera(2), late, *jumped])[Kind.VIDEO]
+
+    assert len(out) == 90
+    assert seconds_of(out[-1]) < 7
+
+
+def hours(count):
+    """Return hours in RTP ticks of a picture."""
+    return count * 3600 * 90_000
+
+
+@pytest.mark.parametrize("jump", [3, -3], ids=["ahead", "back"])
+def test_one_frame_with_a_time_hours_off_leaves_those_after_it_in_place(jump):
+    timeline = Timeline()
+    frames = camera(4)
+    frames[70] = frames[70].but(rtp_ticks=frames[70].rtp_ticks + hours(jump))
+
+    out = feed(timeline, frames)[Kind.VIDEO]
+
+    assert len(out) == 120
+    assert seconds_of(out[-1]) < 4.2
+
+
+def test_a_jump_among_the_first_frames_does_not_move_the_beginning_by_hours():
+    timeline = Timeline()
+    frames = [f if n < 2 else f.but(rtp_ticks=f.rtp_ticks + hours(3)) for n, f in enumerate(camera(3))]
+
+    out = feed(timeline, frames)[Kind.VIDEO]
+
+    assert len(out) == 90
+    assert seconds_of(out[-1]) < 3.2
+    assert abs(timeline.origin_ns - START_NS) < NS
+
+
 def test_after_unrepairable_loss_pictures_are_dropped_to_the_next_keyframe_and_the_gap_is_declared():
     timeline = Timeline()
     frames = [f.but(follows_gap=True) if n == 41 else f for n, f in enumerate(camera(3)) if n != 40]
