@@ -1,5 +1,6 @@
 """FFmpeg's whip muxer publishes H.264 and Opus, as DTLS client and as server, with each certificate."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +17,14 @@ from interop.table import Row, Table
 
 @dataclass(frozen=True)
 class Scenario:
-    """One way to call the muxer; certificate `own` is the one it makes itself."""
+    """One way to call the muxer; certificate `own` is the one it makes itself, on P-224."""
 
     certificate: str
     setup: str
 
 
 CERTIFICATES = ("rsa2048", "p256", "p384")
-# `own active` is missing: docs/publishers.md tells why a P-224 certificate is refused from DTLS clients.
+REFUSED_S = 10.0
 SCENARIOS = [
     Scenario("own", "passive"),
     *(Scenario(certificate, setup) for certificate in CERTIFICATES for setup in ("passive", "active")),
@@ -55,3 +56,19 @@ def test_every_frame_sent_is_in_the_file(
     recorded = outcomes.outcome(scenario)
     row.version = f"lavf {recorded.sent['version']}"
     judge(row, recorded, frames=recorded.sent["video"], packets=recorded.sent["audio"])
+
+
+def test_a_dtls_client_with_a_p224_certificate_is_told_at_once_that_it_is_refused(
+    stage: Stage, clips: Clips, table: Table
+) -> None:
+    """docs/publishers.md says why it is refused. Without an alert FFmpeg would wait for ever."""
+    row = table.add(Row("FFmpeg whip (PyAV)", codec="H264", dtls="own active"))
+    url, token = stage.endpoint("r-p224", "alice")
+    plan = {"file": str(clips.matroska()), "is_active": True, "url": url, "token": token}
+    began = time.monotonic()
+
+    with pytest.raises(AssertionError, match="Input/output error"):
+        run_publisher("ffmpeg", plan)
+
+    assert time.monotonic() - began < REFUSED_S
+    row.verdict = "refused, as documented"

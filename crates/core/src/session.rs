@@ -475,6 +475,10 @@ impl Session {
 
     /// End after an error of the machine; damage in a single frame is not one.
     fn fail(&mut self, error: &RtcError, now: Instant, outbox: &mut Outbox) {
+        // An alert may wait: FFmpeg waits for ever where it hears none.
+        while let Ok(Output::Transmit(transmit)) = self.rtc.poll_output() {
+            outbox.transmits.push(transmit);
+        }
         match error {
             RtcError::Packet(..) => {}
             RtcError::Dtls(_) | RtcError::RemoteSdp(_) => self.end(CloseReason::Dtls, now, outbox),

@@ -2,7 +2,7 @@
 //!
 //! str0m's own OpenSSL backend takes every certificate a publisher may present, but never lets OpenSSL repeat a lost
 //! flight. This one calls OpenSSL back into its handshake while it lasts, which makes OpenSSL look at its timer, and sets
-//! that timer to start at 100 ms instead of one second, as browsers do. OpenSSL reads the wall clock for it by itself.
+//! that timer to start at 250 ms instead of one second. OpenSSL reads the wall clock for it by itself.
 //!
 //! A crate of its own because setting the timer is the one call the `openssl` crate has no safe form of, and
 //! `soloist-core` forbids unsafe code. Spec: RFC 6347 §4.2.4 (retransmission), RFC 5764 (DTLS-SRTP), RFC 8827 §6.5.

@@ -11,9 +11,10 @@ use openssl::ssl::SslRef;
 use openssl_sys::SSL;
 
 /// First interval, microseconds. RFC 6347 §4.2.4.1 asks for one second where nothing is known of the path; media setup
-/// cannot afford it, and a peer that is slow to listen (FFmpeg as DTLS server) makes the loss of a flight common.
-const FIRST_US: c_uint = 100_000;
-/// Longest interval, microseconds. Twelve flights span 24 s, more than a silent session lives.
+/// cannot afford it, and a peer that is slow to listen (FFmpeg as DTLS server) makes the loss of a flight common. Nor is
+/// it shorter: FFmpeg answers 50 to 100 ms late, and a flight that comes twice makes it wait for us at every packet.
+const FIRST_US: c_uint = 250_000;
+/// Longest interval, microseconds. Twelve flights span 28 s, more than a silent session lives.
 const LONGEST_US: c_uint = 3_000_000;
 
 unsafe extern "C" {
@@ -21,7 +22,7 @@ unsafe extern "C" {
     fn DTLS_set_timer_cb(ssl: *mut SSL, callback: extern "C" fn(*mut SSL, c_uint) -> c_uint);
 }
 
-/// Let a handshake's flights be repeated after 100, 200, 400, ... ms up to 3 s. Call before the handshake begins.
+/// Let a handshake's flights be repeated after 250, 500, 1000, ... ms up to 3 s. Call before the handshake begins.
 pub fn set(ssl: &mut SslRef) {
     // SAFETY: the pointer is that of a live SSL we hold exclusively, and the callback is a pure function of its number.
     unsafe { DTLS_set_timer_cb(ssl.as_ptr(), next_interval) }
@@ -37,12 +38,12 @@ mod tests {
     use super::next_interval;
 
     #[test]
-    fn intervals_double_from_a_tenth_of_a_second_to_three_seconds() {
+    fn intervals_double_from_a_quarter_of_a_second_to_three_seconds() {
         let mut interval = 0;
         let intervals = [(); 7].map(|()| {
             interval = next_interval(std::ptr::null_mut(), interval);
             interval / 1_000
         });
-        assert_eq!(intervals, [100, 200, 400, 800, 1_600, 3_000, 3_000]);
+        assert_eq!(intervals, [250, 500, 1_000, 2_000, 3_000, 3_000, 3_000]);
     }
 }

@@ -1,6 +1,6 @@
 //! Handshakes in which a datagram is lost, in both roles.
 //!
-//! OpenSSL looks at the wall clock for its retransmissions, so these tests take the tenth of a second a repeated flight
+//! OpenSSL looks at the wall clock for its retransmissions, so these tests take the quarter of a second a repeated flight
 //! takes; they poll meanwhile, as the I/O thread does.
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
