@@ -143,6 +143,18 @@ async def test_a_file_killed_before_its_note_was_written_holds_nothing_and_is_re
     assert desk.spooled == []
 
 
+async def test_a_leftover_of_an_unknown_codec_stays_in_the_spool_and_costs_the_job_nothing(tmp_path):
+    desk = Desk(tmp_path, a_job(epoch=1))
+    desk.play(4)
+    await desk.die()
+    path = tmp_path / "spool" / "job1" / "1" / "00000.mp4"
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz"))
+
+    assert (await salvage(a_job(epoch=2), PaperJournal(), desk.shelf)).refusal is None
+    assert "00000.mp4" in desk.spooled
+    assert desk.objects == {}
+
+
 async def test_a_bucket_that_cannot_be_asked_for_a_key_costs_no_file(tmp_path, monkeypatch):
     monkeypatch.setattr("soloist.jobs.filing.RETRY_DELAYS_S", (0.01,))
     folder = tmp_path / "storage" / "recordings"
