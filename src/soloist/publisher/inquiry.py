@@ -84,6 +84,12 @@ def is_replaced(resource_url: str, token: str | None) -> bool:
     return answer is not None and answer[0] == REPLACED_STATUS
 
 
+def status_of(resource_url: str, token: str | None) -> int | None:
+    """Return how the server answers GET on a session's URL; None if it does not. Spec: RFC 9725 §4.1."""
+    answer = _ask("GET", resource_url, token)
+    return None if answer is None else answer[0]
+
+
 def _ask(method: str, url: str, token: str | None, body: bytes = b"") -> tuple[int, str, bytes] | None:
     """Return status, Location and body of an answer; None without one."""
     parts = urlsplit(url)

@@ -2,7 +2,8 @@
 
 A session ends in one of these ways: its plan is done, which the child says; the caller interrupts; the server refuses;
 the server is gone, and is tried again; the session was ended from the other side, which shows as silence of the child
-(`session.py`); the child died. A session that another publisher replaced is not tried again: the newcomer wins.
+(`session.py`), or has vanished there (`vigil.py`); the child died. A session that another publisher replaced is not
+tried again: the newcomer wins.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from soloist.publisher.inquiry import is_replaced
 from soloist.publisher.pacing import OnProgress, PublishProgress, SessionPlan
 from soloist.publisher.sender import PublishRefusedError, ServerAwayError
 from soloist.publisher.session import render_plan
+from soloist.publisher.vigil import Vigil
 
 CONNECT_S = 20.0
 """Time to start, connect and send the first packet: FFmpeg gives the handshake 5 s, HTTP has no limit of its own."""
@@ -46,6 +49,8 @@ class ReplacedError(RequestError):
 class ChildDiedError(InternalError):
     """The process that published died before it was done; was it killed, or is the machine out of memory?"""
 
+
+_VANISHED = json.dumps({"error": ServerAwayError.__name__, "message": "the server has forgotten the session"})
 
 _ERRORS: dict[str, type[SoloistError]] = {
     error.__name__: error for error in (ClipError, PublishRefusedError, ServerAwayError)
@@ -121,9 +126,15 @@ def _watch(plan: SessionPlan, total: PublishProgress, on_progress: OnProgress) -
     ) as child:
         lines = _lines_of(child)
         resources: list[str] = []
+        vigils: list[Vigil] = []
+
+        def connected(url: str) -> None:
+            resources.append(url)
+            vigils.append(Vigil(url, plan.token, lambda: lines.put(_VANISHED)))
+
         try:
             _give(child, render_plan(plan))
-            _listen(lines, resources, total, on_progress)
+            _listen(lines, connected, total, on_progress)
         except ServerAwayError as error:
             if isinstance(error, SessionEndedError):
                 # It hangs in a call: there is nothing it could still send in order.
@@ -132,15 +143,20 @@ def _watch(plan: SessionPlan, total: PublishProgress, on_progress: OnProgress) -
                 raise ReplacedError from error
             raise
         finally:
+            for vigil in vigils:
+                vigil.end()
             _end(child)
     if child.returncode:
         raise ChildDiedError
 
 
 def _listen(
-    lines: "queue.SimpleQueue[str]", resources: list[str], total: PublishProgress, on_progress: OnProgress
+    lines: "queue.SimpleQueue[str]",
+    on_resource: Callable[[str], None],
+    total: PublishProgress,
+    on_progress: OnProgress,
 ) -> None:
-    """Take in what the child says until it is done; the URL of its session is added to `resources`."""
+    """Take in what the child says until it is done; `on_resource` is told the URL of its session."""
     before = PublishProgress(**_values(total))
     has_connected = False
     while True:
@@ -148,7 +164,7 @@ def _listen(
         if "done" in said:
             return
         if "resource" in said:
-            resources.append(said["resource"])
+            on_resource(said["resource"])
             continue
         session = PublishProgress(**said)
         if session.media_ns and not has_connected:
