@@ -1,5 +1,6 @@
 """What makes a recording of the clip correct, whoever published it."""
 
+import os
 import statistics
 from collections.abc import Sequence
 
@@ -31,9 +32,11 @@ def judge(row: Row, recorded: RecordedClip, *, frames: int, packets: int | None)
 
 def judge_offset(offsets_ms: Sequence[float]) -> None:
     """Hold sound against picture."""
-    assert len(offsets_ms) >= 4, "too few beeps or flashes"
-    assert abs(statistics.median(offsets_ms)) <= OFFSET_MEDIAN_MS_MAX, offsets_ms
-    assert max(abs(offset) for offset in offsets_ms) <= OFFSET_WORST_MS_MAX, offsets_ms
+    # A browser that gets too little processor time renders its sound late, and the file says so rightly.
+    found = f"{list(offsets_ms)}, at a machine load of {os.getloadavg()[0]:.1f}"
+    assert len(offsets_ms) >= 4, f"too few beeps or flashes: {found}"
+    assert abs(statistics.median(offsets_ms)) <= OFFSET_MEDIAN_MS_MAX, found
+    assert max(abs(offset) for offset in offsets_ms) <= OFFSET_WORST_MS_MAX, found
 
 
 def offset_text(offsets_ms: Sequence[float]) -> str:

@@ -86,11 +86,12 @@ window.restartIce = async (name) => {
   return patched.status;
 };
 
-// The ICE name under which the participant sends now.
+// The ICE name under which the participant sends now. Chromium says so of the transport, Firefox of the pair.
 window.iceName = async (name) => {
-  const stats = await peers.get(name).getStats();
-  const pair = [...stats.values()].find((one) => one.type === "candidate-pair" && one.nominated && one.state === "succeeded");
-  return stats.get(pair.localCandidateId).usernameFragment;
+  const stats = [...(await peers.get(name).getStats()).values()];
+  const chosen = stats.find((one) => one.type === "transport")?.selectedCandidatePairId;
+  const pair = stats.find((one) => one.type === "candidate-pair" && (chosen ? one.id === chosen : one.selected));
+  return stats.find((one) => one.id === pair.localCandidateId).usernameFragment;
 };
 
 const ICE = /^a=(ice-ufrag|ice-pwd|candidate|end-of-candidates)/;
