@@ -13,6 +13,7 @@ from support.probe import counters, probe, sync
 from support.recorded import ffmpeg_complaints, wait_for_files
 from support.sdk import Sdk
 
+TAKEN_S = 10.0
 LAST_PACKET_S = 0.3
 """What a publisher sends last may be on its way when it says that it is done; a job that is stopped stops at once."""
 
@@ -72,9 +73,18 @@ def record_clip(
     room, user, sdk = f"r-{uuid4().hex[:12]}", "alice", stage.sdk()
     job = sdk.create(room_id=room, user_id=user, **fields).job_id
     try:
+        _await_recorder(sdk, job)
         sent = publish(*stage.endpoint(room, user))
         time.sleep(LAST_PACKET_S)
     finally:
         sdk.stop(job)
     (path,) = wait_for_files(stage.bucket, job, extension=extension)
     return RecordedClip(path, sent)
+
+
+def _await_recorder(sdk: Sdk, job: str) -> None:
+    """Wait until a recorder has taken the job: an encoded clip has no other first keyframe to send when asked."""
+    deadline = time.monotonic() + TAKEN_S
+    while (state := sdk.show(job).state) != "RUNNING":
+        assert time.monotonic() < deadline, f"the job is {state} after {TAKEN_S:g} s"
+        time.sleep(0.05)
