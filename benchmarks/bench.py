@@ -37,7 +37,7 @@ PION, COPY = "pion receiver", "soloist copy"
 LATE_MS_MAX = 100.0
 """A sender further behind its own clock had no CPU to send with: what was measured then is not the receiver."""
 
-console = Console(width=None if sys.stdout.isatty() else 120)
+console = Console(width=None if sys.stdout.isatty() else 150)
 
 
 @dataclass(frozen=True)

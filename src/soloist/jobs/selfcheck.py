@@ -30,14 +30,6 @@ class Flow:
     first: int = 0
     last: int = 0
 
-    def add(self, size_bytes: int, at: int) -> None:
-        """Count a frame; `at` is its time in `rate_hz`."""
-        if not self.frames:
-            self.first = at
-        self.frames += 1
-        self.bytes += size_bytes
-        self.last = at
-
     @property
     def span_ns(self) -> int:
         """From the first frame to the last."""
@@ -61,13 +53,23 @@ class SelfCheck:
 
     def came(self, kind: Kind, frame: EncodedFrame) -> None:
         """Note a frame that is to be recorded."""
-        flow = self._came.get(kind) or self._came.setdefault(kind, Flow())
-        flow.add(len(frame.data), frame.received_ns)
+        at_ns = frame.received_ns
+        flow = self._came.get(kind)
+        if flow is None:
+            flow = self._came[kind] = Flow(first=at_ns)
+        flow.frames += 1
+        flow.bytes += len(frame.data)
+        flow.last = at_ns
 
     def wrote(self, sample: Sample) -> None:
         """Note a sample that a file took."""
-        flow = self._written.get(sample.kind) or self._written.setdefault(sample.kind, Flow(sample.rate_hz))
-        flow.add(len(sample.data), sample.pts_ticks)
+        at = sample.pts_ticks
+        flow = self._written.get(sample.kind)
+        if flow is None:
+            flow = self._written[sample.kind] = Flow(sample.rate_hz, first=at)
+        flow.frames += 1
+        flow.bytes += len(sample.data)
+        flow.last = at
 
     def look(self, now_ns: int) -> None:
         """Compare once a minute of the steady clock and begin the next; a track that falls short is logged."""
