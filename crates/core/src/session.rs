@@ -203,7 +203,6 @@ impl Session {
             self.close(CloseReason::Timeout, now, outbox);
             return;
         }
-        self.drain_if_owed(now, outbox);
         if now >= self.machine_deadline {
             self.handle(Input::Timeout(now), now, outbox);
         }
@@ -475,15 +474,16 @@ impl Session {
 
     /// End after an error of the machine; damage in a single frame is not one.
     fn fail(&mut self, error: &RtcError, now: Instant, outbox: &mut Outbox) {
+        let reason = match error {
+            RtcError::Packet(..) => return,
+            RtcError::Dtls(_) | RtcError::RemoteSdp(_) => CloseReason::Dtls,
+            _ => CloseReason::Failed,
+        };
         // An alert may wait: FFmpeg waits for ever where it hears none.
         while let Ok(Output::Transmit(transmit)) = self.rtc.poll_output() {
             outbox.transmits.push(transmit);
         }
-        match error {
-            RtcError::Packet(..) => {}
-            RtcError::Dtls(_) | RtcError::RemoteSdp(_) => self.end(CloseReason::Dtls, now, outbox),
-            _ => self.end(CloseReason::Failed, now, outbox),
-        }
+        self.end(reason, now, outbox);
     }
 
     /// End because of a fault of ours, without touching the machine again.
