@@ -39,10 +39,11 @@ impl Pace {
         Self { buffer_bytes, empty_readings: 0, rest: Rest::UntilTraffic }
     }
 
-    /// Note a reading of `bytes` that came in `span`; `is_settled` if no session is still connecting.
-    pub fn note(&mut self, bytes: u64, span: Duration, is_settled: bool) {
+    /// Note a reading of `bytes` that came in `span`; `may_rest` if it left nothing behind and no session is still
+    /// connecting.
+    pub fn note(&mut self, bytes: u64, span: Duration, may_rest: bool) {
         self.empty_readings = if bytes == 0 { self.empty_readings.saturating_add(1) } else { 0 };
-        self.rest = if is_settled && self.empty_readings <= EMPTY_READINGS_MAX {
+        self.rest = if may_rest && self.empty_readings <= EMPTY_READINGS_MAX {
             self.rest_for(bytes, span)
         } else {
             Rest::UntilTraffic
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handshake_is_answered_at_once() {
+    fn a_handshake_is_answered_at_once_and_what_a_reading_left_is_read_at_once() {
         let mut pace = Pace::new(32 << 20);
         pace.note(5_000, TURN, false);
         assert_eq!(pace.rest(), Rest::UntilTraffic);

@@ -165,8 +165,10 @@ impl IoLoop {
             self.sleep();
             let woken_at = Instant::now();
             self.hear();
-            let bytes = self.read() + self.read_tcp(woken_at);
-            self.pace.note(bytes, woken_at.saturating_duration_since(read_at), self.engine.is_settled());
+            let (udp_bytes, is_emptied) = self.read();
+            let bytes = udp_bytes + self.read_tcp(woken_at);
+            let may_rest = is_emptied && self.engine.is_settled();
+            self.pace.note(bytes, woken_at.saturating_duration_since(read_at), may_rest);
             read_at = woken_at;
             let now = Instant::now();
             goes_on = self.obey(now);
@@ -253,8 +255,8 @@ impl IoLoop {
         goes_on
     }
 
-    /// Read what the socket holds; return how many bytes.
-    fn read(&mut self) -> u64 {
+    /// Read what the socket holds; return how many bytes, and whether that was all.
+    fn read(&mut self) -> (u64, bool) {
         let mut bytes = 0;
         for _ in 0..READS_PER_TURN {
             // A socket error other than "nothing there" is passing (no buffer space); the next turn tries again.
@@ -265,10 +267,10 @@ impl IoLoop {
             }
             self.stats.kernel_drops += self.udp.new_kernel_drops(count);
             if count < BATCH {
-                break;
+                return (bytes, true);
             }
         }
-        bytes
+        (bytes, false)
     }
 
     /// Accept and read TCP connections; return how many bytes of datagrams came.
