@@ -13,6 +13,9 @@ const REST_MAX: Duration = Duration::from_millis(40);
 const REST_MIN: Duration = Duration::from_millis(2);
 /// Share of the socket buffer that may fill during a rest.
 const BUFFER_SHARE: u64 = 8;
+/// How fast a burst may fill the socket buffer, bytes of it per millisecond: a keyframe of a shared screen that comes
+/// unpaced over a gigabit, at the two bytes of buffer the kernel counts for each of its own.
+const BURST_BYTES_PER_MS: u64 = 100_000;
 /// Readings without traffic before the loop waits for traffic instead: a fifth of a second.
 const EMPTY_READINGS_MAX: u32 = 5;
 
@@ -58,7 +61,8 @@ impl Pace {
         let span_us = u64::try_from(span.as_micros()).unwrap_or(u64::MAX).max(1_000);
         let bytes_per_ms = bytes.saturating_mul(1_000) / span_us;
         let fill_ms = (self.buffer_bytes / BUFFER_SHARE).checked_div(bytes_per_ms);
-        let rest = fill_ms.map_or(REST_MAX, |ms| Duration::from_millis(ms).min(REST_MAX));
+        let burst_ms = self.buffer_bytes / BURST_BYTES_PER_MS;
+        let rest = Duration::from_millis(fill_ms.map_or(burst_ms, |ms| ms.min(burst_ms))).min(REST_MAX);
         if rest < REST_MIN { Rest::UntilTraffic } else { Rest::For(rest) }
     }
 }
@@ -86,11 +90,21 @@ mod tests {
 
     #[test]
     fn the_rest_shrinks_with_the_room_in_the_socket_buffer() {
-        let mut pace = Pace::new(400_000);
-        pace.note(200_000, TURN, true);
-        assert_eq!(pace.rest(), Rest::For(Duration::from_millis(10)));
+        let mut pace = Pace::new(4_000_000);
         pace.note(2_000_000, TURN, true);
+        assert_eq!(pace.rest(), Rest::For(Duration::from_millis(10)));
+        pace.note(20_000_000, TURN, true);
         assert_eq!(pace.rest(), Rest::UntilTraffic);
+    }
+
+    #[test]
+    fn a_small_socket_buffer_is_never_left_for_longer_than_a_burst_takes_to_fill_it() {
+        let mut pace = Pace::new(425_984);
+        pace.note(5_000, TURN, true);
+        assert_eq!(pace.rest(), Rest::For(Duration::from_millis(4)));
+        let mut tiny = Pace::new(65_536);
+        tiny.note(5_000, TURN, true);
+        assert_eq!(tiny.rest(), Rest::UntilTraffic);
     }
 
     #[test]
