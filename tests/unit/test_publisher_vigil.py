@@ -26,7 +26,7 @@ def answering(*statuses: int) -> Iterator[tuple[str, threading.Event]]:
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/whip/demo/r/u/id", all_given
         server.shutdown()
 
