@@ -66,14 +66,27 @@ class Recorded:
 
     @cached_property
     def durations_s(self) -> dict[str, float]:
-        """How long each track lasts, by kind: from its first packet's beginning to its last one's end."""
+        """How long each track lasts, by kind: from its first packet's beginning to its last one's end.
+
+        FFmpeg guesses the last one's length, from the frame rate, where a track begins later than its MP4 file.
+        """
+        return {kind: _span(times) for kind, times in self._times.items()}
+
+    @cached_property
+    def last_begins_s(self) -> dict[str, float]:
+        """How long after its track's first packet the last one begins, by kind."""
+        return {kind: times[-1][0] - times[0][0] for kind, times in self._times.items()}
+
+    @cached_property
+    def _times(self) -> dict[str, list[tuple[float, float]]]:
+        """When each packet begins and how long it lasts, seconds, in order and by kind."""
         with av.open(str(self.path)) as container:
-            spans: dict[str, list[tuple[float, float]]] = {stream.type: [] for stream in container.streams}
+            times: dict[str, list[tuple[float, float]]] = {stream.type: [] for stream in container.streams}
             for packet in container.demux():
                 if packet.size and packet.pts is not None:
                     lasts = float((packet.duration or 0) * packet.time_base)
-                    spans[packet.stream.type].append((float(packet.pts * packet.time_base), lasts))
-        return {kind: _span(sorted(times)) for kind, times in spans.items()}
+                    times[packet.stream.type].append((float(packet.pts * packet.time_base), lasts))
+        return {kind: sorted(packets) for kind, packets in times.items()}
 
     @cached_property
     def packets_count(self) -> dict[str, int]:
