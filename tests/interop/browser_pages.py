@@ -1,10 +1,7 @@
 """The publisher page in a browser of one's choice: Chromium by playwright, Firefox by WebDriver BiDi."""
 
-import functools
-import http.server
 import json
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +11,7 @@ from typing import Protocol
 
 import playwright.sync_api
 from interop.firefox import firefox
-from support.browser import PAGES, _QuietHandler, chromium
+from support.browser import PAGES, chromium, served_pages
 
 JOIN_S = 30.0
 
@@ -92,10 +89,5 @@ def served(folder: Path) -> Iterator[str]:
     """Serve the test page, and what it needs of the other tiers', on a free loopback port; yield its address."""
     shutil.copytree(PAGES, folder)
     shutil.copytree(Path(__file__).parent / "pages", folder, dirs_exist_ok=True)
-    handler = functools.partial(_QuietHandler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/browser.html"
-        server.shutdown()
-        thread.join()
+    with served_pages(folder) as address:
+        yield f"{address}/browser.html"

@@ -34,9 +34,9 @@ class _QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def served_pages() -> Iterator[str]:
-    """Serve the test pages on a free loopback port (a secure context); yield their address."""
-    handler = functools.partial(_QuietHandler, directory=str(PAGES))
+def served_pages(folder: Path = PAGES) -> Iterator[str]:
+    """Serve a folder of pages on a free loopback port (a secure context); yield its address."""
+    handler = functools.partial(_QuietHandler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()

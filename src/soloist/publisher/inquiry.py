@@ -15,6 +15,14 @@ REPLACED_STATUS = 410
 DETAIL_LENGTH_MAX = 300
 """What an answer says is shown no longer than this."""
 
+_TRANSPORT = (
+    "a=sendonly",
+    "a=rtcp-mux",
+    "a=ice-ufrag:inqr",
+    "a=ice-pwd:inquiryinquiryinquiryinq",
+    "a=fingerprint:sha-256 " + ":".join(["00"] * 32),
+    "a=setup:active",
+)
 OFFER = "\r\n".join(
     (
         "v=0",
@@ -25,22 +33,12 @@ OFFER = "\r\n".join(
         "m=audio 9 UDP/TLS/RTP/SAVPF 111",
         "c=IN IP4 0.0.0.0",
         "a=mid:0",
-        "a=sendonly",
-        "a=rtcp-mux",
-        "a=ice-ufrag:inqr",
-        "a=ice-pwd:inquiryinquiryinquiryinq",
-        "a=fingerprint:sha-256 " + ":".join(["00"] * 32),
-        "a=setup:active",
+        *_TRANSPORT,
         "a=rtpmap:111 opus/48000/2",
         "m=video 9 UDP/TLS/RTP/SAVPF 106",
         "c=IN IP4 0.0.0.0",
         "a=mid:1",
-        "a=sendonly",
-        "a=rtcp-mux",
-        "a=ice-ufrag:inqr",
-        "a=ice-pwd:inquiryinquiryinquiryinq",
-        "a=fingerprint:sha-256 " + ":".join(["00"] * 32),
-        "a=setup:active",
+        *_TRANSPORT,
         "a=rtpmap:106 H264/90000",
         "a=fmtp:106 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
         "",

@@ -242,14 +242,20 @@ def test_a_size_change_stays_in_the_file_and_is_written_down(tmp_path):
     assert [(layer.width, layer.height) for layer in stage.ended[0].summary.layers] == [(320, 180), (640, 360)]
 
 
-def test_a_screen_job_takes_the_microphone_of_the_camera_publisher(tmp_path):
-    stage = Stage(tmp_path, a_job(video=TrackSource.SCREEN))
+def play_screen_and_microphone(stage):
+    """Share a screen from one publisher and a microphone from another for three seconds; return both."""
     screen = a_publisher(1, source=TrackSource.SCREEN, kinds=(Kind.VIDEO,))
     mic = a_publisher(2, source=TrackSource.CAMERA)
     stage.recording.on_attached(screen)
     stage.recording.on_attached(mic)
     for frame in merged(camera(3), sound(3)):
         stage.play(screen if frame.mid == "1" else mic, [frame])
+    return screen, mic
+
+
+def test_a_screen_job_takes_the_microphone_of_the_camera_publisher(tmp_path):
+    stage = Stage(tmp_path, a_job(video=TrackSource.SCREEN))
+    play_screen_and_microphone(stage)
     (path,) = stage.stop()
 
     assert set(contents(path)) == {"h264", "aac"}
@@ -334,12 +340,7 @@ def test_samples_are_plain_values():
 
 def test_a_screen_share_that_ends_leaves_one_file_that_goes_on_with_the_microphone(tmp_path):
     stage = Stage(tmp_path, a_job(video=TrackSource.SCREEN, rule=a_rule(mp4=Mp4Config(record_cycle_s=3600))))
-    screen = a_publisher(1, source=TrackSource.SCREEN, kinds=(Kind.VIDEO,))
-    mic = a_publisher(2, source=TrackSource.CAMERA)
-    stage.recording.on_attached(screen)
-    stage.recording.on_attached(mic)
-    for frame in merged(camera(3), sound(3)):
-        stage.play(screen if frame.mid == "1" else mic, [frame])
+    screen, mic = play_screen_and_microphone(stage)
     stage.recording.on_detached(screen, "left")
     stage.play(mic, sound(12)[150:])
     (path,) = stage.stop()
