@@ -61,6 +61,8 @@ def job_of_row(row: Row[Any]) -> Job:
         stop_reason=StopReason(row.stop_reason) if row.stop_reason else None,
         description=row.description,
         epoch=row.epoch,
+        automatic=row.automatic,
+        suspended=row.suspended,
     )
 
 

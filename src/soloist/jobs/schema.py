@@ -12,6 +12,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     Interval,
@@ -62,7 +63,11 @@ apps = Table(
     Column("join_key", String(64), nullable=False),
     Column("video_codecs", ARRAY(String(16)), nullable=False),
     _at("created_at"),
+    Column("auto_rule_id", String(128)),
+    _at("auto_since", nullable=True),
 )
+"""`auto_rule_id` is the rule of automatic recording, None while it is off; it holds for rooms that began after
+`auto_since`. Spec: API section 2.6."""
 
 record_rules = Table(
     "record_rules",
@@ -103,6 +108,8 @@ jobs = Table(
     Column("engine_id", BigInteger),
     Column("event_seq", Integer, nullable=False, server_default="0"),
     _at("ended_at", nullable=True),
+    Column("automatic", Boolean, nullable=False, server_default="false"),
+    Column("suspended", Boolean, nullable=False, server_default="false"),
 )
 """`engine_id` is procrastinate's id of the queued work; `ended_at` is set with the JobEnded event."""
 
@@ -146,6 +153,38 @@ job_events = Table(
     Column("body", JSONB, nullable=False),
     _at("at"),
 )
+
+record_callbacks = Table(
+    "record_callbacks",
+    metadata,
+    Column("app_id", ForeignKey("apps.app_id", ondelete="CASCADE"), primary_key=True),
+    Column("url", String(1024), nullable=False),
+    Column("auth_key", String(64), nullable=False, server_default=""),
+    Column("paused", Boolean, nullable=False, server_default="false"),
+    _at("updated_at"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("job_id", String(64), primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("event_id", String(36), nullable=False),
+    Column("app_id", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    _at("created_at"),
+    _at("next_at"),
+    _at("settled_at", nullable=True),
+    Column("last_error", String(256), nullable=False, server_default=""),
+    UniqueConstraint("event_id", name="deliveries_event_id"),
+    ForeignKeyConstraint(["job_id", "seq"], ["job_events.job_id", "job_events.seq"], ondelete="CASCADE"),
+)
+"""Events that are to be told to the app's callback, written with the event itself (rule R49). `state` is WAITING,
+DELIVERED or DEAD."""
+
+Index("deliveries_waiting", deliveries.c.next_at, postgresql_where=text("state = 'WAITING'"))
+Index("deliveries_by_app", deliveries.c.app_id, deliveries.c.created_at)
 
 slots = Table(
     "slots",

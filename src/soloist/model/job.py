@@ -90,10 +90,18 @@ class Job:
     description: str = ""
     epoch: int = 0
     """Raised by one each time a recorder takes the job; every later write carries it."""
+    automatic: bool = False
+    """True if the app's automatic recording started it."""
+    suspended: bool = False
+    """True while nothing is recorded on the customer's order; the job stays live. Spec: API section 2.3."""
 
     @property
     def stream_name(self) -> str:
-        """The vendor's name of the recorded stream. Spec: API section 6.2."""
+        """The vendor's name of the recorded stream. Spec: API sections 2.6, 6.2."""
+        if self.automatic:
+            media = "av" if self.with_audio else "v"
+            which = "a" if self.video is TrackSource.SCREEN else "m"
+            return f"{self.app_id}_{self.room_id}_{self.participant_id}_{media}_{which}"
         return f"s_{self.job_id}_{self.room_id}_{self.participant_id}"
 
     @property

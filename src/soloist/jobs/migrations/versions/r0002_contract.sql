@@ -1,0 +1,38 @@
+-- The rest of the contract: automatic recording, suspended jobs, record callbacks and what is to be told by them.
+
+ALTER TABLE apps
+    ADD COLUMN auto_rule_id VARCHAR(128),
+    ADD COLUMN auto_since TIMESTAMPTZ;
+
+ALTER TABLE jobs
+    ADD COLUMN automatic BOOLEAN DEFAULT false NOT NULL,
+    ADD COLUMN suspended BOOLEAN DEFAULT false NOT NULL;
+
+CREATE TABLE record_callbacks (
+    app_id VARCHAR(64) NOT NULL,
+    url VARCHAR(1024) NOT NULL,
+    auth_key VARCHAR(64) DEFAULT '' NOT NULL,
+    paused BOOLEAN DEFAULT false NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (app_id),
+    FOREIGN KEY(app_id) REFERENCES apps (app_id) ON DELETE CASCADE
+);
+
+CREATE TABLE deliveries (
+    job_id VARCHAR(64) NOT NULL,
+    seq INTEGER NOT NULL,
+    event_id VARCHAR(36) NOT NULL,
+    app_id VARCHAR(64) NOT NULL,
+    state VARCHAR(16) NOT NULL,
+    attempts INTEGER DEFAULT 0 NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    next_at TIMESTAMPTZ NOT NULL,
+    settled_at TIMESTAMPTZ,
+    last_error VARCHAR(256) DEFAULT '' NOT NULL,
+    PRIMARY KEY (job_id, seq),
+    CONSTRAINT deliveries_event_id UNIQUE (event_id),
+    FOREIGN KEY(job_id, seq) REFERENCES job_events (job_id, seq) ON DELETE CASCADE
+);
+
+CREATE INDEX deliveries_waiting ON deliveries (next_at) WHERE state = 'WAITING';
+CREATE INDEX deliveries_by_app ON deliveries (app_id, created_at);
