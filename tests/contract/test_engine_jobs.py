@@ -157,6 +157,21 @@ async def test_what_a_start_refers_to_is_checked_in_the_documented_order(databas
             await office.start(rule_id="nothing")
 
 
+async def test_a_suspension_reaches_the_running_recording_and_the_next_one(database_url):
+    port = ScriptedRecordings()
+    async with an_office(database_url) as office:
+        async with a_recorder(database_url, port):
+            job = await office.start()
+            await until(lambda: port.opened)
+            await office.jobs.suspend(PROJECT, APP, job.job_id, suspended=True)
+            await until(lambda: port.opened[0].suspensions == [True])
+        async with a_recorder(database_url, port):
+            await until(lambda: len(port.opened) == 2)
+            assert port.opened[1].job.suspended
+            await office.jobs.suspend(PROJECT, APP, job.job_id, suspended=False)
+            await until(lambda: port.opened[1].suspensions == [False])
+
+
 async def test_an_update_reaches_the_running_recording(database_url):
     port = ScriptedRecordings()
     async with an_office(database_url) as office, a_recorder(database_url, port):

@@ -33,7 +33,6 @@ def test_an_operation_that_is_not_built_is_404_in_the_vendors_shape(sdk, refused
     [
         ("PATCH", "/v2/apps/demo/individual-stream-jobs"),
         ("GET", "/v2/apps/demo/individual-stream-jobs"),
-        ("PUT", "/v2/apps/demo/individual-stream-jobs/j/control?action=SUSPEND"),
         ("GET", "/v2/none"),
     ],
 )

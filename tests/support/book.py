@@ -78,6 +78,13 @@ class JobBook:
         self.jobs[job_id] = replace(job, rule=self._rule(project_id, app_id, rule_id))
         return self.jobs[job_id]
 
+    async def suspend(self, project_id, app_id, job_id, *, suspended):
+        job = await self.show(project_id, app_id, job_id)
+        if not job.is_live:
+            raise JobDoneError
+        self.jobs[job_id] = replace(job, suspended=suspended)
+        return self.jobs[job_id]
+
     async def stop(self, project_id, app_id, job_id):
         job = await self.show(project_id, app_id, job_id)
         self.jobs[job_id] = job.after(JobEvent.STOP_REQUESTED, NOW)

@@ -17,6 +17,7 @@ class ScriptedRecording:
         self.went_idle = asyncio.Event()
         self.failure = asyncio.get_running_loop().create_future()
         self.rules = []
+        self.suspensions = []
         self.finished_with = []
         self.is_abandoned = False
         self._files_count = files_count
@@ -29,6 +30,9 @@ class ScriptedRecording:
 
     def update(self, rule):
         self.rules.append(rule)
+
+    def suspend(self, *, suspended):
+        self.suspensions.append(suspended)
 
     async def finish(self, reason):
         for index in range(self._files_count):

@@ -1,4 +1,4 @@
-"""Operations 1 to 4: create, show, update and stop an individual-stream job.
+"""Operations 1 to 5: create, show, update, stop and control an individual-stream job.
 
 Each handler is a line of parsing, a command and a view; rules of values live in `schema`, rules of jobs in `jobs/`.
 Spec: API sections 2.1 to 2.4, 5.
@@ -9,7 +9,17 @@ from typing import Annotated, Any, Protocol
 from fastapi import APIRouter, Path, Request
 
 from soloist.api.body import parse_object
-from soloist.api.schema import APP_ID_PATTERN, JOB_ID_PATTERN, ErrorView, JobView, parse_start, parse_update, view_job
+from soloist.api.schema import (
+    ACTIONS,
+    APP_ID_PATTERN,
+    JOB_ID_PATTERN,
+    ErrorView,
+    JobView,
+    parse_action,
+    parse_start,
+    parse_update,
+    view_job,
+)
 from soloist.model.ids import AppId, JobId, ProjectId, RuleId
 from soloist.model.job import Job, StartJob
 
@@ -18,6 +28,7 @@ JobPath = Annotated[str, Path(pattern=JOB_ID_PATTERN, description="Job id, 1 to 
 
 COLLECTION = "/v2/apps/{app_id}/individual-stream-jobs"
 ITEM = COLLECTION + "/{job_id}"
+_ACTION = {"name": "action", "in": "query", "required": True, "schema": {"type": "string", "enum": list(ACTIONS)}}
 
 
 class JobCommands(Protocol):
@@ -31,6 +42,9 @@ class JobCommands(Protocol):
 
     async def update(self, project_id: ProjectId, app_id: AppId, job_id: JobId, rule_id: RuleId) -> Job:
         """Put the job under another rule and return it."""
+
+    async def suspend(self, project_id: ProjectId, app_id: AppId, job_id: JobId, *, suspended: bool) -> Job:
+        """Record nothing until further notice, or go on; return the job."""
 
     async def stop(self, project_id: ProjectId, app_id: AppId, job_id: JobId) -> object:
         """Stop the job; one that has stopped stays as it is."""
@@ -62,6 +76,17 @@ def job_routes(jobs: JobCommands) -> APIRouter:
         """Put a running job under another record rule."""
         rule_id = RuleId(parse_update(parse_object(await request.body())))
         return view_job(await jobs.update(_project(request), AppId(app_id), JobId(job_id), rule_id))
+
+    @router.put(
+        ITEM + "/control",
+        response_model_exclude_none=True,
+        responses=_answers(400, 404),
+        openapi_extra={"parameters": [_ACTION]},
+    )
+    async def control_individual_stream_job(app_id: AppPath, job_id: JobPath, request: Request) -> JobView:
+        """Suspend a running job, or let a suspended one go on."""
+        suspended = parse_action(request.query_params.getlist("action"))
+        return view_job(await jobs.suspend(_project(request), AppId(app_id), JobId(job_id), suspended=suspended))
 
     @router.delete(ITEM, status_code=204, responses=_answers(404))
     async def stop_individual_stream_job(app_id: AppPath, job_id: JobPath, request: Request) -> None:

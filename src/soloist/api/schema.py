@@ -5,6 +5,7 @@ for truth values) but for room_id and user_id, which the vendor's own example se
 Spec: API sections 1, 2.1 to 2.3, 4.1, 4.3.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -22,6 +23,10 @@ ROOM_ID_PATTERN = "^[A-Za-z0-9_-]{1,64}$"
 RULE_ID_PATTERN = "^[A-Za-z0-9_-]{1,128}$"
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
 DESCRIPTION_LENGTH_MAX = 128
+
+SUSPENDED = "suspended"
+ACTIONS = {"SUSPEND": True, "RESTART": False}
+"""What control can be asked for, and whether the job is suspended afterwards."""
 
 VideoType = Literal["CAMERASTREAM", "SCREENSTREAM", ""]
 StreamType = Literal["LD", "SD", "HD", "FHD"]
@@ -182,6 +187,19 @@ def parse_update(body: dict[str, object]) -> str:
     return rule_id
 
 
+def parse_action(values: Sequence[str]) -> bool:
+    """Return whether the `action` parameter of control asks to suspend.
+
+    Raises:
+        MissingFieldError, InvalidValueError: the caller's. Spec: API section 2.3.
+    """
+    if not values:
+        raise MissingFieldError("action")
+    if len(values) > 1 or values[0] not in ACTIONS:
+        raise InvalidValueError(f"action: must be one of {', '.join(ACTIONS)}")
+    return ACTIONS[values[0]]
+
+
 def view_job(job: Job) -> JobView:
     """Return the job in the vendor's words. Spec: API section 2.2."""
     names = {source: name for name, source in VIDEO_TYPES.items()}
@@ -202,8 +220,13 @@ def view_job(job: Job) -> JobView:
         stop_time=render_time(job.stopped_at) if job.stopped_at else None,
         state=job.state.value,
         stop_reason=job.stop_reason.value if job.stop_reason else None,
-        description=job.description[:DESCRIPTION_LENGTH_MAX] or None,
+        description=_description(job)[:DESCRIPTION_LENGTH_MAX] or None,
     )
+
+
+def _description(job: Job) -> str:
+    """Return what there is to say of a job's state; the vendor has no state for a suspended one."""
+    return "; ".join(filter(None, (SUSPENDED if job.suspended and job.is_live else "", job.description)))
 
 
 def render_time(moment: datetime) -> str:

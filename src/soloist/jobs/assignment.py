@@ -64,6 +64,7 @@ class Assignment:
     def __init__(self, job: Job, journal: Journal, desk: Desk) -> None:
         self._job = job
         self._rule = job.rule
+        self._is_suspended = job.suspended
         self._journal = journal
         self._desk = desk
         self._recording: OpenRecording | None = None
@@ -99,6 +100,12 @@ class Assignment:
         if rule != self._rule and self._recording is not None and not self._verdict.done():
             self._rule = rule
             self._recording.update(rule)
+
+    def suspend(self, *, suspended: bool) -> None:
+        """Hold the recording still, or let it go on."""
+        if suspended != self._is_suspended and self._recording is not None and not self._verdict.done():
+            self._is_suspended = suspended
+            self._recording.suspend(suspended=suspended)
 
     async def run(self) -> Outcome:
         """Record until a verdict falls, then end accordingly."""

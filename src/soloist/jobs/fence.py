@@ -1,6 +1,7 @@
 """Once a second, one statement per recorder: renews its slot and compares what it runs with the database.
 
-It is what finds a job taken by another (epoch), stopped (if the notification was missed), or put under another rule.
+It is what finds a job taken by another (epoch), stopped (if the notification was missed), put under another rule, or
+suspended.
 """
 
 from collections.abc import Iterable
@@ -21,7 +22,7 @@ _RENEW_AND_READ = text("""
         INSERT INTO slots (slot, owner, seen_at) VALUES (:slot, :owner, clock_timestamp())
         ON CONFLICT (slot) DO UPDATE SET owner = :owner, seen_at = clock_timestamp()
     )
-    SELECT job_id, app_id, epoch, state, rule_id, rule FROM jobs WHERE job_id = ANY(:job_ids)
+    SELECT job_id, app_id, epoch, state, rule_id, rule, suspended FROM jobs WHERE job_id = ANY(:job_ids)
 """)
 
 
@@ -53,3 +54,4 @@ def _apply(assignment: Assignment, row: Row[Any] | None) -> None:
         assignment.stop()
     else:
         assignment.update(parse_rule_body(row.app_id, row.rule_id, row.rule))
+        assignment.suspend(suspended=row.suspended)

@@ -51,6 +51,9 @@ class OpenRecording(Protocol):
     def update(self, rule: RecordRule) -> None:
         """Close current files at the next cut point and go on under `rule`."""
 
+    def suspend(self, *, suspended: bool) -> None:
+        """Record nothing until further notice, or go on; the recording stays open."""
+
     async def finish(self, reason: StopReason | None) -> None:
         """Close all files, commit them to storage, journal them; return when that is done.
 

@@ -94,6 +94,10 @@ class RunningRecording:
         """Go on under `rule` from the next cut point."""
         self._media.post(lambda: self._recording.update(rule))
 
+    def suspend(self, *, suspended: bool) -> None:
+        """Record nothing until further notice, or go on from the next keyframe."""
+        self._media.post(lambda: self._recording.suspend(suspended=suspended))
+
     async def finish(self, reason: StopReason | None) -> None:
         """Close the open file and publish everything; see `OpenRecording.finish`.
 

@@ -15,7 +15,7 @@ from soloist.jobs.selection import Selection
 from soloist.jobs.selfcheck import SelfCheck
 from soloist.model.errors import SoloistError
 from soloist.model.job import Job
-from soloist.model.media import Kind, Sample
+from soloist.model.media import EncodedFrame, Kind, Sample
 from soloist.model.rule import RecordFormat, RecordRule
 from soloist.model.timing import Cause, Missing
 from soloist.sources.ingest import REPLACED, PublisherMedia
@@ -25,6 +25,8 @@ from soloist.wire.interleave import Interleaver
 from soloist.wire.timeline import Placement, Timeline
 
 DETACH_WORDS = {"left": "participant_left", "timeout": "participant_lost", "failed": "transport_failed"}
+SUSPENDED = "suspended"
+"""Why media is missing that the customer ordered not to be recorded."""
 SILENT_PUBLISHER_NS = 5 * NS
 """A publisher that was replaced after so long a silence had been lost, not replaced."""
 END_TOLERANCE_NS = 100_000_000
@@ -79,6 +81,9 @@ class Recording:
         self._is_interrupted = False
         """True from when nobody publishes what is recorded until the next frame."""
         self._is_new_publisher = False
+        self._is_suspended = False
+        self._awaits_keyframe = False
+        """True from when a suspended recording goes on until its picture can."""
         self._is_over = False
         self._series = FileSeries(
             cuts_of(job.rule),
@@ -88,6 +93,8 @@ class Recording:
             wall_ns=self._wall_ns,
             first_index=first_index,
         )
+        if job.suspended:
+            self.suspend(suspended=True)
 
     def on_attached(self, publisher: PublisherMedia) -> None:
         """Take a publisher in: its tracks decide what files declare, its reports place its frames."""
@@ -112,7 +119,7 @@ class Recording:
             return
         for kind in before - self._selection.kinds:
             self._timeline.interrupt(kind, Cause.IDLE, DETACH_WORDS.get(reason, reason))
-        self._is_interrupted = not self._selection.is_attached
+        self._is_interrupted = self._is_suspended or not self._selection.is_attached
 
     def on_items(self, publisher: PublisherMedia, items: Sequence[Media]) -> None:
         """Take a batch of one publisher's frames and reports, in order of arrival."""
@@ -121,7 +128,7 @@ class Recording:
         for item in items:
             if is_frame(item):
                 kind = self._selection.route(publisher, item)
-                if kind is not None:
+                if kind is not None and self._admits(kind, item):
                     self._resume(item.received_ns)
                     self._check.came(kind, item)
                     if kind is Kind.AUDIO:
@@ -143,7 +150,7 @@ class Recording:
         if self._is_interrupted:
             if self._series.is_begun and self._absent_ns(now_ns) > self._merge_gap_ns:
                 self._end_file()
-        elif self._series.wants_keyframe:
+        elif self._series.wants_keyframe or self._awaits_keyframe:
             self._selection.request_keyframe()
         self._check.look(now_ns)
         if self._timeline.origin_ns is not None:
@@ -156,6 +163,21 @@ class Recording:
         self._series.update(cuts_of(rule))
         self._selection.request_keyframe()
 
+    def suspend(self, *, suspended: bool) -> None:
+        """Record nothing for a while, or go on: an interruption of the stream, declared as a pause (rule R52)."""
+        if suspended == self._is_suspended:
+            return
+        self._is_suspended = suspended
+        if suspended:
+            for kind in Kind:
+                self._timeline.interrupt(kind, Cause.PAUSE, SUSPENDED)
+            # Whoever is recorded afterwards comes back, be it the same publisher.
+            self._is_interrupted = self._is_new_publisher = True
+        else:
+            self._awaits_keyframe = True
+            self._is_interrupted = not self._selection.is_attached
+            self._selection.request_keyframe()
+
     def stop(self) -> None:
         """Write what is still held and end the file; nothing is recorded afterwards."""
         if not self._is_over:
@@ -167,6 +189,12 @@ class Recording:
         """Leave the open file as a crash would; nothing is emitted any more."""
         self._is_over = True
         self._series.abort()
+
+    def _admits(self, kind: Kind, frame: EncodedFrame) -> bool:
+        """Return whether a frame is recorded: not while suspended, and afterwards a picture only from a keyframe on."""
+        if kind is Kind.VIDEO and not self._is_suspended and frame.is_keyframe:
+            self._awaits_keyframe = False
+        return not self._is_suspended and not (kind is Kind.VIDEO and self._awaits_keyframe)
 
     def _absent_ns(self, now_ns: int) -> int:
         """Return how long ago the last frame came. Spec: API section 6.3, from the last to the next frame."""

@@ -117,6 +117,23 @@ class JobService:
             await store.save_rule(connection, job_id, rule, self._clock())
             return (await _find(connection, project_id, app_id, job_id))[0]
 
+    async def suspend(self, project_id: ProjectId, app_id: AppId, job_id: JobId, *, suspended: bool) -> Job:
+        """Suspend a live job, or let it go on; one that is so already stays as it is.
+
+        Raises:
+            NotFoundError: the app has no such job.
+            JobDoneError: the job has stopped.
+        Spec: API section 2.3; rule R52.
+        """
+        async with self._database.begin() as connection:
+            job, _ = await _find(connection, project_id, app_id, job_id, lock=True)
+            if not job.is_live:
+                raise JobDoneError
+            if job.suspended == suspended:
+                return job
+            await store.save_suspended(connection, job_id, suspended=suspended, now=self._clock())
+            return (await _find(connection, project_id, app_id, job_id))[0]
+
     async def stop(self, project_id: ProjectId, app_id: AppId, job_id: JobId) -> None:
         """Stop a job: STOPPED is persisted and the stream free for a new job when this returns.
 

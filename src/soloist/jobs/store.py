@@ -101,6 +101,12 @@ async def save_rule(connection: AsyncConnection, job_id: JobId, rule: RecordRule
     await connection.execute(update(jobs).where(jobs.c.job_id == job_id).values(values))
 
 
+async def save_suspended(connection: AsyncConnection, job_id: JobId, *, suspended: bool, now: datetime) -> None:
+    """Suspend a live job or let it go on; the recorder's fence delivers it. Spec: API section 2.3."""
+    values = {"suspended": suspended, "updated_at": now}
+    await connection.execute(update(jobs).where(jobs.c.job_id == job_id).values(values))
+
+
 async def take(connection: AsyncConnection, job_id: JobId, owner: str, now: datetime) -> Job | None:
     """Make this recorder the job's owner under a new epoch; None if the job is over and told, or unknown.
 

@@ -1,9 +1,11 @@
 """What files come of what a participant does, from arriving frames to finished files."""
 
 import struct
+from dataclasses import replace
 
 import av
 import pytest
+from support.frames import NS
 from support.jobs import a_job, a_rule
 from support.media import opus_samples, video_samples
 from support.stage import Stage, a_publisher, frames_of, merged
@@ -20,6 +22,12 @@ def sound(seconds, **kwargs):
 
 def camera(seconds, codec=Codec.H264, **kwargs):
     return frames_of(video_samples(codec, seconds), codec, **kwargs)
+
+
+def part(frames, from_s, until_s):
+    """Return the frames that arrive between two moments, seconds after the first could."""
+    first_ns = frames[0].received_ns
+    return [f for f in frames if from_s <= (f.received_ns - first_ns) / NS < until_s]
 
 
 def contents(path):
@@ -416,3 +424,65 @@ def test_a_keyframe_without_a_byte_opens_no_file(tmp_path):
 
     (path,) = stage.stop()
     assert set(contents(path)) == {"aac"}
+
+
+def test_a_suspended_recording_keeps_one_file_and_declares_the_pause(tmp_path):
+    stage, alice = Stage(tmp_path, with_rule(mp4=Mp4Config(record_cycle_s=3600, merge_gap_s=300))), a_publisher()
+    stage.recording.on_attached(alice)
+    frames = merged(camera(9), sound(9))
+    stage.play(alice, part(frames, 0, 3))
+    stage.recording.suspend(suspended=True)
+    stage.play(alice, part(frames, 3, 6.5))
+    stage.recording.suspend(suspended=False)
+    stage.play(alice, part(frames, 6.5, 9))
+    (path,) = stage.stop()
+
+    pauses = {m.kind: (m.start_ns / NS, m.end_ns / NS) for m in stage.media[-1].missing if m.detail == "suspended"}
+    assert {m.cause for m in stage.media[-1].missing} == {Cause.PAUSE}
+    assert pauses[Kind.AUDIO] == pytest.approx((3.0, 6.5), abs=0.05)
+    # The picture goes on at a keyframe; what refers to pictures that were not kept is not recorded.
+    assert pauses[Kind.VIDEO] == pytest.approx((3.0, 7.0), abs=0.05)
+    assert contents(path)["h264"][0] == 90 + 60
+    assert contents(path)["h264"][2] == pytest.approx(9.0, abs=0.05)
+    assert alice._receiver.asked[-1] == (1, "1", None)
+
+
+def test_a_suspension_longer_than_the_merge_gap_begins_a_new_file(tmp_path):
+    stage, alice = Stage(tmp_path, with_rule(mp4=Mp4Config(record_cycle_s=3600, merge_gap_s=2))), a_publisher()
+    stage.recording.on_attached(alice)
+    frames = merged(camera(9), sound(9))
+    stage.play(alice, part(frames, 0, 2))
+    stage.recording.suspend(suspended=True)
+    stage.play(alice, part(frames, 2, 6))
+    assert len(stage.ended) == 1
+    stage.recording.suspend(suspended=False)
+    stage.play(alice, part(frames, 6, 9))
+
+    first, second = stage.stop()
+    assert contents(first)["h264"][0] == 60
+    assert contents(second)["h264"][0] == 90
+
+
+def test_a_recording_that_is_taken_over_suspended_records_nothing_until_it_goes_on(tmp_path):
+    stage, alice = Stage(tmp_path, replace(a_job(), suspended=True)), a_publisher()
+    stage.recording.on_attached(alice)
+    frames = merged(camera(4), sound(4))
+    stage.play(alice, part(frames, 0, 2))
+    assert stage.opened == []
+    stage.recording.suspend(suspended=False)
+    stage.play(alice, part(frames, 2, 4))
+
+    (path,) = stage.stop()
+    assert contents(path)["h264"][0] == 60
+
+
+def test_a_participant_who_leaves_while_suspended_is_still_waited_for_as_after_any_leave(tmp_path):
+    stage, alice = Stage(tmp_path, with_rule(mp4=Mp4Config(record_cycle_s=3600, merge_gap_s=1))), a_publisher()
+    stage.recording.on_attached(alice)
+    stage.play(alice, merged(camera(2), sound(2)))
+    stage.recording.suspend(suspended=True)
+    stage.recording.on_detached(alice, "left")
+    stage.recording.suspend(suspended=False)
+    stage.wait(2)
+
+    assert len(stage.ended) == 1
