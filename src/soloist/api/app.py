@@ -26,7 +26,7 @@ from soloist.api.ops import Probe, ops_routes
 from soloist.api.throttle import FailureThrottle
 from soloist.api.whip import Apps, WhipProxy
 from soloist.jobs.clock import utc_now
-from soloist.model.errors import NotFoundError
+from soloist.model.errors import InvalidValueError, MissingFieldError, NotFoundError
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def create_app(
     # The framework's documented way to amend its document.
     app.openapi = functools.cache(lambda: describe(app, __version__))  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, _refuse_route)
-    app.add_exception_handler(RequestValidationError, _refuse_path)
+    app.add_exception_handler(RequestValidationError, _refuse_parameter)
     throttle = FailureThrottle(failures_max=limits.auth_failures_max, window=limits.auth_window)
     app.add_middleware(Gate, keys=accounts, throttle=throttle, clock=clock, body_bytes_max=limits.body_bytes_max)
     app.add_middleware(Envelope, registry=registry)
@@ -91,6 +91,13 @@ async def _refuse_route(request: Request, error: Exception) -> NoReturn:
     raise UnknownRouteError from error
 
 
-async def _refuse_path(_request: Request, error: Exception) -> NoReturn:
-    """Only paths are validated by the framework: an id outside its alphabet names nothing."""
-    raise NotFoundError("no such app or job") from error
+async def _refuse_parameter(_request: Request, error: Exception) -> NoReturn:
+    """Name what is wrong with a query; an id in the path that is outside its alphabet names nothing."""
+    faults = error.errors() if isinstance(error, RequestValidationError) else ()
+    in_query = [fault for fault in faults if fault["loc"][0] == "query"]
+    if len(in_query) < len(faults):
+        raise NotFoundError("no such app, job, rule or room") from error
+    missing = [str(fault["loc"][-1]) for fault in in_query if fault["type"] == "missing"]
+    if missing:
+        raise MissingFieldError(", ".join(missing)) from error
+    raise InvalidValueError("; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in in_query)) from error

@@ -4,17 +4,17 @@ Each handler is a line of parsing, a command and a view; rules of values live in
 Spec: API sections 2.1 to 2.4, 5.
 """
 
-from typing import Annotated, Any, Protocol
+from typing import Protocol
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 
 from soloist.api.body import parse_object
+from soloist.api.routing import AppPath, JobPath, answers, body_of, new_router, project_of
 from soloist.api.schema import (
     ACTIONS,
-    APP_ID_PATTERN,
-    JOB_ID_PATTERN,
-    ErrorView,
     JobView,
+    StartBody,
+    UpdateBody,
     parse_action,
     parse_start,
     parse_update,
@@ -22,9 +22,6 @@ from soloist.api.schema import (
 )
 from soloist.model.ids import AppId, JobId, ProjectId, RuleId
 from soloist.model.job import Job, StartJob
-
-AppPath = Annotated[str, Path(pattern=APP_ID_PATTERN, description="App id, 1 to 32 characters of A-Z a-z 0-9 _ -")]
-JobPath = Annotated[str, Path(pattern=JOB_ID_PATTERN, description="Job id, 1 to 64 characters of A-Z a-z 0-9 _ -")]
 
 COLLECTION = "/v2/apps/{app_id}/individual-stream-jobs"
 ITEM = COLLECTION + "/{job_id}"
@@ -52,60 +49,45 @@ class JobCommands(Protocol):
 
 def job_routes(jobs: JobCommands) -> APIRouter:
     """Return the four operations over `jobs`."""
-    router = APIRouter(tags=["individual-stream-jobs"], generate_unique_id_function=lambda route: route.name)
+    router = new_router("individual-stream-jobs")
 
     @router.post(
         COLLECTION,
         status_code=201,
         response_model_exclude_none=True,
-        responses=_answers(400, 404),
-        openapi_extra=_body("StartBody"),
+        responses=answers(400, 404),
+        openapi_extra=body_of(StartBody),
     )
     async def create_individual_stream_job(app_id: AppPath, request: Request) -> JobView:
         """Start recording one participant's stream."""
         command = parse_start(AppId(app_id), parse_object(await request.body()))
-        return view_job(await jobs.start(_project(request), command))
+        return view_job(await jobs.start(project_of(request), command))
 
-    @router.get(ITEM, response_model_exclude_none=True, responses=_answers(404))
+    @router.get(ITEM, response_model_exclude_none=True, responses=answers(404))
     async def show_individual_stream_job(app_id: AppPath, job_id: JobPath, request: Request) -> JobView:
         """Show a job, running or stopped."""
-        return view_job(await jobs.show(_project(request), AppId(app_id), JobId(job_id)))
+        return view_job(await jobs.show(project_of(request), AppId(app_id), JobId(job_id)))
 
-    @router.put(ITEM, response_model_exclude_none=True, responses=_answers(400, 404), openapi_extra=_body("UpdateBody"))
+    @router.put(ITEM, response_model_exclude_none=True, responses=answers(400, 404), openapi_extra=body_of(UpdateBody))
     async def update_individual_stream_job(app_id: AppPath, job_id: JobPath, request: Request) -> JobView:
         """Put a running job under another record rule."""
         rule_id = RuleId(parse_update(parse_object(await request.body())))
-        return view_job(await jobs.update(_project(request), AppId(app_id), JobId(job_id), rule_id))
+        return view_job(await jobs.update(project_of(request), AppId(app_id), JobId(job_id), rule_id))
 
     @router.put(
         ITEM + "/control",
         response_model_exclude_none=True,
-        responses=_answers(400, 404),
+        responses=answers(400, 404),
         openapi_extra={"parameters": [_ACTION]},
     )
     async def control_individual_stream_job(app_id: AppPath, job_id: JobPath, request: Request) -> JobView:
         """Suspend a running job, or let a suspended one go on."""
         suspended = parse_action(request.query_params.getlist("action"))
-        return view_job(await jobs.suspend(_project(request), AppId(app_id), JobId(job_id), suspended=suspended))
+        return view_job(await jobs.suspend(project_of(request), AppId(app_id), JobId(job_id), suspended=suspended))
 
-    @router.delete(ITEM, status_code=204, responses=_answers(404))
+    @router.delete(ITEM, status_code=204, responses=answers(404))
     async def stop_individual_stream_job(app_id: AppPath, job_id: JobPath, request: Request) -> None:
         """Stop a job; stopping it again changes nothing."""
-        await jobs.stop(_project(request), AppId(app_id), JobId(job_id))
+        await jobs.stop(project_of(request), AppId(app_id), JobId(job_id))
 
     return router
-
-
-def _project(request: Request) -> ProjectId:
-    project_id: ProjectId = request.state.project_id
-    return project_id
-
-
-def _answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": ErrorView} for status in (*statuses, 401, 403, 413, 429, 500)}
-
-
-def _body(name: str) -> dict[str, Any]:
-    """Return the OpenAPI entry of a body that the handler parses itself, from raw bytes."""
-    schema = {"$ref": f"#/components/schemas/{name}"}
-    return {"requestBody": {"content": {"application/json": {"schema": schema}}, "required": True}}

@@ -11,6 +11,9 @@ from pydantic.json_schema import models_json_schema
 
 from soloist.api.schema import StartBody, UpdateBody
 
+BODIES = (StartBody, UpdateBody)
+"""Every body that a handler parses itself."""
+
 SECURITY_SCHEMES = {
     "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},
     "signature": {
@@ -32,7 +35,7 @@ def describe(app: FastAPI, version: str) -> dict[str, Any]:
         description="Records one participant's stream of a WebRTC room. Operations below /v2 are the vendor's.",
     )
     _, bodies = models_json_schema(
-        [(StartBody, "validation"), (UpdateBody, "validation")], ref_template="#/components/schemas/{model}"
+        [(body, "validation") for body in BODIES], ref_template="#/components/schemas/{model}"
     )
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update(bodies["$defs"])

@@ -1,27 +1,21 @@
-"""The vendor's bodies: what a request may hold, how it becomes a command, and how a job is shown.
+"""Bodies about jobs: what a request may hold, how it becomes a command, and how a job is shown.
 
-The models below are both the validators and the OpenAPI schemas. Validation is strict (no text for numbers, no numbers
-for truth values) but for room_id and user_id, which the vendor's own example sends as numbers.
-Spec: API sections 1, 2.1 to 2.3, 4.1, 4.3.
+The models below are both the validators and the OpenAPI schemas. Spec: API sections 2.1 to 2.3, 4.1, 4.3.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, TypeVar
+from datetime import timedelta
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from soloist.api.fields import RULE_ID_PATTERN, Body, NumericId, nullable, parse_body, render_time
 from soloist.model.errors import InvalidCombinationError, InvalidValueError, MissingFieldError
 from soloist.model.ids import AppId, ParticipantId, RoomId
 from soloist.model.job import Job, StartJob
 from soloist.model.media import Tier, TrackSource
 
-APP_ID_PATTERN = "^[A-Za-z0-9_-]{1,32}$"
-JOB_ID_PATTERN = "^[A-Za-z0-9_-]{1,64}$"
-ROOM_ID_PATTERN = "^[A-Za-z0-9_-]{1,64}$"
-RULE_ID_PATTERN = "^[A-Za-z0-9_-]{1,128}$"
-INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
 DESCRIPTION_LENGTH_MAX = 128
 
 SUSPENDED = "suspended"
@@ -37,12 +31,6 @@ VIDEO_TYPES: dict[VideoType, TrackSource | None] = {
 }
 
 
-def _decimal(value: object) -> object:
-    """Return a whole number as its decimal text; anything else unchanged, for the type check to judge."""
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    return str(value) if is_whole and INTEGER_MIN <= value <= INTEGER_MAX else value  # type: ignore[operator]
-
-
 def _rtmp_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"rtmp", "rtmps"} or not parts.hostname:
@@ -50,54 +38,30 @@ def _rtmp_url(url: str) -> str:
     return url
 
 
-NumericId = Annotated[
-    str,
-    BeforeValidator(_decimal),
-    Field(pattern=ROOM_ID_PATTERN),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": ROOM_ID_PATTERN},
-                {"type": "integer", "minimum": INTEGER_MIN, "maximum": INTEGER_MAX},
-            ]
-        }
-    ),
-]
 RtmpUrl = Annotated[str, Field(min_length=1, max_length=1024, pattern="^rtmps?://"), AfterValidator(_rtmp_url)]
-
-
-def _nullable(schema: dict[str, Any]) -> None:
-    """Say in the schema what `parse_object` does: null in an optional field counts as absent."""
-    for name, field in schema["properties"].items():
-        if name not in schema.get("required", ()):
-            schema["properties"][name] = {"anyOf": [field, {"type": "null"}]}
 
 
 def _with_destination(schema: dict[str, Any]) -> None:
     """Say in the schema what holds while record_param is the only destination: it is required."""
-    _nullable(schema)
+    nullable(schema)
     schema["required"] = [*schema.get("required", ()), "record_param"]
     schema["properties"]["record_param"] = {"$ref": "#/components/schemas/RecordParam"}
     del schema["properties"]["publish_param"]
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore", json_schema_extra=_nullable)
-
-
-class RecordParam(_Body):
+class RecordParam(Body):
     """Where and how to record."""
 
     record_rule_id: str = Field(pattern=RULE_ID_PATTERN)
 
 
-class PublishParam(_Body):
+class PublishParam(Body):
     """Where to forward to; checked, then refused until forwarding exists."""
 
     rtmp_urls: list[RtmpUrl] = Field(min_length=1, max_length=5)
 
 
-class StartBody(_Body):
+class StartBody(Body):
     """The body of create. Spec: API section 2.1."""
 
     model_config = ConfigDict(json_schema_extra=_with_destination)
@@ -112,7 +76,7 @@ class StartBody(_Body):
     publish_param: PublishParam | None = None
 
 
-class UpdateBody(_Body):
+class UpdateBody(Body):
     """The body of update. Spec: API section 2.3."""
 
     model_config = ConfigDict(json_schema_extra=_with_destination)
@@ -143,21 +107,13 @@ class JobView(BaseModel):
     description: str | None = None
 
 
-class ErrorView(BaseModel):
-    """What every refused request is answered with; `request_id` only by the gateway. Spec: API section 8."""
-
-    error_code: str
-    error_msg: str
-    request_id: str | None = None
-
-
 def parse_start(app_id: AppId, body: dict[str, object]) -> StartJob:
     """Return the command a create body asks for.
 
     Raises:
         MissingFieldError, InvalidValueError, InvalidCombinationError: the caller's, in the order of API section 2.1.
     """
-    start = _parse(StartBody, body)
+    start = parse_body(StartBody, body)
     rule_id = _rule_id(start)
     video = VIDEO_TYPES[start.video_type]
     if video is None and not start.is_record_audio:
@@ -181,7 +137,7 @@ def parse_update(body: dict[str, object]) -> str:
     Raises:
         MissingFieldError, InvalidValueError, InvalidCombinationError: the caller's. Spec: API section 5.4.
     """
-    update = _parse(UpdateBody, body)
+    update = parse_body(UpdateBody, body)
     rule_id = _rule_id(update)
     _refuse_forwarding(update)
     return rule_id
@@ -227,29 +183,6 @@ def view_job(job: Job) -> JobView:
 def _description(job: Job) -> str:
     """Return what there is to say of a job's state; the vendor has no state for a suspended one."""
     return "; ".join(filter(None, (SUSPENDED if job.suspended and job.is_live else "", job.description)))
-
-
-def render_time(moment: datetime) -> str:
-    """Return an aware moment as `2006-01-02T15:04:05.075Z`: UTC, cut (not rounded) to milliseconds."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-BodyT = TypeVar("BodyT", bound=_Body)
-
-
-def _parse(model: type[BodyT], body: dict[str, object]) -> BodyT:
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False, include_context=False)
-        missing = [_name(fault["loc"]) for fault in faults if fault["type"] == "missing"]
-        if missing:
-            raise MissingFieldError(", ".join(missing)) from error
-        raise InvalidValueError(f"{_name(faults[0]['loc'])}: {faults[0]['msg']}") from error
-
-
-def _name(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location)
 
 
 def _rule_id(body: StartBody | UpdateBody) -> str:

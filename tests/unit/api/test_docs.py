@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from soloist.api.errors import FAULTS
-from soloist.api.schema import ErrorView, JobView, StartBody, UpdateBody
+from soloist.api.fields import ErrorView
+from soloist.api.schema import JobView, StartBody, UpdateBody
 
 ROOT = Path(__file__).parents[3]
 ERRORS, API, COMPATIBILITY = (

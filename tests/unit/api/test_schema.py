@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soloist.api.schema import parse_start, parse_update, render_time, view_job
+from soloist.api.fields import render_time
+from soloist.api.schema import parse_start, parse_update, view_job
 from soloist.model.errors import InvalidCombinationError, InvalidValueError, MissingFieldError, RequestError
 from soloist.model.job import Job, JobState, StopReason
 from soloist.model.media import Tier, TrackSource
