@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from soloist import __version__
 from soloist.api.envelope import Envelope
 from soloist.api.errors import MethodNotAllowedError, UnknownRouteError
-from soloist.api.gate import GUARDED, Gate, Keys
+from soloist.api.gate import VENDOR, Gate, Keys
 from soloist.api.jobs import JobCommands, job_routes
 from soloist.api.metrics import MetricSources, ServiceMetrics
 from soloist.api.openapi import describe
@@ -86,7 +86,7 @@ def create_app(
 
 async def _refuse_route(request: Request, error: Exception) -> NoReturn:
     """Turn the router's refusals into ours; the vendor answers a wrong method like an unknown path."""
-    if isinstance(error, HTTPException) and error.status_code == 405 and not request.url.path.startswith(GUARDED):
+    if isinstance(error, HTTPException) and error.status_code == 405 and not request.url.path.startswith(VENDOR):
         raise MethodNotAllowedError(headers=error.headers) from error
     raise UnknownRouteError from error
 

@@ -1,7 +1,8 @@
-"""Who may pass to the vendor's paths: the body is read under a limit, then token or signature is checked on raw bytes.
+"""Who may pass to the vendor's paths and to ours: the body is read within limits, then token or signature is checked.
 
-Leaves `project_id` in the request's state. Token wins over signature; an unknown access key and a wrong signature get
-the same answer in the same time; repeated failures of one key or token from one source are throttled.
+Signatures are checked on raw bytes. Leaves `project_id` in the request's state. Token wins over signature; an unknown
+access key and a wrong signature get the same answer in the same time; repeated failures of one key or token from one
+source are throttled.
 Spec: API sections 8.2, 9.1, 9.4.
 """
 
@@ -32,7 +33,11 @@ from soloist.wire.signing import (
     verify_signature,
 )
 
-GUARDED = "/v2/"
+VENDOR = "/v2/"
+GUARDED = (VENDOR, "/soloist/v1/")
+"""Below these nobody passes without a credential, whether or not there is such an operation,"""
+OPEN = ("/soloist/v1/health", "/soloist/v1/openapi.json", "/soloist/v1/docs", "/soloist/v1/docs/oauth2-redirect")
+"""but here everybody does."""
 BODY_TIMEOUT_S = 10.0
 """A whole body of 1 MiB takes 8 s at 1 Mbit/s; whoever is slower holds memory for nothing."""
 
@@ -85,7 +90,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let an authenticated request through, its body already read."""
-        if scope["type"] != "http" or not scope["path"].startswith(GUARDED):
+        if scope["type"] != "http" or not is_guarded(scope["path"]):
             await self._app(scope, receive, send)
             return
         _refuse_anonymous(scope)
@@ -128,6 +133,11 @@ class Gate:
         if credential is None:
             raise SignatureMismatchError
         return _chosen(wanted, credential.project_ids, credential.default_project)
+
+
+def is_guarded(path: str) -> bool:
+    """Tell whether a path, or a route's template, is only for those with a credential."""
+    return path.startswith(GUARDED) and path not in OPEN
 
 
 async def read_body(scope: Scope, receive: Receive, bytes_max: int, *, timeout_s: float = BODY_TIMEOUT_S) -> bytes:

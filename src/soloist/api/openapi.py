@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from soloist.api.gate import is_guarded
 from soloist.api.schema import StartBody, UpdateBody
 
 BODIES = (StartBody, UpdateBody)
@@ -44,12 +45,12 @@ def describe(app: FastAPI, version: str) -> dict[str, Any]:
         components["schemas"].pop(name, None)
     for path, item in document["paths"].items():
         for operation in item.values():
-            _complete(operation, is_guarded=path.startswith("/v2/"))
+            _complete(operation, guarded=is_guarded(path))
     return document
 
 
-def _complete(operation: dict[str, Any], *, is_guarded: bool) -> None:
-    operation["security"] = [{"token": []}, {"signature": []}] if is_guarded else []
+def _complete(operation: dict[str, Any], *, guarded: bool) -> None:
+    operation["security"] = [{"token": []}, {"signature": []}] if guarded else []
     operation["responses"].pop("422", None)
     for answer in operation["responses"].values():
         answer.setdefault("headers", {})["X-request-Id"] = REQUEST_ID

@@ -14,11 +14,14 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from soloist.wire.addresses import LOOPBACK
+
 JSON_EXAMPLES = {
     "storage": '{"cn-north-4": "/srv/recordings"}',
     "public_address": '["192.0.2.1"]',
     "ice_servers": '[{"url": "stun:stun.example:3478"}]',
     "metrics_from": '["127.0.0.0/8", "10.0.0.0/8"]',
+    "outgoing_allowed": '["10.0.0.0/8"]',
 }
 """How the settings that are lists or objects are written."""
 
@@ -105,6 +108,10 @@ class Settings(BaseSettings):
     """Networks that may read /metrics, as JSON list. Default loopback only; others get 404. A proxy on this machine is
     loopback too: let it refuse that path."""
 
+    outgoing_allowed: tuple[str, ...] = ()
+    """Networks beside the public ones that addresses named by customers may lead to (callbacks), as JSON list. Default
+    none, in dev mode loopback. Whatever is allowed here, every customer can have a request sent to."""
+
     drain_s: float = Field(default=5.0, gt=0, le=60)
     """Seconds a recorder may take to close its files when it is stopped. Default 5; less may leave files for the next
     start to finish."""
@@ -137,7 +144,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"{text!r} is no IP address; give one such as 192.0.2.1, without a port") from None
         return texts
 
-    @field_validator("metrics_from")
+    @field_validator("metrics_from", "outgoing_allowed")
     @classmethod
     def _networks_are_networks(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
         for text in texts:
@@ -164,6 +171,11 @@ class Settings(BaseSettings):
     def storage_locations(self) -> dict[str, str]:
         """Storage region id to the folder that holds its buckets."""
         return self.storage or {"cn-north-4": str(self.data / "storage")}
+
+    @property
+    def outgoing_networks(self) -> tuple[str, ...]:
+        """Networks beside the public ones that outgoing requests may go to."""
+        return (*self.outgoing_allowed, *(LOOPBACK if self.dev else ()))
 
     @property
     def logs_are_json(self) -> bool:

@@ -221,3 +221,15 @@ async def test_a_body_that_does_not_arrive_in_time_is_408_and_the_connection_end
 
     answer = render_error(caught.value, "id")
     assert (answer.status_code, answer.headers["connection"]) == (408, "close")
+
+
+@pytest.mark.parametrize("path", ["events", "jobs", "rooms", "whatever"])
+async def test_our_own_operations_ask_for_a_credential_like_the_vendors(app, path):
+    answer = await call(app, "GET", f"/soloist/v1/{path}")
+
+    assert (answer.status, answer.json()["error_code"]) == (401, "APIGW.0301")
+
+
+@pytest.mark.parametrize("path", ["/soloist/v1/health", "/soloist/v1/openapi.json", "/soloist/v1/docs"])
+async def test_health_and_description_are_for_everybody(app, path):
+    assert (await call(app, "GET", path)).status == 200

@@ -1,0 +1,1 @@
+"""Notices out: signed HTTP requests to the addresses customers name."""
