@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from soloist.jobs.engine import EngineSettings
+    from soloist.jobs.service import JobService
     from soloist.jobs.shelf import Shelf
     from soloist.service.http import Server
     from soloist.sources.receiver import MediaThread
@@ -104,8 +105,6 @@ def build_api(settings: Settings, database: AsyncEngine, url: str) -> "FastAPI":
     """Return the api's ASGI application over an open database."""
     from soloist.api.app import create_app  # noqa: PLC0415 - only the api process needs FastAPI
     from soloist.api.metrics import MetricSources, read_health  # noqa: PLC0415 - likewise
-    from soloist.jobs.queue import open_engine  # noqa: PLC0415 - likewise
-    from soloist.jobs.service import JobLimits, JobService  # noqa: PLC0415 - likewise
     from soloist.jobs.tally import tally  # noqa: PLC0415 - likewise
 
     slots = settings.slots(_node_id(settings))
@@ -118,9 +117,8 @@ def build_api(settings: Settings, database: AsyncEngine, url: str) -> "FastAPI":
     probes: dict[str, Callable[[], Awaitable[object]]] = {"database": database_answers}
     for index, path in enumerate(sockets.values()):
         probes[f"recorder-{index}"] = functools.partial(read_health, path)
-    limits = JobLimits(live_per_project_max=settings.live_jobs_max)
     return create_app(
-        jobs=JobService(database, open_engine(url), slots, limits=limits, locations=settings.storage_locations),
+        jobs=_job_service(settings, database, url),
         accounts=Accounts(database),
         recorders=sockets,
         probes=probes,
@@ -129,13 +127,23 @@ def build_api(settings: Settings, database: AsyncEngine, url: str) -> "FastAPI":
     )
 
 
+def _job_service(settings: Settings, database: AsyncEngine, url: str) -> "JobService":
+    from soloist.jobs.queue import open_engine  # noqa: PLC0415 - the supervisor takes no jobs
+    from soloist.jobs.service import JobLimits, JobService  # noqa: PLC0415 - likewise
+
+    slots = settings.slots(_node_id(settings))
+    limits = JobLimits(live_per_project_max=settings.live_jobs_max)
+    return JobService(database, open_engine(url), slots, limits=limits, locations=settings.storage_locations)
+
+
 async def run_recorder(settings: Settings, index: int) -> None:
     """Run the recorder of slot `index` until SIGTERM, then drain it.
 
     Raises:
         StartError: its port, its slot or its database cannot be had.
     """
-    from soloist.jobs.engine import Engine  # noqa: PLC0415 - only recorders need media and engine
+    from soloist.jobs.automatic import AutomaticRecording  # noqa: PLC0415 - only recorders need media and engine
+    from soloist.jobs.engine import Engine  # noqa: PLC0415 - likewise
     from soloist.jobs.recorder import Recorder  # noqa: PLC0415 - likewise
     from soloist.jobs.sweep import Sweeper  # noqa: PLC0415 - likewise
     from soloist.sources.receiver import open_media_thread  # noqa: PLC0415 - likewise
@@ -166,7 +174,8 @@ async def run_recorder(settings: Settings, index: int) -> None:
             log.info("recorder_ready", slot=slot)
             # One of a node's recorders looks after the spool they share.
             sweeping = [Sweeper(database, shelf).run()] if index == 0 else []
-            await _first(stopped.wait(), running, serving, _end_with(media), *sweeping)
+            automatic = AutomaticRecording(database, rooms, _job_service(settings, database, url))
+            await _first(stopped.wait(), running, serving, _end_with(media), automatic.run(), *sweeping)
             await engine.drain()
             server.should_exit = True
             await asyncio.gather(running, serving)

@@ -123,6 +123,7 @@ Index(
     postgresql_where=text("state <> 'STOPPED'"),
 )
 Index("jobs_unfinished", jobs.c.slot, postgresql_where=text("ended_at IS NULL"))
+Index("jobs_by_room", jobs.c.app_id, jobs.c.room_id)
 Index("jobs_by_project", jobs.c.project_id, jobs.c.created_at)
 
 files = Table(

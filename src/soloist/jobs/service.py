@@ -221,4 +221,5 @@ def _new_job(project_id: ProjectId, command: StartJob, rule: RecordRule, now: da
         created_at=now,
         updated_at=now,
         started_at=now,
+        automatic=command.automatic,
     )

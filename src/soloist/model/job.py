@@ -64,6 +64,8 @@ class StartJob:
     tier: Tier
     idle_timeout: timedelta
     rule_id: str
+    automatic: bool = False
+    """True if nobody asked: the app records whatever is published."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,8 @@ class Publisher:
     key: StreamKey
     session: int
     tracks: tuple[NegotiatedTrack, ...]
+    joined: float = field(default=0.0, compare=False)
+    """Monotonic seconds."""
 
     @property
     def room(self) -> RoomKey:
@@ -85,12 +87,26 @@ class Publisher:
         return tuple(track.kind for track in self.tracks)
 
 
+@dataclass(frozen=True, slots=True)
+class PublishedStream:
+    """What one participant publishes at this moment."""
+
+    key: StreamKey
+    kinds: frozenset[Kind]
+    age_s: float
+    """Since this publisher joined."""
+    room_age_s: float
+    """Since the room's first publisher joined."""
+
+
 @dataclass(slots=True)
 class _Room:
     """A room with members, or one somebody waits on."""
 
     publishers: dict[int, Publisher] = field(default_factory=dict)
     """By session; whoever is here counts as a co-host."""
+    began: float = 0.0
+    """Monotonic seconds of its first join; meaningless while there are no publishers."""
     empty_since: float = 0.0
     """Monotonic seconds of the last leave; meaningless while there are publishers."""
     waiters_count: int = 0
@@ -134,6 +150,7 @@ class Rooms:
         self._exchange = Exchange(self._report_drop)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_left: dict[int, Callable[[str], None]] = {}
+        self._joined = asyncio.Event()
         media.post(lambda: media.add_ticker(self._exchange))
 
     @property
@@ -150,6 +167,20 @@ class Rooms:
         """Return who publishes in a room, in order of arrival; empty if there is no such room."""
         room = self._rooms.get((app_id, room_id))
         return list(room.publishers.values()) if room else []
+
+    def streams(self) -> list[PublishedStream]:
+        """Return everything that is published here."""
+        now = self._clock.now()
+        return [
+            PublishedStream(publisher.key, frozenset(publisher.kinds), now - publisher.joined, now - room.began)
+            for room in self._rooms.values()
+            for publisher in room.publishers.values()
+        ]
+
+    async def wait_join(self, timeout_s: float) -> None:
+        """Return when somebody has joined since the last call returned, or after `timeout_s`; for one waiter."""
+        await self._clock.wait(self._joined, timeout_s)
+        self._joined.clear()
 
     def publish(
         self, key: StreamKey, offer: str, video_codecs: Sequence[Codec], on_left: Callable[[str], None]
@@ -172,7 +203,7 @@ class Rooms:
         except InternalError:
             self._media.close_session(session)
             raise
-        publisher = Publisher(key, session, tracks)
+        publisher = Publisher(key, session, tracks, self._clock.now())
         self._on_left[session] = on_left
         self._join(publisher)
         return publisher, answer
@@ -251,8 +282,11 @@ class Rooms:
 
     def _join(self, publisher: Publisher) -> None:
         room = self._rooms.setdefault(publisher.room, _Room())
+        if not room.publishers:
+            room.began = publisher.joined
         room.publishers[publisher.session] = publisher
         room.tell_change()
+        self._joined.set()
         log.info("publisher_joined", **_names(publisher), kinds=[kind.value for kind in publisher.kinds])
 
     def _remove(self, publisher: Publisher, reason: str) -> None:

@@ -212,3 +212,37 @@ async def test_a_given_up_wait_leaves_nothing_behind(house: House) -> None:
     await settle()
 
     assert house.rooms._rooms == {}
+
+
+async def test_published_streams_are_told_with_their_age_and_their_rooms(house: House) -> None:
+    house.join("alice")
+    await house.clock.advance(5)
+    house.join("bob", TrackSource.SCREEN)
+    await house.clock.advance(2)
+
+    alice, bob = house.rooms.streams()
+    assert (alice.key.participant_id, alice.age_s, alice.room_age_s) == ("alice", 7, 7)
+    assert (bob.key.participant_id, bob.age_s, bob.room_age_s) == ("bob", 2, 7)
+    assert bob.key.source is TrackSource.SCREEN
+
+
+async def test_a_room_that_was_left_by_all_begins_anew_although_somebody_waits_on_it(house: House) -> None:
+    waiting = await house.watch_idle(30)
+    house.rooms.leave(house.join("alice"))
+    await house.clock.advance(10)
+    house.join("alice")
+
+    (stream,) = house.rooms.streams()
+    assert stream.room_age_s == 0
+    waiting.cancel()
+
+
+async def test_a_join_wakes_who_waits_for_one_and_is_not_told_twice(house: House) -> None:
+    house.join()
+    await asyncio.wait_for(house.rooms.wait_join(60), 1)
+    again = asyncio.ensure_future(house.rooms.wait_join(60))
+    await settle()
+    assert not again.done()
+
+    house.join("bob")
+    await asyncio.wait_for(again, 1)

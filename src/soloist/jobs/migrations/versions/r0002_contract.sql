@@ -8,6 +8,8 @@ ALTER TABLE jobs
     ADD COLUMN automatic BOOLEAN DEFAULT false NOT NULL,
     ADD COLUMN suspended BOOLEAN DEFAULT false NOT NULL;
 
+CREATE INDEX jobs_by_room ON jobs (app_id, room_id);
+
 CREATE TABLE record_callbacks (
     app_id VARCHAR(64) NOT NULL,
     url VARCHAR(1024) NOT NULL,
