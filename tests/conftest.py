@@ -33,3 +33,15 @@ def database_url(database_admin):
     """URL of a migrated database of the test's own."""
     with fresh_database(database_admin) as url:
         yield url
+
+
+@pytest.fixture
+def spooled(tmp_path):
+    """Write a finished file of the given bytes and return its path."""
+
+    def write(data):
+        path = tmp_path / f"spooled-{len(list(tmp_path.iterdir()))}.mp4"
+        path.write_bytes(data)
+        return path
+
+    return write

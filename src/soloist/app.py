@@ -34,9 +34,10 @@ from soloist.model.media import Codec
 from soloist.service.errors import StartError
 from soloist.service.listeners import check_certificate, check_udp, open_tcp, open_unix, url_of
 from soloist.service.parent import follow_supervisor, is_supervised, tell_ready
-from soloist.service.settings import Settings, node_id_of
+from soloist.service.settings import Settings, node_id_of, object_key_of
 from soloist.service.supervisor import Supervisor
 from soloist.service.usage import process_usage
+from soloist.storage.object_urls import ObjectUrls
 from soloist.wire.whip import IceServer
 
 if TYPE_CHECKING:
@@ -203,7 +204,15 @@ def _recorder_server(
 def _shelf(settings: Settings, spool: "Spool") -> "Shelf":
     from soloist.jobs.shelf import Shelf  # noqa: PLC0415 - only recorders need it
 
-    return Shelf(spool, {name: Path(folder) for name, folder in settings.storage_locations.items()})
+    return Shelf(spool, settings.storage_locations)
+
+
+def object_urls(settings: Settings) -> ObjectUrls:
+    """Return what makes the addresses of finished objects, the same in every process of an installation."""
+    given = settings.object_key
+    secret = given.get_secret_value() if given else object_key_of(settings.data)
+    lifetime = timedelta(days=settings.download_url_days)
+    return ObjectUrls(settings.storage_locations, settings.api_url, secret, lifetime)
 
 
 def _engine_settings(settings: Settings, url: str, slot: str) -> "EngineSettings":

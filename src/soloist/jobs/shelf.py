@@ -1,19 +1,20 @@
 """The recorder's two shelves, tied together: the spool for open files, the customer's buckets for finished ones.
 
-Knows which location is which folder, how objects are named, and that a spool file goes only once its object stands.
+Knows which location is where, how objects are named, and that a spool file goes only once its object stands.
 Spec: API sections 3 (obs_addr), 6.2 (keys); rules R25, R34.
 """
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
+from soloist.jobs.clock import utc_now
 from soloist.jobs.notes import FileNote, remove_note
 from soloist.model.errors import DestinationError
 from soloist.model.job import Job
 from soloist.model.rule import DEFAULT_PREFIX, RecordFormat, RecordRule
 from soloist.storage.bucket import Bucket, Committed
+from soloist.storage.location import Location
 from soloist.storage.spool import Spool
 from soloist.wire.keys import EXTENSIONS, object_key, render_prefix
 
@@ -29,8 +30,8 @@ class UnknownLocationError(DestinationError):
 class Shelf:
     """Spool and buckets of one recorder."""
 
-    def __init__(self, spool: Spool, locations: Mapping[str, Path]) -> None:
-        """`locations` maps a storage region id to the folder that holds its buckets."""
+    def __init__(self, spool: Spool, locations: Mapping[str, Location]) -> None:
+        """`locations` maps a storage region id to where its buckets are."""
         self.spool = spool
         self._locations = locations
         self._buckets: dict[tuple[str, str], Bucket] = {}
@@ -93,10 +94,10 @@ class Shelf:
             UnknownLocationError: the location is not configured here.
             DestinationError: its folder cannot be made.
         """
-        folder = self._locations.get(location)
-        if folder is None:
+        place = self._locations.get(location)
+        if place is None:
             raise UnknownLocationError
         key = (location, name)
         if key not in self._buckets:
-            self._buckets[key] = Bucket.in_folder(folder, name)
+            self._buckets[key] = Bucket.at(place, name, clock=utc_now)
         return self._buckets[key]

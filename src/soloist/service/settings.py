@@ -3,18 +3,23 @@
 Import this late: pydantic-settings costs more than all of `soloist --help` may.
 """
 
+import contextlib
 import hashlib
 import ipaddress
 import json
 import os
+import re
 import secrets
+from datetime import timedelta
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from soloist.storage.location import Location, S3Location
 from soloist.wire.addresses import LOOPBACK
+from soloist.wire.sigv4 import S3Credential
 
 JSON_EXAMPLES = {
     "storage": '{"cn-north-4": "/srv/recordings"}',
@@ -46,10 +51,43 @@ class IceServerSetting(BaseModel):
     credential: SecretStr = SecretStr("")
 
 
+LOCATION_PATTERN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
+_S3_NAMES = "endpoint, access_key and secret_key"
+
+
+class S3Setting(BaseModel):
+    """One S3-compatible store of SOLOIST_STORAGE."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    endpoint: str = Field(pattern=r"^https?://[^/\s?#@]+$")
+    access_key: str = Field(min_length=1)
+    secret_key: SecretStr = Field(min_length=1)
+    region: str = Field(default="us-east-1", pattern=r"^[A-Za-z0-9-]+$")
+    addressing: Literal["path", "virtual"] = "path"
+    public_endpoint: str = Field(default="", pattern=r"^(https?://[^/\s?#@]+)?$")
+    download_urls: Literal["signed", "plain"] = "signed"
+    request_timeout_s: float = Field(default=60.0, gt=0, le=600)
+    patience_s: float = Field(default=15.0, gt=0, le=300)
+
+    @property
+    def location(self) -> S3Location:
+        """The store, as the parts that use it know it."""
+        return S3Location(
+            endpoint=self.endpoint,
+            credential=S3Credential(self.access_key, self.secret_key.get_secret_value(), self.region),
+            is_virtual_hosted=self.addressing == "virtual",
+            public_endpoint=self.public_endpoint,
+            has_signed_urls=self.download_urls == "signed",
+            request_timeout=timedelta(seconds=self.request_timeout_s),
+            patience=timedelta(seconds=self.patience_s),
+        )
+
+
 class Settings(BaseSettings):
     """Soloist's settings; each is the variable SOLOIST_<NAME> in the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="SOLOIST_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="SOLOIST_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     data: Path = Field(default_factory=default_data_dir)
     """Folder of everything that must survive a restart: database, spool, storage, node id.
@@ -88,9 +126,20 @@ class Settings(BaseSettings):
     dev: bool = False
     """Development mode: loopback only, with the credentials devkey/devsecret and devtoken and the app demo."""
 
-    storage: dict[str, str] = Field(default_factory=dict)
-    """Storage region id to the folder of its buckets, as JSON object. Default {"cn-north-4": "<data>/storage"}. A rule
-    of another location is refused when a job starts. Object stores (s3://) are not built yet and refused at start."""
+    storage: dict[str, str | S3Setting] = Field(default_factory=dict, repr=False)
+    """Storage region id to the folder of its buckets, or to an S3-compatible store, as JSON object. Default
+    {"cn-north-4": "<data>/storage"}. A rule of another location is refused when a job starts."""
+
+    public_url: str = Field(default="", pattern=r"^(https?://[^/\s?#@]+)?$")
+    """Scheme, host and port by which others reach the API; download URLs begin with it. Default: the address it listens
+    on, the first public address for a wildcard."""
+
+    download_url_days: float = Field(default=7.0, gt=0, le=3650)
+    """Days a download URL is good for. Default 7, which is the most an S3 store's own URLs can."""
+
+    object_key: SecretStr | None = Field(default=None, min_length=32)
+    """What download URLs are signed with, at least 32 characters. Default: made once, in <data>/object_key. Nodes that
+    share a database share it; a new one ends all URLs given out."""
 
     live_jobs_max: int = Field(default=1000, ge=1)
     """INIT and RUNNING jobs a project may have. Default 1000; beyond it a start answers RTC.00001007."""
@@ -126,13 +175,23 @@ class Settings(BaseSettings):
         """Hold paths that mean the same in every child, whichever folder it runs in."""
         return path.expanduser().absolute() if path else path
 
+    @field_validator("storage", mode="before")
+    @classmethod
+    def _locations_lead_somewhere(cls, places: object) -> object:
+        """Refuse in words that leave out what was given: it may hold a secret."""
+        for location, place in places.items() if isinstance(places, dict) else ():
+            if not LOCATION_PATTERN.fullmatch(str(location)):
+                raise ValueError("a storage region id is 1 to 64 characters of A-Z a-z 0-9 _ . -")
+            if not place or not isinstance(place, str | dict | S3Setting) or "://" in place:
+                raise ValueError(f"{location} must be a folder, such as /srv/recordings, or an object with {_S3_NAMES}")
+        return places
+
     @field_validator("storage")
     @classmethod
-    def _locations_are_folders(cls, places: dict[str, str]) -> dict[str, str]:
-        for location, place in places.items():
-            if not place or "://" in place:
-                raise ValueError(f"{location} must be a folder, such as /srv/recordings, and not {place!r}")
-        return {location: str(Path(place).expanduser().absolute()) for location, place in places.items()}
+    def _folders_are_absolute(cls, places: dict[str, str | S3Setting]) -> dict[str, str | S3Setting]:
+        """Hold paths that mean the same in every child, whichever folder it runs in."""
+        absolute = {name: str(Path(place).expanduser().absolute()) for name, place in places.items() if _is_path(place)}
+        return places | absolute
 
     @field_validator("public_address")
     @classmethod
@@ -168,9 +227,22 @@ class Settings(BaseSettings):
         return hashlib.sha256(os.fsencode(self.data.resolve())).hexdigest()[:8]
 
     @property
-    def storage_locations(self) -> dict[str, str]:
-        """Storage region id to the folder that holds its buckets."""
-        return self.storage or {"cn-north-4": str(self.data / "storage")}
+    def storage_locations(self) -> dict[str, Location]:
+        """Storage region id to where its buckets are."""
+        if not self.storage:
+            return {"cn-north-4": self.data / "storage"}
+        return {name: Path(place) if isinstance(place, str) else place.location for name, place in self.storage.items()}
+
+    @property
+    def api_url(self) -> str:
+        """Where others reach the API, as far as the settings tell."""
+        if self.public_url:
+            return self.public_url
+        host = self.host
+        if host in {"0.0.0.0", "::"}:  # noqa: S104 - a wildcard is no address to give out
+            host = self.public_address[0] if self.public_address else "127.0.0.1"
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'https' if self.tls_cert else 'http'}://{shown}:{self.port}"
 
     @property
     def outgoing_networks(self) -> tuple[str, ...]:
@@ -220,9 +292,15 @@ def _render(value: object) -> str:
 
 def _plain(value: object) -> object:
     """Return what a child process has to read, secrets in the clear."""
-    if isinstance(value, IceServerSetting):
-        return {"url": value.url, "username": value.username, "credential": value.credential.get_secret_value()}
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, BaseModel):
+        return {name: getattr(value, name) for name in type(value).model_fields}
     raise TypeError(f"{type(value).__name__} is no setting")
+
+
+def _is_path(place: object) -> TypeGuard[str]:
+    return isinstance(place, str)
 
 
 def _runtime_base() -> Path:
@@ -244,4 +322,17 @@ def node_id_of(data: Path) -> str:
         draft = data / f".node_id.{os.getpid()}"
         draft.write_text(secrets.token_hex(6) + "\n", encoding="ascii")
         draft.rename(path)
+    return path.read_text(encoding="ascii").strip()
+
+
+def object_key_of(data: Path) -> str:
+    """Return what this installation signs download URLs with, kept in `<data>/object_key`; the first call makes it."""
+    path = data / "object_key"
+    if not path.exists():
+        draft = data / f".object_key.{os.getpid()}"
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_hex(32) + "\n", encoding="ascii")
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)  # The first of several processes wins, and all read what it wrote.
+        draft.unlink()
     return path.read_text(encoding="ascii").strip()

@@ -15,7 +15,7 @@ from soloist.service.child import Child, ChildProcess, Manner, Report, spawn_sol
 from soloist.service.errors import StartError
 from soloist.service.folders import hold_data, prepare_folders, remove_runtime
 from soloist.service.postgres import Postgres
-from soloist.service.settings import Settings, node_id_of
+from soloist.service.settings import Settings, node_id_of, object_key_of
 
 log = structlog.get_logger("soloist.supervisor")
 
@@ -84,6 +84,7 @@ class Supervisor:
         url = settings.database_url.get_secret_value() if settings.database_url else await self._start_postgres()
         await self._prepare(url, node_id)
         environment = settings.environment() | {"SOLOIST_DATABASE_URL": url, "SOLOIST_NODE_ID": node_id}
+        object_key_of(settings.data)  # Made here, so that the children find the same one.
         self._recorders = [
             self._child(f"recorder-{index}", ["recorder", "--slot", str(index)], environment, settings.drain_s + 3)
             for index in range(settings.recorders)

@@ -1,31 +1,43 @@
 """Finished objects: put once under a key of their own, verified, never overwritten.
 
 A `Bucket` stands on an obstore store. Where that is a folder on the spool's own file system, a file gets there as a
-second link to the same bytes: no copy of gigabytes, create-only by nature (ADR 0005 has the figures). Everywhere else
-it is streamed. Knows nothing of media, jobs or databases. Rules R25, R34, R56.
+second link to the same bytes (`links.py`). Everywhere else it is sent, and verified by size and e-tag, which is the MD5
+of the bytes or of their parts' MD5s; a store that forms its e-tags otherwise is read back whole.
+Knows nothing of media, jobs or databases. Rules R25, R28, R34, R56.
 """
 
 import asyncio
 import contextlib
 import hashlib
-import os
 import re
-import shutil
-import threading
+import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import obstore
+import structlog
 from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import LocalStore, ObjectStore
+from obstore.store import LocalStore, ObjectStore, S3Store
 
 from soloist.model.errors import InternalError, InvalidValueError
-from soloist.storage.errors import KeyTakenError, ObjectDamagedError, destination_error
+from soloist.storage.errors import BucketMissingError, KeyTakenError, ObjectDamagedError, destination_error
+from soloist.storage.links import link, sync
+from soloist.storage.location import Location, S3Location
+from soloist.storage.s3 import S3Api
+from soloist.wire.keys import content_type
+
+log = structlog.get_logger("soloist.storage")
 
 BUCKET_PATTERN = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 KEY_BYTES_MAX = 1024
 WHOLE_BYTES_MAX = 8 * 1024 * 1024
 """Up to this size an object is sent in one request, which can be create-only; larger ones go in parts."""
+PARTS_AT_ONCE = 2
+"""Of one file; each is held in memory."""
+RETRIES_MAX = 500
+"""More than fit into a location's patience, which is to rule: obstore's own ten are used up within seconds."""
 READ_BYTES = 1024 * 1024
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -69,23 +81,40 @@ def check_key(key: str) -> str:
     return key
 
 
+@dataclass(frozen=True, slots=True)
+class _Digest:
+    """What a file is known by."""
+
+    size: int
+    sha256: str
+    e_tag: str
+    """What S3 calls an object of these bytes, without quotes."""
+
+
 class Bucket:
     """One bucket of one location."""
 
-    def __init__(self, store: ObjectStore, *, folder: Path | None = None) -> None:
-        """`folder` is where a `LocalStore` keeps its objects; None for stores that are no folder."""
+    def __init__(self, store: ObjectStore, *, folder: Path | None = None, s3: S3Api | None = None) -> None:
+        """`folder` is where a `LocalStore` keeps its objects; `s3` speaks to an S3 store's bucket beside obstore."""
         self._store = store
         self._folder = folder
+        self._s3 = s3
+        self._is_create_only = None if s3 else True
+        """Whether the store refuses to overwrite when asked to; None until it was tried."""
+        self._trying = asyncio.Lock()
 
     @classmethod
-    def in_folder(cls, location: Path, name: str) -> "Bucket":
-        """Return the bucket `name` of a `file` location, making its folder if it is not there.
+    def at(cls, location: Location, name: str, *, clock: Callable[[], datetime]) -> "Bucket":
+        """Return the bucket `name` of a location; a folder's is made if it is not there. `clock` dates S3 requests.
 
         Raises:
             InvalidValueError: `name` is not a bucket name.
             DestinationError: the folder cannot be made.
         """
-        folder = location / check_bucket_name(name)
+        check_bucket_name(name)
+        if isinstance(location, S3Location):
+            return cls(_open_s3(location, name), s3=S3Api(location, name, clock=clock))
+        folder = location / name
         try:
             folder.mkdir(parents=True, exist_ok=True)
             return cls(LocalStore(prefix=folder), folder=folder)
@@ -93,165 +122,181 @@ class Bucket:
             raise destination_error(error) from error
 
     async def commit(self, local: Path, key: str) -> Committed:
-        """Put a finished file under `key` and read it back; the local file stays for the caller to remove.
+        """Put a finished file under `key` and verify it; the local file stays for the caller to remove.
 
         Doing it again with the same file is harmless: an object that already holds the same bytes counts as put.
 
         Raises:
             KeyTakenError: something else stands under the key; choose another.
-            DestinationError: the store refused the object, or gave other bytes back (then it is taken out again).
+            DestinationError: the store refused the object, or holds other bytes (then it is taken out again).
             InternalError: the local file cannot be read.
         """
         check_key(key)
         try:
-            size, sha256 = await asyncio.to_thread(_digest, local)
+            digest = await asyncio.to_thread(_digest, local)
         except OSError as error:
             raise InternalError(f"{local.name} cannot be read from the spool ({error.strerror}).") from error
         try:
-            is_ours = await self._put_file(local, key, size)
-            found = await self._read_back(key, local, sha256)
-            if (found.size, found.sha256) == (size, sha256):
+            is_ours = await self._put_file(local, key, digest.size)
+            found = await self._verified(key, local, digest)
+            if found is not None:
                 return found
             if is_ours:
                 await obstore.delete_async(self._store, key)
         except (OSError, BaseError) as error:
-            raise destination_error(error) from error
+            raise await self._refusal(error) from error
         raise ObjectDamagedError if is_ours else KeyTakenError
 
     async def exists(self, key: str) -> bool:
         """Return whether an object stands under `key`.
 
         Raises:
-            DestinationError: the store cannot be asked.
+            DestinationError: the store cannot be asked, or has no such bucket.
         """
+        check_key(key)
         try:
-            await obstore.head_async(self._store, check_key(key))
-        except FileNotFoundError:
-            return False
+            return await self._has(key)
         except (OSError, BaseError) as error:
-            raise destination_error(error) from error
-        return True
+            raise await self._refusal(error) from error
 
     async def replace(self, key: str, data: bytes) -> None:
-        """Put a small object (a manifest) under `key`, whole or not at all, in place of what may stand there.
+        """Put a small object (a manifest, a playlist) under `key`, whole or not at all, in place of what stands there.
 
         Raises:
             DestinationError: the store refused it.
         """
+        check_key(key)
         try:
-            await obstore.put_async(self._store, check_key(key), data)
+            await obstore.put_async(self._store, key, data, attributes=self._attributes(key))
             if self._folder is not None:
-                await asyncio.to_thread(_sync, self._folder / key, self._folder)
+                await asyncio.to_thread(sync, self._folder / key, self._folder)
         except (OSError, BaseError) as error:
-            raise destination_error(error) from error
+            raise await self._refusal(error) from error
+
+    async def _has(self, key: str) -> bool:
+        try:
+            await obstore.head_async(self._store, key)
+        except FileNotFoundError:
+            if self._s3 is not None and not await self._s3.exists():
+                raise
+            return False
+        return True
 
     async def _put_file(self, local: Path, key: str, size: int) -> bool:
         """Put a file under a key and return True, or False if something stands there already."""
         try:
             if self._folder is not None:
-                await asyncio.to_thread(_link, local, self._folder / key, self._folder)
-            elif size <= WHOLE_BYTES_MAX:
+                await asyncio.to_thread(link, local, self._folder / key, self._folder)
+            elif size <= WHOLE_BYTES_MAX and await self._creates_only():
                 data = await asyncio.to_thread(local.read_bytes)
-                await obstore.put_async(self._store, key, data, mode="create")
-            elif await self.exists(key):
+                await obstore.put_async(self._store, key, data, mode="create", attributes=self._attributes(key))
+            elif await self._has(key):
                 return False
             else:
-                await obstore.put_async(self._store, key, local, chunk_size=WHOLE_BYTES_MAX)
+                await self._send_parts(local, key)
         except (FileExistsError, AlreadyExistsError):
             return False
         return True
 
-    async def _read_back(self, key: str, local: Path, sha256: str) -> Committed:
-        """Return what stands under `key`, its checksum taken from the bytes the store gives back.
+    async def _send_parts(self, local: Path, key: str) -> None:
+        """Send a large file, after removing the parts that an upload of it left which was broken off."""
+        if self._s3 is not None:
+            await self._s3.abort_uploads(key)
+        await obstore.put_async(
+            self._store,
+            key,
+            local,
+            chunk_size=WHOLE_BYTES_MAX,
+            max_concurrency=PARTS_AT_ONCE,
+            attributes=self._attributes(key),
+        )
+
+    async def _creates_only(self) -> bool:
+        """Return whether the store keeps its word when told to create and not to overwrite; tried once, on a probe.
+
+        A server that does not know `If-None-Match` may ignore it, and only trying tells.
+        """
+        async with self._trying:
+            if self._is_create_only is None:
+                key = f".soloist-probe-{secrets.token_hex(8)}"
+                await obstore.put_async(self._store, key, b"first")
+                try:
+                    await obstore.put_async(self._store, key, b"second", mode="create")
+                    self._is_create_only = False
+                except AlreadyExistsError:
+                    self._is_create_only = True
+                except BaseError as error:
+                    if "501" not in str(error):  # Not Implemented
+                        raise
+                    self._is_create_only = False
+                with contextlib.suppress(BaseError):
+                    await obstore.delete_async(self._store, key)
+                log.info("bucket_probed", bucket=self._s3 and self._s3.bucket, creates_only=self._is_create_only)
+            return self._is_create_only
+
+    def _attributes(self, key: str) -> dict[str, str]:
+        return {} if self._folder is not None else {"Content-Type": content_type(key)}
+
+    async def _verified(self, key: str, local: Path, digest: _Digest) -> Committed | None:
+        """Return what stands under `key` if it is the local file's bytes; None if it is something else.
 
         A second link to the local file is the very bytes whose checksum is known; they are not read again.
         """
+        meta = await obstore.head_async(self._store, key)
+        committed = Committed(key, digest.size, digest.sha256, meta["e_tag"])
         if self._folder is not None:
-            meta = await obstore.head_async(self._store, key)
             target = self._folder / key
-            if target.samefile(local):
-                return Committed(key, meta["size"], sha256, meta["e_tag"])
-            size, found = await asyncio.to_thread(_digest, target)
-            return Committed(key, size, found, meta["e_tag"])
+            is_same = target.samefile(local) or await asyncio.to_thread(_digest, target) == digest
+            return committed if is_same else None
+        if meta["size"] != digest.size:
+            return None
+        if (meta["e_tag"] or "").strip('"') == digest.e_tag:
+            return committed
+        return committed if await self._read_sha256(key) == digest.sha256 else None
+
+    async def _read_sha256(self, key: str) -> str:
         answer = await obstore.get_async(self._store, key)
-        digest, size = hashlib.sha256(), 0
+        sha256 = hashlib.sha256()
         async for chunk in answer.stream(min_chunk_size=READ_BYTES):
-            data = memoryview(chunk)
-            await asyncio.to_thread(digest.update, data)
-            size += len(data)
-        return Committed(key, size, digest.hexdigest(), answer.meta["e_tag"])
+            await asyncio.to_thread(sha256.update, memoryview(chunk))
+        return sha256.hexdigest()
+
+    async def _refusal(self, error: Exception) -> Exception:
+        """Return what to raise; an S3 store says "not found" of objects and buckets alike."""
+        if isinstance(error, FileNotFoundError) and self._s3 is not None:
+            return BucketMissingError()
+        return destination_error(error)
 
 
-def _digest(path: Path) -> tuple[int, str]:
-    """Return size and SHA-256 of a file, read in pieces."""
+def _open_s3(location: S3Location, name: str) -> S3Store:
+    """Return obstore's view of a bucket; nothing is asked yet."""
+    credential = location.credential
+    return S3Store(
+        name,
+        endpoint=location.base_url(name),
+        region=credential.region,
+        access_key_id=credential.access_key,
+        secret_access_key=credential.secret_key,
+        virtual_hosted_style_request=location.is_virtual_hosted,
+        client_options={"allow_http": True, "timeout": location.request_timeout},
+        retry_config={"max_retries": RETRIES_MAX, "retry_timeout": location.patience},
+    )
+
+
+def _digest(path: Path) -> _Digest:
+    """Return what a file is known by, read in the pieces it is sent in."""
+    sha256, parts = hashlib.sha256(), []
     with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return file.tell(), sha256
+        while data := file.read(WHOLE_BYTES_MAX):
+            sha256.update(data)
+            parts.append(hashlib.md5(data, usedforsecurity=False))
+        size = file.tell()
+    return _Digest(size, sha256.hexdigest(), _e_tag([part.digest() for part in parts]))
 
 
-def _link(local: Path, target: Path, root: Path) -> None:
-    """Let a file appear under a new name, whole or not at all, never over another; copy where links do not reach."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _open_to_umask(local)
-    try:
-        os.link(local, target)
-    except FileExistsError:
-        raise
-    except OSError:
-        _copy(local, target)
-    _sync(target, root)
-
-
-def _open_to_umask(local: Path) -> None:
-    """Give a finished file the mode of any new one, 0644 under the usual umask: its link would keep the spool's 0600.
-
-    In the spool nobody else reaches it: that is closed by its folders.
-    """
-    with contextlib.suppress(PermissionError):
-        local.chmod(0o666 & ~_UMASK)
-
-
-def _read_umask() -> int:
-    umask = os.umask(0o077)
-    os.umask(umask)
-    return umask
-
-
-_UMASK = _read_umask()
-"""Of this process, read once at import: it can only be read by setting it, which other threads would see."""
-
-
-def _copy(local: Path, target: Path) -> None:
-    """Copy a file beside its target, sync it and link it into place."""
-    draft = target.with_name(f".part-{os.getpid()}-{threading.get_ident()}")
-    try:
-        with local.open("rb") as source, draft.open("xb") as copy:
-            shutil.copyfileobj(source, copy, READ_BYTES)
-            copy.flush()
-            os.fsync(copy.fileno())
-        try:
-            os.link(draft, target)
-        except FileExistsError:
-            raise
-        except OSError:
-            _claim(draft, target)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _claim(draft: Path, target: Path) -> None:
-    """Move a draft onto a name reserved by an empty file, for file systems without links."""
-    target.open("xb").close()
-    draft.replace(target)
-
-
-def _sync(target: Path, root: Path) -> None:
-    """Make a new name last: sync the file and every folder from it up to the bucket's."""
-    for path in (target, *target.parents):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        if path == root:
-            return
+def _e_tag(parts: list[bytes]) -> str:
+    """Return what S3 calls an object whose parts, as they are sent, have these MD5s."""
+    if len(parts) == 1:
+        return parts[0].hex()
+    whole = hashlib.md5(b"".join(parts), usedforsecurity=False).hexdigest()
+    return f"{whole}-{len(parts)}" if parts else whole

@@ -16,6 +16,10 @@ class KeyTakenError(DestinationError):
     retryable = False
 
 
+class BucketMissingError(DestinationError):
+    """The storage location has no such bucket; create it there or change the rule."""
+
+
 class StoreFullError(DestinationError):
     """The storage location has no room left; free some or configure another location."""
 
@@ -37,6 +41,8 @@ _ERRNO = {
     errno.EROFS: StoreDeniedError,
     errno.EEXIST: KeyTakenError,
 }
+_FULL = ("os error 28", "507 Insufficient Storage", "<Code>XMinioStorageFull", "<Code>QuotaExceeded")
+"""ENOSPC, which obstore passes on as text only, and what S3 servers say."""
 _DENIED = (obstore_errors.PermissionDeniedError, obstore_errors.UnauthenticatedError)
 
 
@@ -48,7 +54,7 @@ def destination_error(error: Exception) -> DestinationError:
         return StoreDeniedError()
     if isinstance(error, OSError) and error.errno in _ERRNO:
         return _ERRNO[error.errno]()
-    if "os error 28" in str(error):  # ENOSPC, which obstore passes on as text only.
+    if any(word in str(error) for word in _FULL):
         return StoreFullError()
     if "os error 13" in str(error) or "os error 30" in str(error):  # EACCES, EROFS
         return StoreDeniedError()

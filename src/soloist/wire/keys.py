@@ -14,6 +14,15 @@ from soloist.model.rule import RecordFormat
 
 EXTENSIONS = {RecordFormat.MP4: ".mp4", RecordFormat.WEBM: ".webm", RecordFormat.HLS: ".m3u8"}
 VARIABLES = frozenset({"app_id", "record_format", "stream", "file_start_time"})
+CONTENT_TYPES = {
+    ".mp4": "video/mp4",
+    ".webm": "video/webm",
+    ".m3u8": "application/vnd.apple.mpegurl",
+    ".ts": "video/mp2t",
+    ".m4s": "video/iso.segment",
+    ".json": "application/json",
+}
+"""What objects are said to be. Spec: RFC 8216 §4 (playlists), §3.4 (segments)."""
 KEY_BYTES_MAX = 900
 """Leaves room below the 1,024 bytes object stores allow for extensions and collision suffixes."""
 COMPONENT_BYTES_MAX = 240
@@ -70,3 +79,9 @@ def object_key(folder: str, prefix: str, attempt: int = 0) -> str:
     if too_long or any(len(part.encode()) > COMPONENT_BYTES_MAX for part in key.split("/")):
         raise InvalidValueError("record_prefix: the object key gets too long; shorten the prefix or obs_addr.object")
     return key
+
+
+def content_type(key: str) -> str:
+    """Return the media type of an object, from its extension."""
+    _, dot, extension = key.rpartition(".")
+    return CONTENT_TYPES.get(dot + extension, "application/octet-stream")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from soloist.service.settings import Settings, node_id_of
+from soloist.service.settings import Settings, node_id_of, object_key_of
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def test_a_value_out_of_range_is_refused(monkeypatch, name, value):
 
 
 def test_storage_defaults_to_one_folder_under_the_data(tmp_path):
-    assert Settings(data=tmp_path).storage_locations == {"cn-north-4": str(tmp_path / "storage")}
+    assert Settings(data=tmp_path).storage_locations == {"cn-north-4": tmp_path / "storage"}
 
 
 def test_logs_are_for_people_in_development_and_for_machines_otherwise(tmp_path):
@@ -87,7 +87,7 @@ def test_a_relative_data_folder_means_the_same_to_every_child(monkeypatch, tmp_p
     settings = Settings(data="data", runtime="run", storage={"cn-north-4": "buckets"})
     assert settings.data == tmp_path / "data"
     assert settings.runtime_dir.parent == tmp_path / "run"
-    assert settings.storage_locations == {"cn-north-4": str(tmp_path / "buckets")}
+    assert settings.storage_locations == {"cn-north-4": tmp_path / "buckets"}
 
 
 @pytest.mark.parametrize("place", ["s3://bucket/recordings", "file:///srv/recordings", ""])
@@ -100,3 +100,59 @@ def test_a_storage_that_is_no_folder_is_refused_and_not_made_a_folder(tmp_path, 
 def test_a_public_address_that_is_no_ip_address_is_refused_by_name(tmp_path, address):
     with pytest.raises(ValidationError, match="is no IP address"):
         Settings(data=tmp_path, public_address=(address,))
+
+
+S3 = {"endpoint": "https://s3.example:9000", "access_key": "AK", "secret_key": "a-secret-of-the-store"}
+
+
+def test_an_s3_store_reaches_the_children_with_its_secret_and_shows_it_to_nobody(tmp_path, monkeypatch):
+    settings = Settings(data=tmp_path, storage={"eu": {**S3, "addressing": "virtual"}, "cn-north-4": "/srv"})
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+
+    there = Settings().storage_locations
+
+    assert there == settings.storage_locations
+    assert there["eu"].credential.secret_key == S3["secret_key"]
+    assert there["cn-north-4"] == Path("/srv")
+    for shown in (repr(settings), str(settings), repr(there)):
+        assert S3["secret_key"] not in shown
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"endpoint": "s3.example"},
+        {"endpoint": "https://s3.example/path"},
+        {"endpoint": "https://user:pw@s3.example"},
+        {"access_key": ""},
+        {"adressing": "path"},
+        {"addressing": "sideways"},
+        {"secret_key": ""},
+    ],
+)
+def test_an_s3_store_that_is_not_described_right_is_refused_without_telling_its_secret(tmp_path, change):
+    with pytest.raises(ValidationError) as refused:
+        Settings(data=tmp_path, storage={"eu": {**S3, **change}})
+    assert S3["secret_key"] not in str(refused.value)
+
+
+def test_a_key_for_download_urls_is_made_once_and_for_this_user_alone(tmp_path):
+    first = object_key_of(tmp_path)
+    assert object_key_of(tmp_path) == first
+    assert len(first) == 64
+    assert (tmp_path / "object_key").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["object_key"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "http://127.0.0.1:8080"),
+        ({"host": "::", "public_address": ("192.0.2.1",)}, "http://192.0.2.1:8080"),
+        ({"host": "::", "public_address": ("2001:db8::1",), "port": 80}, "http://[2001:db8::1]:80"),
+        ({"host": "::", "public_url": "https://rec.example"}, "https://rec.example"),
+    ],
+)
+def test_download_urls_begin_with_where_the_api_is_reached(tmp_path, given, expected):
+    assert Settings(data=tmp_path, **given).api_url == expected

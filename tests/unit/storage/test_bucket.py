@@ -3,36 +3,32 @@
 import errno
 import hashlib
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import obstore
 import pytest
 from support.memory_store import memory_bucket
 
+from soloist.jobs.clock import utc_now
 from soloist.model.errors import DestinationError, InternalError, InvalidValueError
 from soloist.storage import bucket as bucket_module
+from soloist.storage import links
 from soloist.storage.bucket import Bucket, check_bucket_name
 from soloist.storage.errors import KeyTakenError, StoreDeniedError, StoreFullError, destination_error
 
 pytestmark = pytest.mark.anyio
+
+
+def folder_bucket(location: Path) -> Bucket:
+    return Bucket.at(location, "recordings", clock=utc_now)
+
 
 KEY = "demo/mp4/s_1_2026-11-22-10-00-00/s_1_2026-11-22-10-00-00.mp4"
 
 
 @pytest.fixture(params=["folder", "memory"])
 def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Bucket:
-    return Bucket.in_folder(tmp_path / "storage", "recordings") if request.param == "folder" else memory_bucket()
-
-
-@pytest.fixture
-def spooled(tmp_path: Path) -> Callable[[bytes], Path]:
-    def write(data: bytes) -> Path:
-        path = tmp_path / f"spooled-{len(list(tmp_path.iterdir()))}.mp4"
-        path.write_bytes(data)
-        return path
-
-    return write
+    return folder_bucket(tmp_path / "storage") if request.param == "folder" else memory_bucket()
 
 
 async def test_committed_object_has_size_and_checksum_of_the_file(bucket, spooled):
@@ -111,16 +107,16 @@ async def test_missing_spool_file_is_our_fault(bucket, tmp_path):
 async def test_object_on_disk_lies_at_its_key_and_takes_no_second_room(tmp_path, spooled):
     file = spooled(b"media")
 
-    await Bucket.in_folder(tmp_path / "storage", "recordings").commit(file, "Record/a.mp4")
+    await folder_bucket(tmp_path / "storage").commit(file, "Record/a.mp4")
 
     assert (tmp_path / "storage/recordings/Record/a.mp4").samefile(file)
 
 
 async def test_file_is_copied_where_links_do_not_reach(tmp_path, spooled, monkeypatch):
     file = spooled(b"media")
-    monkeypatch.setattr(bucket_module.os, "link", _no_links)
+    monkeypatch.setattr(links.os, "link", _no_links)
 
-    done = await Bucket.in_folder(tmp_path, "recordings").commit(file, "a.mp4")
+    done = await folder_bucket(tmp_path).commit(file, "a.mp4")
 
     assert (tmp_path / "recordings/a.mp4").read_bytes() == b"media"
     assert done.size == 5
@@ -128,8 +124,8 @@ async def test_file_is_copied_where_links_do_not_reach(tmp_path, spooled, monkey
 
 
 async def test_copy_never_overwrites_either(tmp_path, spooled, monkeypatch):
-    monkeypatch.setattr(bucket_module.os, "link", _no_links)
-    bucket = Bucket.in_folder(tmp_path, "recordings")
+    monkeypatch.setattr(links.os, "link", _no_links)
+    bucket = folder_bucket(tmp_path)
     await bucket.commit(spooled(b"media"), "a.mp4")
 
     with pytest.raises(KeyTakenError):
@@ -137,11 +133,11 @@ async def test_copy_never_overwrites_either(tmp_path, spooled, monkeypatch):
 
 
 async def test_object_read_back_wrong_is_taken_out_again(tmp_path, spooled, monkeypatch):
-    bucket = Bucket.in_folder(tmp_path, "recordings")
-    monkeypatch.setattr(bucket_module.os, "link", _no_links)
+    bucket = folder_bucket(tmp_path)
+    monkeypatch.setattr(links.os, "link", _no_links)
     digest = bucket_module._digest
     monkeypatch.setattr(
-        bucket_module, "_digest", lambda path: digest(path) if path.parent == tmp_path else (5, "0" * 64)
+        bucket_module, "_digest", lambda path: digest(path) if path.parent == tmp_path else "something else"
     )
 
     with pytest.raises(DestinationError, match="not what was written"):
@@ -154,7 +150,7 @@ async def test_location_that_is_a_file_is_the_operators_fault(tmp_path):
     (tmp_path / "storage").write_text("")
 
     with pytest.raises(DestinationError):
-        Bucket.in_folder(tmp_path / "storage", "recordings")
+        folder_bucket(tmp_path / "storage")
 
 
 @pytest.mark.parametrize(
@@ -176,7 +172,7 @@ def _no_links(source: object, target: object) -> None:
 
 
 async def test_a_finished_file_is_as_readable_as_its_manifest(tmp_path, spooled):
-    bucket = Bucket.in_folder(tmp_path / "storage", "recordings")
+    bucket = folder_bucket(tmp_path / "storage")
     private = spooled(b"media")
     private.chmod(0o600)
 
