@@ -104,8 +104,10 @@ async def run_api(settings: Settings) -> None:
 
 def build_api(settings: Settings, database: AsyncEngine, url: str) -> "FastAPI":
     """Return the api's ASGI application over an open database."""
-    from soloist.api.app import create_app  # noqa: PLC0415 - only the api process needs FastAPI
+    from soloist.api.app import Commands, create_app  # noqa: PLC0415 - only the api process needs FastAPI
     from soloist.api.metrics import MetricSources, read_health  # noqa: PLC0415 - likewise
+    from soloist.jobs.apps import AppService  # noqa: PLC0415 - likewise
+    from soloist.jobs.rules import RuleService  # noqa: PLC0415 - likewise
     from soloist.jobs.tally import tally  # noqa: PLC0415 - likewise
 
     slots = settings.slots(_node_id(settings))
@@ -119,7 +121,11 @@ def build_api(settings: Settings, database: AsyncEngine, url: str) -> "FastAPI":
     for index, path in enumerate(sockets.values()):
         probes[f"recorder-{index}"] = functools.partial(read_health, path)
     return create_app(
-        jobs=_job_service(settings, database, url),
+        commands=Commands(
+            jobs=_job_service(settings, database, url),
+            rules=RuleService(database, locations=settings.storage_locations),
+            apps=AppService(database, apps_max=settings.apps_max),
+        ),
         accounts=Accounts(database),
         recorders=sockets,
         probes=probes,

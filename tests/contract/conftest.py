@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import count
 
 import pytest
+from huaweicloudsdkcloudrtc.v2 import AppReq, AutoRecordModeReq
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 from support.database import connected
 from support.sdk import Sdk
@@ -61,6 +62,18 @@ def job(sdk, who):
     created = sdk.create(**who)
     yield created
     sdk.stop(created.job_id)
+
+
+@pytest.fixture
+def fresh_app(sdk):
+    """The id of an enabled app of its own, without rules; taken away afterwards with all it has."""
+    app_id = sdk.call("create_app", body=AppReq(app_name=f"app {next(numbers)}")).app_id
+    yield app_id
+    sdk.call("update_auto_record", app_id=app_id, body=AutoRecordModeReq(mode="AUTO_RECORD_OFF"))
+    for rule in sdk.call("list_record_rules", app_id=app_id).rules:
+        sdk.call("delete_record_rule", app_id=app_id, rule_id=rule.rule_id)
+    sdk.call("stop_app", app_id=app_id)
+    sdk.call("delete_app", app_id=app_id)
 
 
 @pytest.fixture

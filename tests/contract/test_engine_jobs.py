@@ -8,6 +8,7 @@ import pytest
 from support.engine import APP, PROJECT, a_command, a_recorder, an_office, until
 from support.recordings import ScriptedRecordings
 
+from soloist.jobs.apps import AppService
 from soloist.jobs.service import JobLimits
 from soloist.model.errors import (
     AppDisabledError,
@@ -152,7 +153,7 @@ async def test_what_a_start_refers_to_is_checked_in_the_documented_order(databas
         await office.start()
         with pytest.raises(JobLimitError):
             await office.start()
-        await office.accounts.enable_app(APP, enabled=False)
+        await AppService(office.database).enable(PROJECT, APP, enabled=False)
         with pytest.raises(AppDisabledError):
             await office.start(rule_id="nothing")
 

@@ -67,7 +67,7 @@ def test_a_command_on_a_stopped_instance_leaves_no_runtime_folder_behind():
 async def test_a_rule_of_a_location_is_replaced_under_its_id(database_url):
     async with an_office(database_url) as office:
         again = await office.accounts.set_rule(replace(a_rule(), rule_id=RuleId("other"), app_id=APP), NOW)
-        assert again.rule_id == "rule1"
+        assert again.rule.rule_id == "rule1"
         assert [rule.rule_id for rule in await office.accounts.rules(APP)] == ["rule1", "rule2"]
 
 

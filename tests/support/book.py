@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from soloist.api.app import Commands
 from soloist.model.errors import AppDisabledError, InvalidValueError, JobDoneError, JobRunningError, NotFoundError
 from soloist.model.ids import JobId, ProjectId
 from soloist.model.job import Job, JobEvent, JobState
@@ -98,6 +99,11 @@ class JobBook:
         if rule_id not in {"demo", "demo2"}:
             raise InvalidValueError(f"rule {rule_id} is not of this app")
         return RecordRule(rule_id, app_id, StorageAddress("cn-north-4", "dev", "recordings"), (RecordFormat.MP4,))
+
+
+def commands(accounts):
+    """Return what the edge needs; nobody plays rules and apps here, whose tests have a database (tests/contract)."""
+    return Commands(jobs=JobBook(accounts), rules=None, apps=None)
 
 
 def _job(project_id, command, rule, job_id):

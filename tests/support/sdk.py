@@ -1,5 +1,8 @@
 """The unmodified official Python SDK, pointed at a server, with one short call per operation."""
 
+import json
+
+import huaweicloudsdkcloudrtc.v2 as vendor
 from huaweicloudsdkcloudrtc.v2 import (
     CloudRTCClient,
     CreateIndividualStreamJobRequest,
@@ -12,9 +15,14 @@ from huaweicloudsdkcloudrtc.v2 import (
 )
 from huaweicloudsdkcore.auth.credentials import BasicCredentials
 
-__all__ = ["RecordParam", "Sdk"]
+__all__ = ["RecordParam", "Sdk", "fields_of"]
 
 RULE = RecordParam(record_rule_id="demo")
+
+
+def fields_of(view):
+    """Return what a response or a part of one holds as plain values, without the request's own id."""
+    return {name: value for name, value in json.loads(str(view)).items() if name != "X-request-Id"}
 
 
 class Sdk:
@@ -25,6 +33,11 @@ class Sdk:
         self.client = CloudRTCClient.new_builder().with_credentials(credentials).with_endpoints([url]).build()
         if token is not None:
             self.client.preset_headers = {"X-Auth-Token": token}
+
+    def call(self, operation, **fields):
+        """Call an operation by its name; `fields` are those of its request model."""
+        name = "".join(part.capitalize() for part in operation.split("_"))
+        return getattr(self.client, operation)(getattr(vendor, f"{name}Request")(**fields))
 
     def create(self, app="demo", **fields):
         body = IndividualStreamJobReq(**{"record_param": RULE, **fields})

@@ -1,21 +1,22 @@
 """The HTTP application: rooms of the edge put together, outermost first: envelope, gate, routes.
 
-Composition only; who plays `jobs` and `accounts` is decided by the caller.
+Composition only; who carries out `commands` and plays `accounts` is decided by the caller.
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 
 from soloist import __version__
+from soloist.api.apps import AppCommands, app_routes, auto_record_routes
 from soloist.api.envelope import Envelope
 from soloist.api.errors import MethodNotAllowedError, UnknownRouteError
 from soloist.api.gate import VENDOR, Gate, Keys
@@ -23,6 +24,7 @@ from soloist.api.jobs import JobCommands, job_routes
 from soloist.api.metrics import MetricSources, ServiceMetrics
 from soloist.api.openapi import describe
 from soloist.api.ops import Probe, ops_routes
+from soloist.api.rules import RuleCommands, rule_routes
 from soloist.api.throttle import FailureThrottle
 from soloist.api.whip import Apps, WhipProxy
 from soloist.jobs.clock import utc_now
@@ -40,13 +42,26 @@ class ApiLimits:
     auth_window: timedelta = timedelta(minutes=1)
 
 
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """Who carries out the vendor's operations, a group each."""
+
+    jobs: JobCommands
+    rules: RuleCommands
+    apps: AppCommands
+
+    def routes(self) -> Sequence[APIRouter]:
+        """Return the routes of every group."""
+        return job_routes(self.jobs), rule_routes(self.rules), auto_record_routes(self.apps), app_routes(self.apps)
+
+
 class Accounts(Keys, Apps, Protocol):
     """Where credentials and apps are looked up."""
 
 
 def create_app(
     *,
-    jobs: JobCommands,
+    commands: Commands,
     accounts: Accounts,
     recorders: Mapping[str, Path],
     probes: Mapping[str, Probe] | None = None,
@@ -70,7 +85,8 @@ def create_app(
         redirect_slashes=False,
         lifespan=whip.lifespan,
     )
-    app.include_router(job_routes(jobs))
+    for router in commands.routes():
+        app.include_router(router)
     service = ServiceMetrics(metrics or MetricSources())
     app.include_router(ops_routes(probes or {}, registry, __version__, service))
     app.router.routes.extend(whip.routes())

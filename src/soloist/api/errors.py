@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse
 
 from soloist.model.errors import (
     AppDisabledError,
+    AppLimitError,
     InvalidCombinationError,
     InvalidValueError,
     JobDoneError,
@@ -25,6 +26,8 @@ from soloist.model.errors import (
     MissingFieldError,
     NotFoundError,
     RequestError,
+    RuleExistsError,
+    RuleInUseError,
     SoloistError,
 )
 from soloist.wire.signing import SignatureError
@@ -99,7 +102,10 @@ FAULTS: dict[type[Exception], Fault] = {
     JobLimitError: Fault(400, "RTC.00001007", "JobExceed"),
     JobDoneError: Fault(400, "RTC.00001009", "JobDone: task canceled or completed", with_detail=False),
     LocationUnknownError: Fault(400, "RTC.00001012", "UnsupportRegion: rtc does not provide services in the region"),
+    RuleInUseError: Fault(400, "RTC.00001013", "RuleForbidenDelete"),
     AppDisabledError: Fault(400, "RTC.00001016", "AppDeactivation: app is stopped", with_detail=False),
+    AppLimitError: Fault(400, "RTC.00001017", "AppsExceed: app num exceed"),
+    RuleExistsError: Fault(400, "RTC.00001019", "RecordRuleExist: record rule of the app exists"),
     NotFoundError: Fault(404, "RTC.00001003", "InvalidParameterValue"),
     SQLAlchemyError: _DATABASE,
     psycopg.Error: _DATABASE,

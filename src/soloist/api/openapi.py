@@ -9,10 +9,12 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from soloist.api.app_schema import AppBody, AutoRecordBody
 from soloist.api.gate import is_guarded
+from soloist.api.rule_schema import RuleBody
 from soloist.api.schema import StartBody, UpdateBody
 
-BODIES = (StartBody, UpdateBody)
+BODIES = (StartBody, UpdateBody, RuleBody, AppBody, AutoRecordBody)
 """Every body that a handler parses itself."""
 
 SECURITY_SCHEMES = {

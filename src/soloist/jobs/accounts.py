@@ -6,18 +6,23 @@ Spec: API sections 2.5, 2.6, 9.4.
 
 import hashlib
 import hmac
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Row, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from soloist.jobs import schema
 from soloist.jobs.codec import render_rule_body, rule_of_row
+from soloist.model.errors import NotFoundError
 from soloist.model.ids import AppId, ProjectId, RuleId
 from soloist.model.media import Codec
 from soloist.model.rule import RecordRule
+
+VIDEO_CODECS = (Codec.H264, Codec.VP8, Codec.VP9, Codec.AV1)
+"""What a new app prefers: H.264, which every player takes, then the others in the order players do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,23 @@ class App:
     video_codecs: tuple[Codec, ...]
     """What a WHIP answer prefers, first one first."""
     created_at: datetime
+    state_changed_at: datetime | None = None
+    """When it was last enabled or disabled; None if never since it was made."""
+    auto_rule_id: RuleId | None = None
+    """Rule of automatic recording; None while that is off."""
+    auto_since: datetime | None = None
+    """Rooms that began after this are recorded automatically."""
+    auto_changed_at: datetime | None = None
+    """When automatic recording was last changed; None if never."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRule:
+    """A record rule and when it was made and last replaced."""
+
+    rule: RecordRule
+    created_at: datetime
+    updated_at: datetime
 
 
 class Accounts:
@@ -86,17 +108,18 @@ class Accounts:
         table = schema.apps
         async with self._database.connect() as connection:
             row = (await connection.execute(select(table).where(table.c.app_id == app_id))).one_or_none()
-        if row is None:
-            return None
-        return App(
-            app_id=AppId(row.app_id),
-            project_id=ProjectId(row.project_id),
-            app_name=row.app_name,
-            enabled=row.enabled,
-            join_key=row.join_key,
-            video_codecs=tuple(Codec(codec) for codec in row.video_codecs),
-            created_at=row.created_at,
-        )
+        return app_of_row(row) if row else None
+
+    async def require_app(self, project_id: ProjectId, app_id: AppId) -> App:
+        """Return an app of this project.
+
+        Raises:
+            NotFoundError: it has none of that id.
+        """
+        found = await self.app(project_id, app_id)
+        if found is None:
+            raise NotFoundError(f"app {app_id} does not exist")
+        return found
 
     async def rule(self, app_id: AppId, rule_id: RuleId) -> RecordRule | None:
         """Return a record rule of this app; None if it has none of that id."""
@@ -134,20 +157,8 @@ class Accounts:
     async def create_app(self, app: App) -> None:
         """Store an app, creating its project; an app that exists is left as it is."""
         await self.create_project(app.project_id)
-        statement = insert(schema.apps).values(
-            app_id=app.app_id,
-            project_id=app.project_id,
-            app_name=app.app_name,
-            enabled=app.enabled,
-            join_key=app.join_key,
-            video_codecs=[codec.value for codec in app.video_codecs],
-            created_at=app.created_at,
-        )
+        statement = insert(schema.apps).values(app_values(app))
         await self._upsert(statement.on_conflict_do_nothing())
-
-    async def enable_app(self, app_id: AppId, *, enabled: bool) -> None:
-        """Enable or disable an app; running jobs go on. Unknown ids are ignored. Spec: API section 5.1."""
-        await self._upsert(update(schema.apps).where(schema.apps.c.app_id == app_id).values(enabled=enabled))
 
     async def save_rule(self, rule: RecordRule, now: datetime) -> None:
         """Store a record rule; one with the same app and id is replaced. Running jobs keep their snapshot."""
@@ -156,7 +167,7 @@ class Accounts:
         statement = insert(table).values(app_id=rule.app_id, rule_id=rule.rule_id, created_at=now, **values)
         await self._upsert(statement.on_conflict_do_update(index_elements=["app_id", "rule_id"], set_=values))
 
-    async def set_rule(self, rule: RecordRule, now: datetime) -> RecordRule:
+    async def set_rule(self, rule: RecordRule, now: datetime) -> StoredRule:
         """Store a record rule for its location, in place of the app's rule there, whose id it then takes over.
 
         Running jobs keep their snapshot. Return the rule as it is stored. Spec: API section 2.5.
@@ -167,12 +178,39 @@ class Accounts:
         statement = insert(table).values(rule_id=rule.rule_id, created_at=now, **key, **values)
         statement = statement.on_conflict_do_update(constraint="record_rules_one_per_location", set_=values)
         async with self._database.begin() as connection:
-            stored_id = (await connection.execute(statement.returning(table.c.rule_id))).scalar_one()
-        return replace(rule, rule_id=RuleId(stored_id))
+            return stored_rule((await connection.execute(statement.returning(*table.c))).one())
 
     async def _upsert(self, statement: object) -> None:
         async with self._database.begin() as connection:
             await connection.execute(statement)  # type: ignore[call-overload]  # insert or update, both executable
+
+
+def app_of_row(row: Row[Any]) -> App:
+    """Return the app of an `apps` row."""
+    return App(
+        app_id=AppId(row.app_id),
+        project_id=ProjectId(row.project_id),
+        app_name=row.app_name,
+        enabled=row.enabled,
+        join_key=row.join_key,
+        video_codecs=tuple(Codec(codec) for codec in row.video_codecs),
+        created_at=row.created_at,
+        state_changed_at=row.state_changed_at,
+        auto_rule_id=RuleId(row.auto_rule_id) if row.auto_rule_id else None,
+        auto_since=row.auto_since,
+        auto_changed_at=row.auto_changed_at,
+    )
+
+
+def app_values(app: App) -> dict[str, Any]:
+    """Return the columns of an `apps` row."""
+    values = {name: getattr(app, name) for name in App.__slots__}
+    return values | {"video_codecs": [codec.value for codec in app.video_codecs]}
+
+
+def stored_rule(row: Row[Any]) -> StoredRule:
+    """Return the rule of a `record_rules` row with its times."""
+    return StoredRule(rule_of_row(row), row.created_at, row.updated_at)
 
 
 def token_digest(token: str) -> str:

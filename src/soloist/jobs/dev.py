@@ -6,15 +6,13 @@ Spec: design section 7.
 import secrets
 from datetime import datetime
 
-from soloist.jobs.accounts import Accounts, App, Credential
+from soloist.jobs.accounts import VIDEO_CODECS, Accounts, App, Credential
 from soloist.model.ids import AppId, ProjectId, RuleId
-from soloist.model.media import Codec
 from soloist.model.rule import HlsConfig, Mp4Config, RecordFormat, RecordRule, StorageAddress
 
 PROJECT = ProjectId("dev")
 APP = AppId("demo")
 RULE = RuleId("demo")
-VIDEO_CODECS = (Codec.H264, Codec.VP8, Codec.VP9, Codec.AV1)
 
 
 async def seed_dev_account(accounts: Accounts, now: datetime) -> None:

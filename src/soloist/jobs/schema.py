@@ -31,6 +31,10 @@ UNIQUE_LIVE_JOB = "jobs_one_live_per_stream"
 """Name of the partial unique index behind the duplicate rule. Spec: API section 5.3."""
 
 
+ONE_RULE_PER_LOCATION = "record_rules_one_per_location"
+"""Name of the constraint behind the upsert of rules. Spec: API section 2.5."""
+
+
 def _at(name: str, *, nullable: bool = False) -> Column[datetime]:
     return Column(name, DateTime(timezone=True), nullable=nullable)
 
@@ -51,7 +55,9 @@ tokens = Table(
     metadata,
     Column("token_sha256", String(64), primary_key=True),
     Column("project_id", ForeignKey("projects.project_id"), nullable=False),
+    _at("expires_at", nullable=True),
 )
+"""A token without `expires_at` is good until it is deleted."""
 
 apps = Table(
     "apps",
@@ -65,9 +71,11 @@ apps = Table(
     _at("created_at"),
     Column("auto_rule_id", String(128)),
     _at("auto_since", nullable=True),
+    _at("auto_changed_at", nullable=True),
+    _at("state_changed_at", nullable=True),
 )
 """`auto_rule_id` is the rule of automatic recording, None while it is off; it holds for rooms that began after
-`auto_since`. Spec: API section 2.6."""
+`auto_since`. The times of change are None until the first one. Spec: API section 2.6."""
 
 record_rules = Table(
     "record_rules",
@@ -78,7 +86,7 @@ record_rules = Table(
     Column("body", JSONB, nullable=False),
     _at("created_at"),
     _at("updated_at"),
-    UniqueConstraint("app_id", "location", name="record_rules_one_per_location"),
+    UniqueConstraint("app_id", "location", name=ONE_RULE_PER_LOCATION),
 )
 
 jobs = Table(

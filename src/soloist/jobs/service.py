@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from soloist.jobs import queue, schema, store
 from soloist.jobs.accounts import Accounts
 from soloist.jobs.clock import utc_now
+from soloist.jobs.rules import hold_rule
 from soloist.model.errors import (
     AppDisabledError,
     InvalidValueError,
@@ -79,6 +80,7 @@ class JobService:
         job = _new_job(project_id, command, rule, self._clock())
         async with self._database.begin() as connection:
             await self._check_limit(connection, project_id)
+            await _hold_rule(connection, rule)
             await store.insert_job(connection, job, slot)
             await store.append_event(connection, store.Claim(job.job_id, job.epoch), JobAccepted(slot), job.created_at)
             engine_id = await queue.enqueue(connection, self._engine, job.job_id, slot)
@@ -114,6 +116,7 @@ class JobService:
             if job.rule.rule_id == rule_id:
                 return job
             self._check_location(rule)
+            await _hold_rule(connection, rule)
             await store.save_rule(connection, job_id, rule, self._clock())
             return (await _find(connection, project_id, app_id, job_id))[0]
 
@@ -203,6 +206,11 @@ async def _find(
     if found is None:
         raise NotFoundError(f"job {job_id} does not exist")
     return found
+
+
+async def _hold_rule(connection: AsyncConnection, rule: RecordRule) -> None:
+    if not await hold_rule(connection, rule.app_id, rule.rule_id):
+        raise InvalidValueError(f"record_rule_id {rule.rule_id} is not a rule of this app")
 
 
 def _new_job(project_id: ProjectId, command: StartJob, rule: RecordRule, now: datetime) -> Job:

@@ -75,3 +75,15 @@ class LocationUnknownError(RequestError):
 
 class AppDisabledError(RequestError):
     """The app is disabled; enable it first."""
+
+
+class AppLimitError(RequestError):
+    """The project has as many apps as it may; delete one or raise the limit."""
+
+
+class RuleInUseError(RequestError):
+    """The record rule is in use; stop the jobs that record by it and switch automatic recording off."""
+
+
+class RuleExistsError(RequestError):
+    """The app has a record rule in the way; delete it first."""

@@ -24,6 +24,14 @@ class AudioMode(StrEnum):
     COPY = "copy"
 
 
+MP4_CYCLE_S = range(60, 10_801)
+HLS_CYCLE_S = range(60, 43_201)
+"""Besides 0, which keeps the whole stream in one playlist."""
+MP4_MERGE_GAP_S = range(301)
+HLS_MERGE_GAP_S = range(-1, 301)
+SLICE_S = range(2, 61)
+PREFIX_LENGTH_MAX = 512
+
 DEFAULT_PREFIX = "{app_id}/{record_format}/{stream}_{file_start_time}/{stream}_{file_start_time}"
 
 

@@ -9,24 +9,21 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from soloist.jobs import store
 from soloist.jobs.accounts import Accounts, App, Credential
+from soloist.jobs.apps import AppService
 from soloist.jobs.clock import utc_now
 from soloist.jobs.database import open_database
 from soloist.jobs.migrate import migrate
 from soloist.model.errors import InvalidValueError, NotFoundError
 from soloist.model.ids import AppId, JobId, ParticipantId, ProjectId, RoomId, parse_id
 from soloist.model.job import JobState
-from soloist.model.media import Codec
 from soloist.service.folders import hold_data, prepare_folders, remove_runtime
 from soloist.service.postgres import Postgres, running
 from soloist.service.settings import Settings
 from soloist.wire.join_token import JoinRole, mint_join_token
-
-APP_NAME_MAX = 256
-VIDEO_CODECS = (Codec.H264, Codec.VP8, Codec.VP9, Codec.AV1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +36,25 @@ class Office:
     """Storage region ids that this command's own settings know."""
 
     @contextlib.asynccontextmanager
-    async def accounts(self) -> AsyncIterator[Accounts]:
-        """Yield the accounts."""
+    async def database(self) -> AsyncIterator[AsyncEngine]:
+        """Yield the database."""
         database = open_database(self.url)
         try:
-            yield Accounts(database)
+            yield database
         finally:
             await database.dispose()
 
     @contextlib.asynccontextmanager
+    async def accounts(self) -> AsyncIterator[Accounts]:
+        """Yield the accounts."""
+        async with self.database() as database:
+            yield Accounts(database)
+
+    @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
         """Yield a connection for reading."""
-        database = open_database(self.url)
-        try:
-            async with database.connect() as connection:
-                yield connection
-        finally:
-            await database.dispose()
+        async with self.database() as database, database.connect() as connection:
+            yield connection
 
 
 @contextlib.contextmanager
@@ -141,26 +140,14 @@ async def credential_created(office: Office, project: str, *, as_token: bool) ->
 
 
 async def app_created(office: Office, app_name: str, project: str) -> None:
-    """Make and print an app.
+    """Make and print an app; no quota holds for the operator.
 
     Raises:
-        InvalidValueError: the name is empty, too long or holds control characters. Spec: API section 2.6.
+        InvalidValueError: the name cannot be one, or is another app's.
     """
-    if not 1 <= len(app_name) <= APP_NAME_MAX or not app_name.isprintable():
-        raise InvalidValueError(f"an app's name is 1 to {APP_NAME_MAX} printable characters, such as: shop")
     project_id = ProjectId(parse_id(project, "project", 128))
-    created = App(
-        app_id=AppId(secrets.token_hex(12)),
-        project_id=project_id,
-        app_name=app_name,
-        enabled=True,
-        join_key=secrets.token_hex(32),
-        video_codecs=VIDEO_CODECS,
-        created_at=utc_now(),
-    )
-    async with office.accounts() as accounts:
-        await accounts.create_app(created)
-    _print_app(office, created)
+    async with office.database() as database:
+        _print_app(office, await AppService(database).create(project_id, app_name))
 
 
 async def app_shown(office: Office, app_id: str) -> None:

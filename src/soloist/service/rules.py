@@ -9,14 +9,21 @@ from dataclasses import dataclass
 from soloist.jobs.clock import utc_now
 from soloist.model.errors import InvalidValueError
 from soloist.model.ids import AppId, ProjectId, RuleId, parse_id
-from soloist.model.rule import DEFAULT_PREFIX, AudioMode, Mp4Config, RecordFormat, RecordRule, StorageAddress
+from soloist.model.rule import (
+    DEFAULT_PREFIX,
+    MP4_CYCLE_S,
+    MP4_MERGE_GAP_S,
+    PREFIX_LENGTH_MAX,
+    AudioMode,
+    Mp4Config,
+    RecordFormat,
+    RecordRule,
+    StorageAddress,
+)
 from soloist.service.admin import Office, find_app, new_table
 from soloist.storage.bucket import check_bucket_name, check_key
 from soloist.wire.keys import check_prefix
 
-CYCLE_S = range(60, 10_801)
-MERGE_GAP_S = range(301)
-PREFIX_LENGTH_MAX = 512
 LOCATION_LENGTH_MAX = 64
 
 
@@ -45,8 +52,8 @@ def check_rule(choice: RuleChoice, project_id: ProjectId) -> RecordRule:
         raise InvalidValueError(f"--prefix is 1 to {PREFIX_LENGTH_MAX} characters")
     if choice.audio not in list(AudioMode):
         raise InvalidValueError(f"--audio is one of {', '.join(AudioMode)}")
-    _check_range("--cycle", choice.cycle_s, CYCLE_S)
-    _check_range("--merge-gap", choice.merge_gap_s, MERGE_GAP_S)
+    _check_range("--cycle", choice.cycle_s, MP4_CYCLE_S)
+    _check_range("--merge-gap", choice.merge_gap_s, MP4_MERGE_GAP_S)
     folder = choice.folder.removesuffix("/")
     address = StorageAddress(
         location=parse_id(choice.location, "--location", LOCATION_LENGTH_MAX),
@@ -70,10 +77,11 @@ async def rule_created(office: Office, choice: RuleChoice) -> None:
     rule = check_rule(choice, app.project_id)
     async with office.accounts() as accounts:
         stored = await accounts.set_rule(rule, utc_now())
-    _print_rules(office, [stored])
-    if stored.address.location not in office.locations:
+    _print_rules(office, [stored.rule])
+    location = stored.rule.address.location
+    if location not in office.locations:
         office.out.print(
-            f"Location {stored.address.location} is not in this command's SOLOIST_STORAGE. The server needs it there, "
+            f"Location {location} is not in this command's SOLOIST_STORAGE. The server needs it there, "
             "or jobs with this rule are refused (RTC.00001012)."
         )
 

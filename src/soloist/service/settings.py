@@ -144,6 +144,9 @@ class Settings(BaseSettings):
     live_jobs_max: int = Field(default=1000, ge=1)
     """INIT and RUNNING jobs a project may have. Default 1000; beyond it a start answers RTC.00001007."""
 
+    apps_max: int = Field(default=20, ge=1)
+    """Apps a project may make. Default 20; beyond it a create answers RTC.00001017. The operator's command is free."""
+
     keep_jobs_days: int = Field(default=30, ge=1)
     """Days a job that has ended can be asked about. Default 30; then it answers 404. Its files stay in their bucket."""
 

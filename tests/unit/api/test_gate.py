@@ -5,7 +5,7 @@ from datetime import timedelta
 import anyio
 import pytest
 from support.asgi import call
-from support.book import NOW, AccountBook, BookedCredential, JobBook
+from support.book import NOW, AccountBook, BookedCredential, commands
 from support.signer import signed_headers, start_body
 
 from soloist.api.app import ApiLimits, create_app
@@ -39,7 +39,7 @@ def clock():
 @pytest.fixture
 def app(accounts, clock):
     limits = ApiLimits(body_bytes_max=1000, auth_failures_max=3)
-    return create_app(jobs=JobBook(accounts), accounts=accounts, recorders={}, clock=clock, limits=limits)
+    return create_app(commands=commands(accounts), accounts=accounts, recorders={}, clock=clock, limits=limits)
 
 
 async def signed_start(app, *, body=None, sent_body=None, **options):

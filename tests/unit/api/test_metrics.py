@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from support.asgi import call
-from support.book import AccountBook, JobBook
+from support.book import AccountBook, commands
 
 from soloist.api.app import create_app
 from soloist.api.metrics import CORE, METRICS, MetricSources, read_health
@@ -68,7 +68,7 @@ def answering(body):
 
 def edge(sources):
     accounts = AccountBook()
-    return create_app(jobs=JobBook(accounts), accounts=accounts, recorders={}, metrics=sources)
+    return create_app(commands=commands(accounts), accounts=accounts, recorders={}, metrics=sources)
 
 
 async def exposed(app, client=("127.0.0.1", 1)):

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 from support.asgi import call
-from support.book import JOIN_KEY, NOW, AccountBook, JobBook
+from support.book import JOIN_KEY, NOW, AccountBook, commands
 
 from soloist.api.app import create_app
 from soloist.wire.join_token import JoinRole, mint_join_token
@@ -31,7 +31,9 @@ def bearer(value):
 
 def edge(recorders, *, is_dev=False):
     accounts = AccountBook()
-    return create_app(jobs=JobBook(accounts), accounts=accounts, recorders=recorders, is_dev=is_dev, clock=lambda: NOW)
+    return create_app(
+        commands=commands(accounts), accounts=accounts, recorders=recorders, is_dev=is_dev, clock=lambda: NOW
+    )
 
 
 async def echo(request):

@@ -2,7 +2,12 @@
 
 ALTER TABLE apps
     ADD COLUMN auto_rule_id VARCHAR(128),
-    ADD COLUMN auto_since TIMESTAMPTZ;
+    ADD COLUMN auto_since TIMESTAMPTZ,
+    ADD COLUMN auto_changed_at TIMESTAMPTZ,
+    ADD COLUMN state_changed_at TIMESTAMPTZ;
+
+ALTER TABLE tokens
+    ADD COLUMN expires_at TIMESTAMPTZ;
 
 ALTER TABLE jobs
     ADD COLUMN automatic BOOLEAN DEFAULT false NOT NULL,
