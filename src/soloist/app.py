@@ -168,7 +168,7 @@ async def run_recorder(settings: Settings, index: int) -> None:
         shelf = _shelf(settings, spool)
         recorder = Recorder(rooms, media, shelf)
         engine = Engine(_engine_settings(settings, url, slot), database, recorder)
-        server = _recorder_server(settings, database, rooms=rooms, media=media, spool=spool)
+        server = _recorder_server(settings, database, rooms=rooms, media=media, shelf=shelf)
         socket_path = settings.recorder_socket(index)
         stopped = asyncio.Event()
         _on_stop(stopped.set)
@@ -192,7 +192,7 @@ async def run_recorder(settings: Settings, index: int) -> None:
 
 
 def _recorder_server(
-    settings: Settings, database: AsyncEngine, *, rooms: "Rooms", media: "MediaThread", spool: "Spool"
+    settings: Settings, database: AsyncEngine, *, rooms: "Rooms", media: "MediaThread", shelf: "Shelf"
 ) -> "Server":
     from soloist.service.http import http_server  # noqa: PLC0415 - only recorders need media
     from soloist.sources.whip import create_whip_app  # noqa: PLC0415 - likewise
@@ -202,7 +202,7 @@ def _recorder_server(
         media,
         video_codecs_of=_codecs_of(Accounts(database)),
         ice_servers=_ice_servers(settings),
-        more_health=lambda: {**spool.usage(), "usage": process_usage()},
+        more_health=lambda: {**shelf.usage(), "usage": process_usage()},
     )
     return http_server(app)
 

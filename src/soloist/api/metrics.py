@@ -56,6 +56,7 @@ HEALTH = {
     "rooms": Shown("rooms", "Rooms with somebody in them"),
     "publishers": Shown("publishers", "Streams being published"),
     "spool_files": Shown("spool_files", "Files open or still to be published on this node's disk"),
+    "objects_pending": Shown("objects_pending", "Closed files that do not stand verified in their bucket yet"),
     "spool_free_bytes": Shown("spool_free_bytes", "Room left on the spool's disk"),
 }
 """Numbers of the recorder's health answer."""

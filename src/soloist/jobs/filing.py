@@ -7,6 +7,7 @@ Spec: API sections 5.5, 6.2; design section 5 (spool, manifest).
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -33,8 +34,13 @@ from soloist.wire.clock import NS
 T = TypeVar("T")
 log = structlog.get_logger("soloist.filing")
 
-RETRY_DELAYS_S = (0.5, 1, 2, 4, 8, 16)
-"""Waits between tries of a store that refuses; then the job fails and the file stays in the spool."""
+PATIENCE_S = 3600.0
+"""How long a recording goes on while its store refuses; then the job fails and its files stay in the spool."""
+SETTLING_PATIENCE_S = 30.0
+"""The same for what an earlier epoch left: the files of this one wait for it."""
+DELAY_S = 0.5
+DELAY_S_MAX = 10.0
+"""Between two tries, doubling from the one to the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,8 @@ class Filing:
         if isinstance(fact, FileOpened):
             self._open[fact.index] = note = _first_note(self._job, fact, media)
             write_note(note)
+        else:
+            self._shelf.waiting.add(fact.path)
         self._loop.call_soon_threadsafe(self._facts.put_nowait, (fact, media))
 
     async def drain(self) -> None:
@@ -100,7 +108,8 @@ class Filing:
             raise self._refusal
 
     def abandon(self) -> None:
-        """Publish nothing more; the spool keeps what is there."""
+        """Publish nothing more; the spool keeps what is there, for another to publish."""
+        self._shelf.waiting.difference_update(self._shelf.spool.paths_of(self._job.job_id, self._job.epoch))
         self._settling.cancel()
         self._task.cancel()
 
@@ -168,9 +177,14 @@ class Filing:
 
 
 async def publish(
-    shelf: Shelf, journal: Journal, note: FileNote, manifest: Callable[[Committed], str]
+    shelf: Shelf,
+    journal: Journal,
+    note: FileNote,
+    manifest: Callable[[Committed], str],
+    *,
+    patience_s: float | None = None,
 ) -> tuple[FileNote, Committed]:
-    """Put a file and its manifest into the bucket once the self-fence permits, trying again for half a minute.
+    """Put a file and its manifest into the bucket once the self-fence permits, trying again for an hour or as told.
 
     The note that is returned has another key if somebody else's object had come to stand under the announced one.
 
@@ -178,37 +192,39 @@ async def publish(
         EpochLostError: the job is another recorder's; nothing is published.
         DestinationError: the store went on refusing; the file stays in the spool.
     """
+    shelf.waiting.add(note.path)
     while True:
-        await journal.permit()
         try:
-            return note, await retrying(partial(_put, shelf, note, manifest), note)
+            return note, await retrying(partial(_put, shelf, journal, note, manifest), note, patience_s=patience_s)
         except KeyTakenError:
             note = await shelf.freed(note)
             await asyncio.to_thread(write_note, note)
 
 
-async def _put(shelf: Shelf, note: FileNote, manifest: Callable[[Committed], str]) -> Committed:
+async def _put(shelf: Shelf, journal: Journal, note: FileNote, manifest: Callable[[Committed], str]) -> Committed:
+    await journal.permit()
     committed = await shelf.commit(note)
     await shelf.put_manifest(note, manifest(committed))
     return committed
 
 
-async def retrying(work: Callable[[], Awaitable[T]], note: FileNote) -> T:
-    """Return what `work` returns, trying again for half a minute while a store refuses.
+async def retrying(work: Callable[[], Awaitable[T]], note: FileNote, *, patience_s: float | None = None) -> T:
+    """Return what `work` returns, trying again for an hour, or as long as told, while a store refuses.
 
     Raises:
         DestinationError: the store went on refusing, or trying again cannot help.
     """
-    delays_s = iter(RETRY_DELAYS_S)
+    delay_s = DELAY_S
+    deadline = time.monotonic() + (PATIENCE_S if patience_s is None else patience_s)
     while True:
         try:
             return await work()
         except DestinationError as error:
             log.warning("bucket_refused", job_id=note.job_id, key=note.key, error=str(error))
-            delay_s = next(delays_s, None)
-            if delay_s is None or not error.retryable:
+            if not error.retryable or time.monotonic() + delay_s > deadline:
                 raise
             await asyncio.sleep(delay_s)
+            delay_s = min(2 * delay_s, DELAY_S_MAX)
 
 
 def _first_note(job: Job, fact: FileOpened, media: MediaFacts) -> FileNote:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 import structlog
 
 from soloist.jobs.cutting import FileSummary
-from soloist.jobs.filing import Leftovers, completed, publish
+from soloist.jobs.filing import SETTLING_PATIENCE_S, Leftovers, completed, publish
 from soloist.jobs.notes import FileNote, read_notes, remove_note
 from soloist.jobs.port import Journal
 from soloist.jobs.recording import TimelineFacts
@@ -50,11 +50,17 @@ async def salvage(job: Job, journal: Journal, shelf: Shelf, *, own: bool = False
 
 
 async def settled(
-    folders: Iterable[Path], journal: Journal, shelf: Shelf, ends_ns: Mapping[Kind, int] = NOTHING_BEFORE
+    folders: Iterable[Path],
+    journal: Journal,
+    shelf: Shelf,
+    ends_ns: Mapping[Kind, int] = NOTHING_BEFORE,
+    *,
+    patience_s: float = SETTLING_PATIENCE_S,
 ) -> Leftovers:
     """Publish what lies in one job's folders, oldest first; what cannot be is left and said so.
 
-    `ends_ns` is where the tracks' media of files published before ends, nanoseconds of Unix time.
+    `ends_ns` is where the tracks' media of files published before ends, nanoseconds of Unix time; `patience_s` is how
+    long a store that refuses a file is asked again.
 
     Raises:
         EpochLostError: the job is another recorder's by now.
@@ -69,7 +75,7 @@ async def settled(
                 for kind, end_ns in found.ends_ns.items():
                     ends_ns[kind] = max(ends_ns.get(kind, 0), note.origin_ns + note.start_ns + end_ns)
                 facts = resumed(TimelineFacts(note.origin_ns, _holes(note, found)), before_ns)
-                await _settle(note, found, journal=journal, shelf=shelf, facts=facts)
+                await _settle(note, found, journal=journal, shelf=shelf, facts=facts, patience_s=patience_s)
             except EpochLostError:
                 raise
             except (DestinationError, InternalError) as error:
@@ -100,7 +106,15 @@ def _may_pass(error: SoloistError) -> bool:
     return isinstance(error, DestinationError) or (isinstance(cause, OSError) and cause.errno in DISK_REFUSALS)
 
 
-async def _settle(note: FileNote, found: FoundMedia, *, journal: Journal, shelf: Shelf, facts: TimelineFacts) -> None:
+async def _settle(
+    note: FileNote,
+    found: FoundMedia,
+    *,
+    journal: Journal,
+    shelf: Shelf,
+    facts: TimelineFacts,
+    patience_s: float,
+) -> None:
     """Publish one file of an earlier epoch.
 
     Raises:
@@ -109,9 +123,12 @@ async def _settle(note: FileNote, found: FoundMedia, *, journal: Journal, shelf:
     """
     if found.is_empty:
         await asyncio.to_thread(_discard, note)
+        shelf.waiting.discard(note.path)
         return
     summary = _summary(note, found)
-    note, committed = await publish(shelf, journal, note, lambda done: manifest_of(note, summary, facts, done))
+    note, committed = await publish(
+        shelf, journal, note, lambda done: manifest_of(note, summary, facts, done), patience_s=patience_s
+    )
     await journal.file_completed(completed(note, committed, summary))
     await asyncio.to_thread(shelf.forget, note, committed)
     log.info("file_salvaged", job_id=note.job_id, key=note.key, epoch=note.epoch)

@@ -5,8 +5,10 @@ Spec: API sections 3 (obs_addr), 6.2 (keys); rules R25, R34.
 """
 
 from collections.abc import Collection, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 from soloist.jobs.clock import utc_now
 from soloist.jobs.notes import FileNote, remove_note
@@ -15,6 +17,7 @@ from soloist.model.job import Job
 from soloist.model.rule import DEFAULT_PREFIX, RecordFormat, RecordRule
 from soloist.storage.bucket import Bucket, Committed
 from soloist.storage.location import Location
+from soloist.storage.pool import UploadPool
 from soloist.storage.spool import Spool
 from soloist.wire.keys import EXTENSIONS, object_key, render_prefix
 
@@ -35,6 +38,9 @@ class Shelf:
         self.spool = spool
         self._locations = locations
         self._buckets: dict[tuple[str, str], Bucket] = {}
+        self._pools: dict[str, UploadPool] = {}
+        self.waiting: set[Path] = set()
+        """Spool files that are closed and do not stand in their bucket yet (rule R26)."""
 
     @staticmethod
     def wanted_key(job: Job, rule: RecordRule, record_format: RecordFormat, started_at: datetime) -> str:
@@ -71,7 +77,9 @@ class Shelf:
         Raises:
             DestinationError: the store refused it; the spool file stays.
         """
-        return await self.bucket(note.location, note.bucket).commit(note.path, note.key)
+        bucket = self.bucket(note.location, note.bucket)
+        async with self.turn(note):
+            return await bucket.commit(note.path, note.key)
 
     async def put_manifest(self, note: FileNote, text: str) -> None:
         """Put a file's manifest beside it, in place of an earlier one.
@@ -80,12 +88,23 @@ class Shelf:
             DestinationError: the store refused it.
         """
         stem = note.key.removesuffix(EXTENSIONS[note.record_format])
-        await self.bucket(note.location, note.bucket).replace(stem + MANIFEST_EXTENSION, text.encode())
+        bucket = self.bucket(note.location, note.bucket)
+        async with self.turn(note):
+            await bucket.replace(stem + MANIFEST_EXTENSION, text.encode())
+
+    def turn(self, note: FileNote) -> AbstractAsyncContextManager[None]:
+        """Return a turn at the location a note names; hold it while something is sent there, and no longer."""
+        return self._pools.setdefault(note.location, UploadPool()).turn(note.job_id)
 
     def forget(self, note: FileNote, committed: Committed) -> None:
         """Remove what stands in the bucket from the spool. Blocks on the disk."""
         remove_note(note)
         self.spool.remove(note.path, committed)
+        self.waiting.discard(note.path)
+
+    def usage(self) -> dict[str, int]:
+        """Return how much is in the spool and how much of it waits for a bucket, by name."""
+        return {**self.spool.usage(), "objects_pending": len(self.waiting)}
 
     def bucket(self, location: str, name: str) -> Bucket:
         """Return a bucket of a configured location.

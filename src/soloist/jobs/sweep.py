@@ -1,6 +1,6 @@
 """Finding what no recorder will come back for: spool files of jobs that have ended or are forgotten.
 
-One recorder of a node looks for all of them, for they share the spool: at its start, and now and then. What can be
+One recorder of a node looks for all of them, for they share the spool: at its start, and every minute. What can be
 published is, as salvage does it; the rest stays where it is and its folder is named once. Rules R25, R29, R33, R36.
 """
 
@@ -26,7 +26,8 @@ from soloist.model.ids import JobId
 
 log = structlog.get_logger("soloist.sweep")
 
-INTERVAL_S = 600.0
+INTERVAL_S = 60.0
+"""Between two looks; what a store refuses waits for the next one."""
 QUIET_S = 60.0
 """A job without a row counts as forgotten once nothing was written to it for so long: its recorder may not know yet."""
 
@@ -59,14 +60,11 @@ class Sweeper:
         """Settle what lies in the spool for nobody; return False if something was written too recently to be judged."""
         folders = await asyncio.to_thread(self._folders)
         epochs = await persist(lambda: self._epochs(list(folders)), what="look for files nobody comes back for")
-        is_done = True
-        for job_id, files in folders.items():
-            if self._kept.get(job_id, True) and (job_id not in epochs or epochs[job_id] is not None):
-                is_quiet = job_id in epochs or await asyncio.to_thread(self._is_quiet, files)
-                is_done &= is_quiet
-                if is_quiet:
-                    await self._settle(job_id, self._journal(job_id, epochs.get(job_id)))
-        return is_done
+        left = [job_id for job_id in folders if self._kept.get(job_id, True) and epochs.get(job_id, 0) is not None]
+        quiet = [job_id for job_id in left if job_id in epochs or await self._is_quiet(folders[job_id])]
+        # All at once: what waits for one location must not keep the files of another; the pool bounds the uploads.
+        await asyncio.gather(*(self._settle(job_id, self._journal(job_id, epochs.get(job_id))) for job_id in quiet))
+        return len(quiet) == len(left)
 
     def _folders(self) -> dict[JobId, list[Path]]:
         files = groupby(self._shelf.spool.files(), key=lambda file: file.job_id)
@@ -80,9 +78,10 @@ class Sweeper:
             rows = await connection.execute(query)
             return {JobId(row.job_id): row.epoch if row.ended_at else None for row in rows}
 
-    def _is_quiet(self, files: Sequence[Path]) -> bool:
+    async def _is_quiet(self, files: Sequence[Path]) -> bool:
         try:
-            return self._clock().timestamp() - max(path.stat().st_mtime for path in files) > self._quiet_s
+            latest_s = await asyncio.to_thread(lambda: max(path.stat().st_mtime for path in files))
+            return self._clock().timestamp() - latest_s > self._quiet_s
         except OSError:
             return False  # Somebody takes them away at this moment.
 
@@ -94,7 +93,7 @@ class Sweeper:
     async def _settle(self, job_id: JobId, journal: Journal) -> None:
         folders = await asyncio.to_thread(self._shelf.spool.earlier_epochs, job_id)
         try:
-            leftovers = await settled(folders, journal, self._shelf)
+            leftovers = await settled(folders, journal, self._shelf, patience_s=0)
         except store.EpochLostError:
             return  # Forgotten at this moment; the next sweep finds it so.
         left = (await asyncio.to_thread(self._folders)).get(job_id)

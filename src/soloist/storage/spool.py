@@ -81,6 +81,10 @@ class Spool:
                 if epoch.isdecimal() and not path.is_symlink() and path.is_file():
                     yield SpooledFile(JobId(parse_id(job_id, "job_id")), int(epoch), path, path.stat().st_size)
 
+    def paths_of(self, job_id: str, epoch: int) -> list[Path]:
+        """Return what lies in the folder of one epoch of a job."""
+        return list((self._root / parse_id(job_id, "job_id") / str(epoch)).glob("*"))
+
     def earlier_epochs(self, job_id: str, epoch: int | None = None) -> list[Path]:
         """Return the folders that epochs before `epoch` of a job left behind, oldest first; without it, all.
 

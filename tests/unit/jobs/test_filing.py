@@ -14,7 +14,8 @@ from support.jobs import a_job, a_rule
 from support.media import opus_samples, video_samples
 from support.stage import a_publisher, frames_of, merged
 
-from soloist.jobs.filing import RETRY_DELAYS_S, Leftovers
+from soloist.jobs import filing
+from soloist.jobs.filing import Leftovers
 from soloist.jobs.recording import MediaFacts
 from soloist.jobs.salvage import salvage
 from soloist.jobs.shelf import Shelf
@@ -156,7 +157,7 @@ async def test_a_leftover_of_an_unknown_codec_stays_in_the_spool_and_costs_the_j
 
 
 async def test_a_bucket_that_cannot_be_asked_for_a_key_costs_no_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("soloist.jobs.filing.RETRY_DELAYS_S", (0.01,))
+    monkeypatch.setattr("soloist.jobs.filing.PATIENCE_S", 0.01)
     folder = tmp_path / "storage" / "recordings"
     folder.parent.mkdir()
     folder.write_text("not a folder")
@@ -172,21 +173,58 @@ async def test_a_bucket_that_cannot_be_asked_for_a_key_costs_no_file(tmp_path, m
     assert desk.spooled == []
 
 
-async def test_a_bucket_that_refuses_for_half_a_minute_ends_the_job_and_keeps_its_file(tmp_path, monkeypatch):
-    assert 30 <= sum(RETRY_DELAYS_S) <= 35
-    monkeypatch.setattr("soloist.jobs.filing.RETRY_DELAYS_S", [delay_s / 1000 for delay_s in RETRY_DELAYS_S])
-    desk = Desk(tmp_path, a_job(rule=a_rule(mp4=Mp4Config(record_cycle_s=2, prefix="{stream}"))))
+def refuse(desk):
+    """Let the bucket refuse everything; return what undoes it."""
+    bucket = desk.folder / "storage" / "recordings"
+    bucket.rename(bucket.with_name("aside"))
+    bucket.write_text("not a folder any more")
+
+    def undo():
+        bucket.unlink()
+        bucket.with_name("aside").rename(bucket)
+
+    return undo
+
+
+def two_second_job():
+    return a_job(rule=a_rule(mp4=Mp4Config(record_cycle_s=2, prefix="{stream}")))
+
+
+async def test_a_recording_goes_on_while_its_bucket_refuses_and_loses_no_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("soloist.jobs.filing.DELAY_S", 0.02)
+    desk = Desk(tmp_path, two_second_job())
     desk.play(1)
     await desk.told()
-    bucket = tmp_path / "storage" / "recordings"
-    shutil.rmtree(bucket)
-    bucket.write_text("not a folder any more")
+    undo = refuse(desk)
+    desk.play(6, at_s=1)
+    await asyncio.sleep(0.2)
+
+    assert desk.failures == []
+    assert desk.shelf.usage()["objects_pending"] == 2
+    assert [type(fact) for fact in desk.journal.facts] == [FileStarted]
+
+    undo()
+    await desk.finish()
+    assert [type(fact) for fact in desk.journal.facts] == [FileStarted, FileCompleted] * 3
+    assert desk.shelf.usage()["objects_pending"] == 0
+    assert desk.spooled == []
+
+
+async def test_a_bucket_that_refuses_for_an_hour_ends_the_job_and_keeps_its_files(tmp_path, monkeypatch):
+    assert filing.PATIENCE_S == 3600
+    monkeypatch.setattr("soloist.jobs.filing.PATIENCE_S", 0.05)
+    monkeypatch.setattr("soloist.jobs.filing.DELAY_S", 0.02)
+    desk = Desk(tmp_path, two_second_job())
+    desk.play(1)
+    await desk.told()
+    refuse(desk)
     desk.play(3, at_s=1)
     await asyncio.sleep(0.2)
     await desk.told()
 
     assert isinstance(desk.failures[0], DestinationError)
     assert "00000.mp4.note" in desk.spooled
+    assert desk.shelf.usage()["objects_pending"] >= 1
 
 
 async def test_sound_that_could_not_be_decoded_is_said_in_manifest_and_event(tmp_path):
