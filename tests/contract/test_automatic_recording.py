@@ -14,7 +14,7 @@ from soloist.jobs.automatic import FAILED_PAUSE, AutomaticRecording
 from soloist.jobs.clock import utc_now
 from soloist.model.ids import AppId, ParticipantId, RoomId
 from soloist.model.job import JobEvent, JobState
-from soloist.model.media import Kind, TrackSource
+from soloist.model.media import Kind, NegotiatedTrack, TrackSource
 from soloist.sources.ingest import StreamKey
 from soloist.sources.rooms import PublishedStream
 
@@ -34,7 +34,8 @@ class Rooms:
 
     def add(self, participant, *, source=TrackSource.CAMERA, kinds=BOTH, app=APP, age_s=1.0, room_age_s=1.0):
         key = StreamKey(app, RoomId("room1"), ParticipantId(participant), source)
-        self.published.append(PublishedStream(key, kinds, age_s, room_age_s))
+        tracks = tuple(NegotiatedTrack(kind.value, kind, ()) for kind in kinds)
+        self.published.append(PublishedStream(key, tracks, age_s, room_age_s))
 
 
 @asynccontextmanager

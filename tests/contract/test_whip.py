@@ -5,32 +5,12 @@ from datetime import timedelta
 
 import pytest
 from support.database import connected
+from support.offers import SOUND_OFFER
 
 from soloist.jobs.accounts import Accounts
 from soloist.jobs.clock import utc_now
 from soloist.wire.join_token import JoinRole, mint_join_token
 
-FINGERPRINT = ":".join(["AB"] * 32)
-OFFER = "\r\n".join(
-    [
-        "v=0",
-        "o=- 1 1 IN IP4 127.0.0.1",
-        "s=-",
-        "t=0 0",
-        "a=group:BUNDLE 0",
-        "m=audio 9 UDP/TLS/RTP/SAVPF 111",
-        "c=IN IP4 0.0.0.0",
-        "a=mid:0",
-        "a=sendonly",
-        "a=rtcp-mux",
-        "a=ice-ufrag:abcd",
-        "a=ice-pwd:abcdefghijklmnopqrstuvwx",
-        f"a=fingerprint:sha-256 {FINGERPRINT}",
-        "a=setup:actpass",
-        "a=rtpmap:111 opus/48000/2",
-        "",
-    ]
-).encode()
 SDP = {"Content-Type": "application/sdp"}
 
 
@@ -62,7 +42,7 @@ def join_token(key, who, **changes):
 
 
 def test_an_offer_is_answered_201_with_location_etag_and_an_answer(ask, place):
-    status, headers, answer = ask("POST", place, OFFER)
+    status, headers, answer = ask("POST", place, SOUND_OFFER)
 
     assert (status, headers["Content-Type"]) == (201, "application/sdp")
     assert headers["Location"].startswith(f"{place}/")
@@ -73,13 +53,13 @@ def test_an_offer_is_answered_201_with_location_etag_and_an_answer(ask, place):
 
 
 def test_a_session_is_deleted_once_and_then_gone(ask, place):
-    _, headers, _ = ask("POST", place, OFFER)
+    _, headers, _ = ask("POST", place, SOUND_OFFER)
 
     assert [ask("DELETE", headers["Location"])[0] for _ in range(2)] == [200, 404]
 
 
 def test_a_trickled_candidate_is_taken(ask, place):
-    _, headers, _ = ask("POST", place, OFFER)
+    _, headers, _ = ask("POST", place, SOUND_OFFER)
     fragment = b"a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\n"
     trickle = {"Content-Type": "application/trickle-ice-sdpfrag", "If-Match": headers["ETag"]}
 
@@ -89,7 +69,7 @@ def test_a_trickled_candidate_is_taken(ask, place):
 
 
 def test_ice_is_restarted_by_the_core_and_the_answer_has_its_new_credentials(ask, place):
-    _, created, answer = ask("POST", place, OFFER)
+    _, created, answer = ask("POST", place, SOUND_OFFER)
     restart = {"Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*"}
     fragment = b"a=ice-ufrag:next\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\n"
 
@@ -108,17 +88,17 @@ def test_ice_is_restarted_by_the_core_and_the_answer_has_its_new_credentials(ask
 
 
 def test_no_redirect_turns_a_post_into_a_get(ask, place):
-    assert ask("POST", f"{place}/", OFFER)[0] not in (301, 302, 303)
+    assert ask("POST", f"{place}/", SOUND_OFFER)[0] not in (301, 302, 303)
 
 
 @pytest.mark.parametrize(
     ("body", "headers", "expected"),
     [
         (b"not an offer", SDP, 400),
-        (OFFER, {"Content-Type": "application/json"}, 415),
-        (OFFER.replace(b"sendonly", b"recvonly"), SDP, 422),
-        (OFFER.replace(b"opus/48000/2", b"PCMU/8000"), SDP, 422),
-        (OFFER[: OFFER.index(b"m=audio")], SDP, 400),
+        (SOUND_OFFER, {"Content-Type": "application/json"}, 415),
+        (SOUND_OFFER.replace(b"sendonly", b"recvonly"), SDP, 422),
+        (SOUND_OFFER.replace(b"opus/48000/2", b"PCMU/8000"), SDP, 422),
+        (SOUND_OFFER[: SOUND_OFFER.index(b"m=audio")], SDP, 400),
         (b"v" * 70_000, SDP, 413),
     ],
 )
@@ -138,7 +118,7 @@ def test_another_method_on_the_endpoint_is_405(ask, place, method):
 
 @pytest.mark.parametrize(("query", "expected"), [("?stream=screen", 201), ("?stream=camera", 201), ("?stream=x", 400)])
 def test_the_query_says_which_stream(ask, place, query, expected):
-    status, headers, _ = ask("POST", place + query, OFFER)
+    status, headers, _ = ask("POST", place + query, SOUND_OFFER)
 
     assert status == expected
     if status == 201:
@@ -155,7 +135,7 @@ def test_a_preflight_is_answered_without_a_bearer(ask, place):
 def test_a_join_token_for_this_path_lets_its_bearer_in(ask, place, who, join_key):
     bearer = {"Authorization": f"Bearer {join_token(join_key, who)}"}
 
-    status, headers, _ = ask("POST", place, OFFER, {**SDP, **bearer})
+    status, headers, _ = ask("POST", place, SOUND_OFFER, {**SDP, **bearer})
 
     assert status == 201
     assert ask("DELETE", headers["Location"], headers=bearer)[0] == 200
@@ -165,15 +145,17 @@ def test_a_join_token_for_this_path_lets_its_bearer_in(ask, place, who, join_key
 def test_a_join_token_for_elsewhere_or_the_audience_is_403(ask, place, who, *, join_key, changes):
     bearer = {"Authorization": f"Bearer {join_token(join_key, who, **changes)}"}
 
-    assert ask("POST", place, OFFER, {**SDP, **bearer})[0] == 403
+    assert ask("POST", place, SOUND_OFFER, {**SDP, **bearer})[0] == 403
 
 
 def test_a_forged_join_token_is_401_with_a_challenge(ask, place, who):
-    status, headers, _ = ask("POST", place, OFFER, {**SDP, "Authorization": f"Bearer {join_token('66' * 32, who)}"})
+    status, headers, _ = ask(
+        "POST", place, SOUND_OFFER, {**SDP, "Authorization": f"Bearer {join_token('66' * 32, who)}"}
+    )
 
     assert (status, headers["WWW-Authenticate"]) == (401, 'Bearer error="invalid_token"')
 
 
 @pytest.mark.parametrize(("app", "expected"), [("none", 404), ("off", 403)])
 def test_an_app_that_is_unknown_or_disabled_lets_nobody_in(ask, app, expected):
-    assert ask("POST", f"/whip/{app}/room/user", OFFER)[0] == expected
+    assert ask("POST", f"/whip/{app}/room/user", SOUND_OFFER)[0] == expected

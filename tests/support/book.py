@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from soloist.api.app import Commands
+from soloist.jobs.listing import JobPage, ListedJob
 from soloist.model.errors import AppDisabledError, InvalidValueError, JobDoneError, JobRunningError, NotFoundError
 from soloist.model.ids import JobId, ProjectId
 from soloist.model.job import Job, JobEvent, JobState
@@ -45,6 +46,9 @@ class AccountBook:
     async def app_anywhere(self, app_id):
         return self.apps.get(app_id)
 
+    async def app_ids(self, project_id):
+        return frozenset(app.app_id for app in self.apps.values() if app.project_id == project_id)
+
 
 class JobBook:
     """Keeps jobs in a dict, by the rules of API section 5."""
@@ -52,6 +56,7 @@ class JobBook:
     def __init__(self, accounts):
         self._accounts = accounts
         self.jobs = {}
+        self.files = {}
 
     async def start(self, project_id, command):
         rule = self._rule(project_id, command.app_id, command.rule_id)
@@ -90,6 +95,16 @@ class JobBook:
         job = await self.show(project_id, app_id, job_id)
         self.jobs[job_id] = job.after(JobEvent.STOP_REQUESTED, NOW)
 
+    async def page(self, project_id, wanted, *, number, size):
+        named = {"app_id": wanted.app_id, "room_id": wanted.room_id, "state": wanted.state}
+        asked = {name: value for name, value in named.items() if value is not None}
+        found = [
+            ListedJob(job, self.files.get(job.job_id, ()))
+            for job in reversed(self.jobs.values())
+            if job.project_id == project_id and all(getattr(job, name) == asked[name] for name in asked)
+        ]
+        return JobPage(tuple(found[number * size :][:size]), has_more=len(found) > (number + 1) * size)
+
     def _rule(self, project_id, app_id, rule_id):
         app = self._accounts.apps.get(app_id)
         if app is None or app.project_id != project_id:
@@ -101,9 +116,9 @@ class JobBook:
         return RecordRule(rule_id, app_id, StorageAddress("cn-north-4", "dev", "recordings"), (RecordFormat.MP4,))
 
 
-def commands(accounts):
+def commands(accounts, jobs=None):
     """Return what the edge needs; nobody plays rules and apps here, whose tests have a database (tests/contract)."""
-    return Commands(jobs=JobBook(accounts), rules=None, apps=None)
+    return Commands(jobs=jobs or JobBook(accounts), rules=None, apps=None)
 
 
 def _job(project_id, command, rule, job_id):

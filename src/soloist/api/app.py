@@ -24,11 +24,13 @@ from soloist.api.jobs import JobCommands, job_routes
 from soloist.api.metrics import MetricSources, ServiceMetrics
 from soloist.api.openapi import describe
 from soloist.api.ops import Probe, ops_routes
+from soloist.api.overview import JobPages, ProjectApps, overview_routes
 from soloist.api.rules import RuleCommands, rule_routes
 from soloist.api.throttle import FailureThrottle
-from soloist.api.whip import Apps, WhipProxy
+from soloist.api.whip import App, Apps, WhipProxy
 from soloist.jobs.clock import utc_now
 from soloist.model.errors import InvalidValueError, MissingFieldError, NotFoundError
+from soloist.model.ids import AppId
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,15 @@ class ApiLimits:
     auth_window: timedelta = timedelta(minutes=1)
 
 
+class Jobs(JobCommands, JobPages, Protocol):
+    """What is asked of jobs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Commands:
     """Who carries out the vendor's operations, a group each."""
 
-    jobs: JobCommands
+    jobs: Jobs
     rules: RuleCommands
     apps: AppCommands
 
@@ -55,8 +61,11 @@ class Commands:
         return job_routes(self.jobs), rule_routes(self.rules), auto_record_routes(self.apps), app_routes(self.apps)
 
 
-class Accounts(Keys, Apps, Protocol):
+class Accounts(Keys, Apps, ProjectApps, Protocol):
     """Where credentials and apps are looked up."""
+
+    async def app_anywhere(self, app_id: AppId) -> App | None:
+        """Return an app whichever project owns it; None if there is none."""
 
 
 def create_app(
@@ -88,7 +97,8 @@ def create_app(
     for router in commands.routes():
         app.include_router(router)
     service = ServiceMetrics(metrics or MetricSources())
-    app.include_router(ops_routes(probes or {}, registry, __version__, service))
+    app.include_router(overview_routes(commands.jobs, accounts, recorders, clock))
+    app.include_router(ops_routes(probes or {}, registry, __version__, service, is_dev=is_dev))
     app.router.routes.extend(whip.routes())
     # The framework's documented way to amend its document.
     app.openapi = functools.cache(lambda: describe(app, __version__))  # type: ignore[method-assign]

@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import aiohttp
 import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from soloist.api.recorders import READ_TIMEOUT_S, UNANSWERED, read_recorder
+
 log = structlog.get_logger("soloist.api")
 
-READ_TIMEOUT_S = 2.0
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
@@ -123,7 +123,7 @@ class ServiceMetrics:
     async def _recorder(self, slot: str, path: Path) -> Samples:
         try:
             health = await read_health(path)
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+        except UNANSWERED as error:
             log.warning("metrics_unread", slot=slot, error=type(error).__name__)
             return [(RECORDER_UP, (slot,), 0)]
         core, usage = health.get("core", {}), health.get("usage", {})
@@ -146,21 +146,16 @@ class ServiceMetrics:
         return [(DATABASE_UP, (), 1), *jobs, *((FILES, (state,), count) for state, count in counts.files.items())]
 
 
-async def read_health(path: Path) -> dict[str, Any]:
+async def read_health(path: Path) -> Mapping[str, Any]:
     """Return what the recorder behind a unix socket says of itself.
 
     Raises:
         OSError, TimeoutError, aiohttp.ClientError, ValueError: it does not answer, or not with a health answer.
     """
-    timeout = aiohttp.ClientTimeout(total=READ_TIMEOUT_S)
-    async with (
-        aiohttp.ClientSession(connector=aiohttp.UnixConnector(path=str(path)), timeout=timeout) as session,
-        session.get("http://recorder/health") as answer,
-    ):
-        body: dict[str, Any] = await answer.json()
-        if answer.status != 200 or body.get("status") != "ok":
-            raise ValueError(f"the recorder is {body.get('status')}")
-        return body
+    body = await read_recorder(path, "/health")
+    if body.get("status") != "ok":
+        raise ValueError(f"the recorder is {body.get('status')}")
+    return body
 
 
 class _Snapshot(Collector):

@@ -11,10 +11,11 @@ from pydantic.json_schema import models_json_schema
 
 from soloist.api.app_schema import AppBody, AutoRecordBody
 from soloist.api.gate import is_guarded
+from soloist.api.overview import JoinTokenBody
 from soloist.api.rule_schema import RuleBody
 from soloist.api.schema import StartBody, UpdateBody
 
-BODIES = (StartBody, UpdateBody, RuleBody, AppBody, AutoRecordBody)
+BODIES = (StartBody, UpdateBody, RuleBody, AppBody, AutoRecordBody, JoinTokenBody)
 """Every body that a handler parses itself."""
 
 SECURITY_SCHEMES = {

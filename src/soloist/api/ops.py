@@ -29,11 +29,18 @@ class HealthView(BaseModel):
 
     status: str
     version: str
+    dev: bool
+    """Whether this is development mode, whose credentials everybody knows."""
     parts: dict[str, str]
 
 
 def ops_routes(
-    probes: Mapping[str, Probe], registry: CollectorRegistry, version: str, service: ServiceMetrics
+    probes: Mapping[str, Probe],
+    registry: CollectorRegistry,
+    version: str,
+    service: ServiceMetrics,
+    *,
+    is_dev: bool = False,
 ) -> APIRouter:
     """Return `/soloist/v1/health` over `probes` and `/metrics` over `registry` and `service`."""
     networks = [ipaddress.ip_network(text) for text in service.readers]
@@ -46,7 +53,7 @@ def ops_routes(
         is_well = all(state == "ok" for state in states)
         response.status_code = 200 if is_well else 503
         parts = dict(zip(probes, states, strict=True))
-        return HealthView(status="ok" if is_well else "failing", version=version, parts=parts)
+        return HealthView(status="ok" if is_well else "failing", version=version, dev=is_dev, parts=parts)
 
     @router.get("/metrics", response_class=Response)
     async def show_metrics(request: Request) -> Response:

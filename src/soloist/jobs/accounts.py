@@ -121,6 +121,12 @@ class Accounts:
             raise NotFoundError(f"app {app_id} does not exist")
         return found
 
+    async def app_ids(self, project_id: ProjectId) -> frozenset[AppId]:
+        """Return the ids of a project's apps."""
+        query = select(schema.apps.c.app_id).where(schema.apps.c.project_id == project_id)
+        async with self._database.connect() as connection:
+            return frozenset(AppId(app_id) for app_id in await connection.scalars(query))
+
     async def rule(self, app_id: AppId, rule_id: RuleId) -> RecordRule | None:
         """Return a record rule of this app; None if it has none of that id."""
         table = schema.record_rules

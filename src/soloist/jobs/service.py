@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from soloist.jobs import queue, schema, store
 from soloist.jobs.accounts import Accounts
 from soloist.jobs.clock import utc_now
+from soloist.jobs.listing import JobFilter, JobPage, page_of_jobs
 from soloist.jobs.rules import hold_rule
 from soloist.model.errors import (
     AppDisabledError,
@@ -161,6 +162,10 @@ class JobService:
                 await store.append_event(connection, claim, JobEnded(StopReason.TENANT_STOP), now)
             if row.engine_id is not None:
                 await queue.withdraw(connection, row.engine_id, keep_waiting=was_taken)
+
+    async def page(self, project_id: ProjectId, wanted: JobFilter, *, number: int, size: int) -> JobPage:
+        """Return the page of this number, counted from 0, of a project's jobs with their files, newest first."""
+        return await page_of_jobs(self._database, project_id, wanted, number=number, size=size)
 
     async def list_jobs(
         self,

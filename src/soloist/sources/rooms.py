@@ -92,11 +92,16 @@ class PublishedStream:
     """What one participant publishes at this moment."""
 
     key: StreamKey
-    kinds: frozenset[Kind]
+    tracks: tuple[NegotiatedTrack, ...]
     age_s: float
     """Since this publisher joined."""
     room_age_s: float
     """Since the room's first publisher joined."""
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """What it sends."""
+        return frozenset(track.kind for track in self.tracks)
 
 
 @dataclass(slots=True)
@@ -172,7 +177,7 @@ class Rooms:
         """Return everything that is published here."""
         now = self._clock.now()
         return [
-            PublishedStream(publisher.key, frozenset(publisher.kinds), now - publisher.joined, now - room.began)
+            PublishedStream(publisher.key, publisher.tracks, now - publisher.joined, now - room.began)
             for room in self._rooms.values()
             for publisher in room.publishers.values()
         ]

@@ -22,7 +22,7 @@ from soloist.model.ids import AppId, ParticipantId, RoomId, parse_id
 from soloist.model.media import Codec, TrackSource
 from soloist.sources.ingest import REPLACED, StreamKey
 from soloist.sources.receiver import MediaThread
-from soloist.sources.rooms import Publisher, Rooms, RoomsFullError
+from soloist.sources.rooms import PublishedStream, Publisher, Rooms, RoomsFullError
 from soloist.wire.whip import (
     OFFER_BYTES_MAX,
     IceRestart,
@@ -159,8 +159,9 @@ def create_whip_app(
     ice_servers: Sequence[IceServer] = (),
     more_health: Callable[[], Mapping[str, object]] = dict,
 ) -> Starlette:
-    """Return the recorder's HTTP app: WHIP and `/health`. Serve it on a unix socket only: it asks for no password.
+    """Return the recorder's HTTP app: WHIP, `/health` and `/streams` (what is published here).
 
+    Serve it on a unix socket only: it asks for no password.
     `more_health` adds to the health answer what others of this process count; it must not block.
     """
     shell = WhipShell(rooms, video_codecs_of, ice_servers)
@@ -176,13 +177,29 @@ def create_whip_app(
         }
         return JSONResponse(answer, status_code=200 if media.is_running else 503)
 
+    async def streams(_request: Request) -> Response:
+        return JSONResponse({"streams": [_stream(stream) for stream in rooms.streams()]})
+
     return Starlette(
         routes=[
             Route("/health", health, methods=["GET"]),
+            Route("/streams", streams, methods=["GET"]),
             Route("/whip/{app}/{room}/{user}", shell.endpoint, methods=METHODS),
             Route("/whip/{app}/{room}/{user}/{resource}", shell.session, methods=METHODS),
         ]
     )
+
+
+def _stream(stream: PublishedStream) -> dict[str, object]:
+    return {
+        "app_id": stream.key.app_id,
+        "room_id": stream.key.room_id,
+        "participant_id": stream.key.participant_id,
+        "source": stream.key.source.value,
+        "tracks": [{"kind": track.kind.value, "codecs": list(track.codecs)} for track in stream.tracks],
+        "age_s": stream.age_s,
+        "room_age_s": stream.room_age_s,
+    }
 
 
 def _stream_key(request: Request) -> StreamKey:

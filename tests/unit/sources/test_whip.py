@@ -218,3 +218,18 @@ async def test_health_says_what_is_going_on(door: Door) -> None:
     health = (await call(door.app, "GET", "/health")).json()
 
     assert (health["status"], health["rooms"], health["publishers"], health["udp_port"]) == ("ok", 1, 1, 5000)
+
+
+async def test_streams_say_who_publishes_what_where(door: Door) -> None:
+    await door.publish()
+    await door.publish("/whip/demo/r/bob?stream=screen")
+
+    streams = (await call(door.app, "GET", "/streams")).json()["streams"]
+
+    names = ("app_id", "room_id", "participant_id", "source")
+    assert [[stream[name] for name in names] for stream in streams] == [
+        ["demo", "r", "alice", "camera"],
+        ["demo", "r", "bob", "screen"],
+    ]
+    assert [track["kind"] for track in streams[0]["tracks"]] == ["audio", "video"]
+    assert all(0 <= stream["age_s"] <= stream["room_age_s"] < 60 for stream in streams)

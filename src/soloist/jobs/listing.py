@@ -1,0 +1,104 @@
+"""Jobs with their files, a page at a time: what people look at, as opposed to what clients drive jobs by.
+
+Newest first. Reads only; one transaction a page.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from soloist.jobs import schema, store
+from soloist.model.ids import AppId, JobId, ProjectId, RoomId
+from soloist.model.job import Job, JobState
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs of a project are asked for; None asks for any."""
+
+    app_id: AppId | None = None
+    room_id: RoomId | None = None
+    state: JobState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFile:
+    """One file of a job."""
+
+    key: str
+    """Object key in the rule's bucket."""
+    record_format: str
+    """A `RecordFormat` value."""
+    is_complete: bool
+    """Whether it stands in its bucket, whole."""
+    started_at: datetime
+    ended_at: datetime | None = None
+    size_bytes: int | None = None
+    duration: timedelta | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedJob:
+    """A job and its files, oldest first."""
+
+    job: Job
+    files: tuple[RecordedFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Some jobs, and whether there are older ones."""
+
+    entries: tuple[ListedJob, ...]
+    has_more: bool
+
+
+async def page_of_jobs(
+    database: AsyncEngine, project_id: ProjectId, wanted: JobFilter, *, number: int, size: int
+) -> JobPage:
+    """Return the page of this number, counted from 0, of `size` jobs of a project."""
+    values = {
+        schema.jobs.c.project_id: project_id,
+        schema.jobs.c.app_id: wanted.app_id,
+        schema.jobs.c.room_id: wanted.room_id,
+        schema.jobs.c.state: wanted.state,
+    }
+    scope = [column == value for column, value in values.items() if value is not None]
+    async with database.connect() as connection:
+        # One more than asked for tells whether there are others, without counting a month of jobs.
+        found = await store.list_jobs(connection, scope, offset=number * size, limit=size + 1)
+        shown = found[:size]
+        files = await _files_of(connection, [job.job_id for job in shown])
+    return JobPage(tuple(ListedJob(job, files[job.job_id]) for job in shown), len(found) > size)
+
+
+async def _files_of(
+    connection: AsyncConnection, job_ids: Sequence[JobId]
+) -> defaultdict[str, tuple[RecordedFile, ...]]:
+    table = schema.files
+    query = select(table).where(table.c.job_id.in_(job_ids)).order_by(table.c.started_at, table.c.key)
+    files: defaultdict[str, tuple[RecordedFile, ...]] = defaultdict(tuple)
+    for row in await connection.execute(query) if job_ids else ():
+        files[row.job_id] += (_file_of_row(row),)
+    return files
+
+
+def _file_of_row(row: Row[Any]) -> RecordedFile:
+    return RecordedFile(
+        key=row.key,
+        record_format=row.format,
+        is_complete=row.state == "COMPLETED",
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        size_bytes=row.size_bytes,
+        duration=None if row.duration_ms is None else timedelta(milliseconds=row.duration_ms),
+        width=row.width,
+        height=row.height,
+    )
