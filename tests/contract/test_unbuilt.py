@@ -11,6 +11,7 @@ BUILT = {
     *(f"{verb}_record_rule" for verb in ("create", "show", "update", "delete")),
     *("list_record_rules", "show_auto_record", "update_auto_record"),
     *("create_app", "list_apps", "show_app", "delete_app", "start_app", "stop_app"),
+    *("remove_room", "remove_users"),
 }
 OPERATIONS = [
     name
@@ -19,8 +20,8 @@ OPERATIONS = [
 ]
 
 
-def test_the_sdk_knows_11_more_operations():
-    assert len(OPERATIONS) == 11
+def test_the_sdk_knows_9_more_operations():
+    assert len(OPERATIONS) == 9
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -43,5 +44,21 @@ def test_an_operation_that_is_not_built_is_404_in_the_vendors_shape(sdk, refused
 )
 def test_a_wrong_method_or_path_is_404_too(http, method, path):
     status, _, body = http(method, path)
+
+    assert (status, body["error_code"]) == (404, "APIGW.0101")
+
+
+@pytest.mark.parametrize("verb", ["create", "show", "update", "stop"])
+def test_mixing_is_refused_with_a_word_on_what_is_offered_instead(sdk, refused, verb):
+    request = getattr(vendor, f"{verb.capitalize()}MixJobRequest")(app_id="demo")
+
+    error = refused(getattr(sdk.client, f"{verb}_mix_job"), request)
+
+    assert "does not mix streams" in error.error_msg
+
+
+@pytest.mark.parametrize("path", ["/v1/dev/rtc/rooms", "/v1/rtc/data/abnormal-events"])
+def test_the_vendors_statistics_are_an_unknown_api(http, path):
+    status, _, body = http("GET", path)
 
     assert (status, body["error_code"]) == (404, "APIGW.0101")

@@ -233,7 +233,7 @@ def test_an_older_publisher_does_not_take_its_place_back_from_the_newer_one(reco
         with publishing(clip, url, "--loop") as newer:
             status, said = ended(older, within_s=20)
 
-            assert (status, "taken this one's place" in said, "Traceback" in said) == (1, True, False), said
+            assert (status, "has taken the place" in said, "Traceback" in said) == (1, True, False), said
             time.sleep(2)
             assert newer.poll() is None
             assert recorder.rooms.publishers_count == 1

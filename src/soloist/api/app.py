@@ -22,9 +22,12 @@ from soloist.api.errors import MethodNotAllowedError, UnknownRouteError
 from soloist.api.gate import VENDOR, Gate, Keys
 from soloist.api.jobs import JobCommands, job_routes
 from soloist.api.metrics import MetricSources, ServiceMetrics
+from soloist.api.mix import mix_routes
 from soloist.api.openapi import describe
 from soloist.api.ops import Probe, ops_routes
 from soloist.api.overview import JobPages, ProjectApps, overview_routes
+from soloist.api.recorders import Recorders
+from soloist.api.rooms import room_routes
 from soloist.api.rules import RuleCommands, rule_routes
 from soloist.api.throttle import FailureThrottle
 from soloist.api.whip import App, Apps, WhipProxy
@@ -56,9 +59,16 @@ class Commands:
     rules: RuleCommands
     apps: AppCommands
 
-    def routes(self) -> Sequence[APIRouter]:
-        """Return the routes of every group."""
-        return job_routes(self.jobs), rule_routes(self.rules), auto_record_routes(self.apps), app_routes(self.apps)
+    def routes(self, recorders: Recorders) -> Sequence[APIRouter]:
+        """Return the routes of every group; those of rooms lead to `recorders`."""
+        return (
+            job_routes(self.jobs),
+            rule_routes(self.rules),
+            auto_record_routes(self.apps),
+            app_routes(self.apps),
+            room_routes(self.apps, recorders),
+            mix_routes(),
+        )
 
 
 class Accounts(Keys, Apps, ProjectApps, Protocol):
@@ -86,15 +96,16 @@ def create_app(
     Its lifespan closes the connections to recorders and nothing else: what is passed in stays the caller's.
     """
     registry = CollectorRegistry()
-    whip = WhipProxy(accounts, recorders, clock=clock, is_dev=is_dev)
+    ways = Recorders(recorders)
+    whip = WhipProxy(accounts, ways, clock=clock, is_dev=is_dev)
     app = FastAPI(
         openapi_url="/soloist/v1/openapi.json",
         docs_url="/soloist/v1/docs",
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=whip.lifespan,
+        lifespan=ways.lifespan,
     )
-    for router in commands.routes():
+    for router in commands.routes(ways):
         app.include_router(router)
     service = ServiceMetrics(metrics or MetricSources())
     app.include_router(overview_routes(commands.jobs, accounts, recorders, clock))

@@ -62,6 +62,14 @@ class MethodNotAllowedError(EdgeError):
     """This address does not answer this method; see the Allow header."""
 
 
+class MixingNotOfferedError(EdgeError):
+    """This server does not mix streams, it records participants one by one; see individual-stream-jobs."""
+
+
+class BackendTimeoutError(EdgeError):
+    """The room's recorder does not answer; try again."""
+
+
 class BodyTooLargeError(EdgeError):
     """The body is larger than this server reads; send less."""
 
@@ -115,9 +123,11 @@ FAULTS: dict[type[Exception], Fault] = {
     UnauthorizedError: Fault(401, "APIGW.0301", "Incorrect IAM authentication information"),
     ForbiddenError: Fault(403, "APIGW.0302", "The IAM user is not allowed to access this API"),
     UnknownRouteError: Fault(404, "APIGW.0101", "The API does not exist or has not been published"),
+    MixingNotOfferedError: Fault(404, "APIGW.0101", "The API does not exist or has not been published"),
     MethodNotAllowedError: Fault(405, "APIGW.0101", "The API does not exist or has not been published"),
     SlowBodyError: Fault(408, "APIGW.0201", "Request timeout"),
     BodyTooLargeError: Fault(413, "APIGW.0201", "Request entity too large"),
+    BackendTimeoutError: Fault(504, "APIGW.0201", "Backend timeout"),
     ThrottledError: Fault(429, "APIGW.0308", "The throttling threshold has been reached"),
 }
 """The whole table; an error is looked up by its class, then by the nearest base that is listed."""

@@ -5,25 +5,21 @@ and answers pass verbatim over its unix socket. CORS preflights, which never car
 Spec: RFC 9725 §4.2 (OPTIONS), §4.7 (bearer); RFC 6750 §3.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol
 
-import aiohttp
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from yarl import URL
 
 from soloist.api.errors import BodyTooLargeError, SlowBodyError
 from soloist.api.gate import read_body
+from soloist.api.recorders import RecorderAwayError, Recorders
 from soloist.model.errors import InvalidValueError
 from soloist.model.ids import AppId, ProjectId, parse_id
 from soloist.wire.join_token import JoinTokenError, JoinTokenMismatchError, verify_join_token
-from soloist.wire.placement import slot_of_room
 from soloist.wire.whip import (
     OFFER_BYTES_MAX,
     WhipError,
@@ -37,7 +33,6 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 PASSED_HEADERS = ("Accept", "Content-Type", "If-Match")
 HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
 """Headers of one connection, not of the answer (RFC 9110 §7.6.1), and what our own server adds itself."""
-RECORDER_TIMEOUT = aiohttp.ClientTimeout(total=10, connect=2)
 
 
 class App(Protocol):
@@ -76,24 +71,14 @@ class _Place:
 
 
 class WhipProxy:
-    """Holds one connection pool per recorder; `lifespan` closes them."""
+    """Answers WHIP requests; see the module."""
 
-    def __init__(
-        self, apps: Apps, recorders: Mapping[str, Path], *, clock: Callable[[], datetime], is_dev: bool
-    ) -> None:
-        """`recorders` maps slot names to sockets; in dev mode project tokens are bearers too, and none is needed."""
+    def __init__(self, apps: Apps, recorders: Recorders, *, clock: Callable[[], datetime], is_dev: bool) -> None:
+        """In dev mode project tokens are bearers too, and none is needed."""
         self._apps = apps
-        self._recorders = dict(recorders)
+        self._recorders = recorders
         self._clock = clock
         self._is_dev = is_dev
-        self._sessions: dict[str, aiohttp.ClientSession] = {}
-
-    @asynccontextmanager
-    async def lifespan(self, _app: object) -> AsyncIterator[None]:
-        """Close the connections when the application ends."""
-        yield
-        for session in self._sessions.values():
-            await session.close()
 
     def routes(self) -> list[Route]:
         """Return the endpoint's and the session's route."""
@@ -110,7 +95,7 @@ class WhipProxy:
         try:
             place = _place(request)
             await self._admit(request, place)
-            return await self._pass_on(request, slot_of_room(place.app_id, place.room_id, list(self._recorders)))
+            return await self._pass_on(request, place)
         except WhipError as error:
             return _render(refused(error))
 
@@ -139,7 +124,7 @@ class WhipProxy:
         if not claims.role.may_publish:
             raise WhipError(403, f"role {claims.role} may only watch; mint a token for a joiner or publisher")
 
-    async def _pass_on(self, request: Request, slot: str) -> Response:
+    async def _pass_on(self, request: Request, place: _Place) -> Response:
         try:
             body = await read_body(request.scope, request.receive, OFFER_BYTES_MAX)
         except BodyTooLargeError as error:
@@ -149,29 +134,17 @@ class WhipProxy:
         query = request.scope["query_string"]
         target = request.scope["raw_path"] + (b"?" + query if query else b"")
         headers = {name: request.headers[name] for name in PASSED_HEADERS if name in request.headers}
-        url = URL("http://recorder" + target.decode("ascii"), encoded=True)
         try:
-            return await self._ask(slot, request.method, url, headers=headers, body=body)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            answer = await self._recorders.ask(
+                place.app_id, place.room_id, request.method, target.decode("ascii"), headers=headers, data=body or None
+            )
+        except RecorderAwayError as error:
             raise WhipError(503, "the room's recorder does not answer; try again", (("Retry-After", "2"),)) from error
-
-    async def _ask(self, slot: str, method: str, url: URL, *, headers: dict[str, str], body: bytes) -> Response:
-        asked = self._session(slot).request(
-            method, url, data=body or None, headers=headers, allow_redirects=False, skip_auto_headers=["Content-Type"]
-        )
-        async with asked as answer:
-            response = Response(await answer.read(), status_code=answer.status)
-            for name, value in answer.headers.items():
-                if name.lower() not in HOP_HEADERS:
-                    response.headers.append(name, value)
-            return response
-
-    def _session(self, slot: str) -> aiohttp.ClientSession:
-        """Return the recorder's pool; it keeps no connection, since a restarted recorder would break the next POST."""
-        if slot not in self._sessions:
-            connector = aiohttp.UnixConnector(path=str(self._recorders[slot]), force_close=True)
-            self._sessions[slot] = aiohttp.ClientSession(connector=connector, timeout=RECORDER_TIMEOUT)
-        return self._sessions[slot]
+        response = Response(answer.body, status_code=answer.status)
+        for name, value in answer.headers:
+            if name.lower() not in HOP_HEADERS:
+                response.headers.append(name, value)
+        return response
 
 
 def _place(request: Request) -> _Place:

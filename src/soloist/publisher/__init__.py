@@ -8,7 +8,7 @@ FFmpeg does not tell, `pacing.py` sends by the clock, `session.py` is the proces
 from soloist.publisher.clip import ClipError
 from soloist.publisher.command import publish_command
 from soloist.publisher.pacing import PublishProgress
-from soloist.publisher.publishing import ChildDiedError, ReplacedError, SessionEndedError, publish
+from soloist.publisher.publishing import ChildDiedError, SentAwayError, SessionEndedError, publish
 from soloist.publisher.sender import PublishRefusedError, ServerAwayError
 
 __all__ = [
@@ -16,7 +16,7 @@ __all__ = [
     "ClipError",
     "PublishProgress",
     "PublishRefusedError",
-    "ReplacedError",
+    "SentAwayError",
     "ServerAwayError",
     "SessionEndedError",
     "publish",

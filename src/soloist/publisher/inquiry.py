@@ -11,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 from soloist.model.errors import InvalidValueError
 
 TIMEOUT_S = 5.0
-REPLACED_STATUS = 410
+GONE_STATUS = 410
 DETAIL_LENGTH_MAX = 300
 """What an answer says is shown no longer than this."""
 
@@ -73,13 +73,13 @@ def refusal_detail(url: str, token: str | None) -> str:
     return _detail(body) if status >= 400 else ""
 
 
-def is_replaced(resource_url: str, token: str | None) -> bool:
-    """Return whether the session of that URL ended because another publisher took its place; else end it.
+def farewell(resource_url: str, token: str | None) -> str | None:
+    """Return what the server says to a publisher it wants not to come back, ended by it; else end the session.
 
-    False also where the server does not answer, or is one that does not tell.
+    None also where the server does not answer, or is one that does not tell.
     """
     answer = _ask("DELETE", resource_url, token)
-    return answer is not None and answer[0] == REPLACED_STATUS
+    return _detail(answer[2]) if answer is not None and answer[0] == GONE_STATUS else None
 
 
 def status_of(resource_url: str, token: str | None) -> int | None:

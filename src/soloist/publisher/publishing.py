@@ -2,8 +2,8 @@
 
 A session ends in one of these ways: its plan is done, which the child says; the caller interrupts; the server refuses;
 the server is gone, and is tried again; the session was ended from the other side, which shows as silence of the child
-(`session.py`), or has vanished there (`vigil.py`); the child died. A session that another publisher replaced is not
-tried again: the newcomer wins.
+(`session.py`), or has vanished there (`vigil.py`); the child died. A session that another publisher replaced, or
+whose user was removed, is not tried again.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from typing import Any
 
 from soloist.model.errors import InternalError, RequestError, SoloistError
 from soloist.publisher.clip import NS, ClipError
-from soloist.publisher.inquiry import is_replaced
+from soloist.publisher.inquiry import farewell
 from soloist.publisher.pacing import OnProgress, PublishProgress, SessionPlan
 from soloist.publisher.sender import PublishRefusedError, ServerAwayError
 from soloist.publisher.session import render_plan
@@ -42,8 +42,8 @@ class SessionEndedError(ServerAwayError):
     """The server ended the session, as when another publisher of the same user and stream takes its place."""
 
 
-class ReplacedError(RequestError):
-    """Another publisher of the same user and stream has taken this one's place; end that one first."""
+class SentAwayError(RequestError):
+    """The server wants this publisher not to come back: another took its place, or its user was removed."""
 
 
 class ChildDiedError(InternalError):
@@ -77,7 +77,7 @@ def publish(
         ClipError: the file cannot be read.
         PublishRefusedError: the server does not take it.
         ServerAwayError: the server is not there, or is gone; SessionEndedError: it sends us away again and again.
-        ReplacedError: another publisher took this one's place.
+        SentAwayError: another publisher took this one's place, or its user was removed from the room.
         ChildDiedError: the process that publishes died.
     """
     total = PublishProgress()
@@ -139,8 +139,9 @@ def _watch(plan: SessionPlan, total: PublishProgress, on_progress: OnProgress) -
             if isinstance(error, SessionEndedError):
                 # It hangs in a call: there is nothing it could still send in order.
                 child.kill()
-            if any(is_replaced(url, plan.token) for url in resources):
-                raise ReplacedError from error
+            for url in resources:
+                if (words := farewell(url, plan.token)) is not None:
+                    raise SentAwayError(f"The server sent this publisher away: {words}.") from error
             raise
         finally:
             for vigil in vigils:

@@ -21,7 +21,7 @@ log = structlog.get_logger("soloist.media")
 REPORTS_COUNT_MAX = 256
 """Sender reports kept per layer: at one a second more than four minutes, enough for any regression."""
 
-LEFT, REPLACED, TIMEOUT, FAILED = "left", "replaced", "timeout", "failed"
+LEFT, REPLACED, TIMEOUT, FAILED, REMOVED = "left", "replaced", "timeout", "failed", "removed"
 DETACH_REASONS = {"closed": LEFT, "timeout": TIMEOUT, "dtls": FAILED, "failed": FAILED}
 """The core's reason for a `Closed` -> what a subscriber is told."""
 

@@ -7,7 +7,7 @@ Spec: API section 5.2 (idle), design section 7 (rooms).
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -17,7 +17,7 @@ import structlog
 from soloist.model.errors import InternalError, SourceError
 from soloist.model.ids import AppId, ParticipantId, RoomId
 from soloist.model.media import Codec, Kind, NegotiatedTrack, TrackSource
-from soloist.sources.ingest import LEFT, Exchange, Feed, PublisherMedia, StreamKey, Subscriber
+from soloist.sources.ingest import LEFT, REMOVED, Exchange, Feed, PublisherMedia, StreamKey, Subscriber
 from soloist.sources.receiver import MediaThread
 
 log = structlog.get_logger("soloist.rooms")
@@ -229,6 +229,18 @@ class Rooms:
             asyncio.get_running_loop().call_later(self._linger_s, self._media.close_session, publisher.session)
         else:
             self._media.close_session(publisher.session)
+
+    def remove(self, app_id: AppId, room_id: RoomId, participants: Collection[ParticipantId] | None = None) -> bool:
+        """Send these participants out of a room, all of them for None; return whether there is such a room.
+
+        Whoever is not in it is passed over. A removed one may publish again. Spec: API section 2.6.
+        """
+        publishers = self.publishers(app_id, room_id)
+        for publisher in publishers:
+            if participants is None or publisher.key.participant_id in participants:
+                self._remove(publisher, REMOVED)
+                self._media.close_session(publisher.session)
+        return bool(publishers)
 
     async def subscribe(
         self,

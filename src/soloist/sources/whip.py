@@ -20,8 +20,9 @@ from soloist.core import OfferError, SessionGoneError
 from soloist.model.errors import InternalError, InvalidValueError
 from soloist.model.ids import AppId, ParticipantId, RoomId, parse_id
 from soloist.model.media import Codec, TrackSource
-from soloist.sources.ingest import REPLACED, StreamKey
+from soloist.sources.ingest import REMOVED, REPLACED, StreamKey
 from soloist.sources.receiver import MediaThread
+from soloist.sources.removal import removal_route
 from soloist.sources.rooms import PublishedStream, Publisher, Rooms, RoomsFullError
 from soloist.wire.whip import (
     OFFER_BYTES_MAX,
@@ -38,6 +39,7 @@ from soloist.wire.whip import (
     no_such_session,
     parse_offer,
     refused,
+    session_removed,
     session_replaced,
 )
 
@@ -45,8 +47,10 @@ log = structlog.get_logger("soloist.whip")
 
 VIDEO_CODECS_DEFAULT = (Codec.H264, Codec.VP8, Codec.VP9, Codec.AV1)
 BODY_TIMEOUT_S = 10.0
-REPLACED_COUNT_MAX = 1000
-"""Sessions remembered as replaced, so that their publishers learn it; the oldest is forgotten first."""
+GONE_COUNT_MAX = 1000
+"""Sessions remembered as replaced or removed, so that their publishers learn it; the oldest is forgotten first."""
+GONE = {REPLACED: session_replaced, REMOVED: session_removed}
+"""Ends of a session after which its publisher should not come back, and what it is told."""
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 VideoCodecsOf = Callable[[AppId], Awaitable[Sequence[Codec]]]
@@ -77,7 +81,7 @@ class WhipShell:
         self._video_codecs_of = video_codecs_of
         self._ice_servers = tuple(ice_servers)
         self._resources: dict[str, _Resource] = {}
-        self._replaced: deque[tuple[str, StreamKey]] = deque(maxlen=REPLACED_COUNT_MAX)
+        self._gone: deque[tuple[str, StreamKey, str]] = deque(maxlen=GONE_COUNT_MAX)
 
     async def endpoint(self, request: Request) -> Response:
         """Answer `/whip/{app}/{room}/{user}`."""
@@ -119,8 +123,9 @@ class WhipShell:
 
     async def _answer(self, key: StreamKey, resource_id: str, request: WhipRequest) -> WhipResponse:
         resource = self._resources.get(resource_id)
-        if any(replaced_id == resource_id and whose[:3] == key[:3] for replaced_id, whose in self._replaced):
-            raise session_replaced()
+        for gone_id, whose, reason in self._gone:
+            if gone_id == resource_id and whose[:3] == key[:3]:
+                raise GONE[reason]()
         if resource is None or resource.publisher.key[:3] != key[:3]:
             raise no_such_session()
         async with resource.turn:
@@ -147,8 +152,8 @@ class WhipShell:
         if resource is None:
             return
         resource.session.end()
-        if reason == REPLACED:
-            self._replaced.append((resource_id, resource.publisher.key))
+        if reason in GONE:
+            self._gone.append((resource_id, resource.publisher.key, reason))
 
 
 def create_whip_app(
@@ -184,6 +189,7 @@ def create_whip_app(
         routes=[
             Route("/health", health, methods=["GET"]),
             Route("/streams", streams, methods=["GET"]),
+            removal_route(rooms),
             Route("/whip/{app}/{room}/{user}", shell.endpoint, methods=METHODS),
             Route("/whip/{app}/{room}/{user}/{resource}", shell.session, methods=METHODS),
         ]

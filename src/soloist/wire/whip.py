@@ -223,6 +223,11 @@ def session_replaced() -> WhipError:
     return WhipError(410, "another publisher of this user and stream has taken the place of this session")
 
 
+def session_removed() -> WhipError:
+    """Return the answer for a session whose user was sent out of the room: its client should not come back."""
+    return WhipError(410, "the room was dismissed, or its user removed; join again only if you are asked to")
+
+
 def parse_offer(request: WhipRequest) -> OfferSummary:
     """Return what a POST offers.
 

@@ -1,0 +1,24 @@
+"""The recorder's side of dismissing a room and removing users: one address on the recorder's unix socket.
+
+The api process has authenticated the caller and judged the ids; this file only tells the rooms. The body is a JSON
+array of the participants to remove, or null for all.
+"""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from soloist.model.ids import AppId, RoomId
+from soloist.sources.rooms import Rooms
+
+
+def removal_route(rooms: Rooms) -> Route:
+    """Return `POST /rooms/{app}/{room}/removal`: 204, or 404 if there is no such room."""
+
+    async def remove(request: Request) -> Response:
+        participants = await request.json()
+        app_id, room_id = AppId(request.path_params["app"]), RoomId(request.path_params["room"])
+        is_there = rooms.remove(app_id, room_id, participants)
+        return Response(status_code=204 if is_there else 404)
+
+    return Route("/rooms/{app}/{room}/removal", remove, methods=["POST"])
