@@ -104,7 +104,7 @@ async def run_api(settings: Settings) -> None:
 
 def build_api(settings: Settings, database: AsyncEngine, url: str) -> "FastAPI":
     """Return the api's ASGI application over an open database."""
-    from soloist.api.app import Commands, create_app  # noqa: PLC0415 - only the api process needs FastAPI
+    from soloist.api.app import ApiLimits, Commands, create_app  # noqa: PLC0415 - only the api process needs FastAPI
     from soloist.api.metrics import MetricSources, read_health  # noqa: PLC0415 - likewise
     from soloist.jobs.apps import AppService  # noqa: PLC0415 - likewise
     from soloist.jobs.rules import RuleService  # noqa: PLC0415 - likewise
@@ -130,6 +130,7 @@ def build_api(settings: Settings, database: AsyncEngine, url: str) -> "FastAPI":
         recorders=sockets,
         probes=probes,
         is_dev=settings.dev,
+        limits=ApiLimits(requests_per_minute_max=settings.requests_per_minute_max),
         metrics=MetricSources(sockets, functools.partial(tally, database), process_usage, settings.metrics_from),
     )
 

@@ -40,7 +40,8 @@ class AccountBook:
     async def credential(self, access_key):
         return self.credentials.get(access_key)
 
-    async def project_of_token(self, token):
+    async def project_of_token(self, token, now):
+        del now
         return self.tokens.get(token)
 
     async def app_anywhere(self, app_id):

@@ -19,7 +19,8 @@ from soloist import __version__
 from soloist.api.apps import AppCommands, app_routes, auto_record_routes
 from soloist.api.envelope import Envelope
 from soloist.api.errors import MethodNotAllowedError, UnknownRouteError
-from soloist.api.gate import VENDOR, Gate, Keys
+from soloist.api.gate import VENDOR, Gate
+from soloist.api.iam import TokenKeys, iam_routes
 from soloist.api.jobs import JobCommands, job_routes
 from soloist.api.metrics import MetricSources, ServiceMetrics
 from soloist.api.mix import mix_routes
@@ -29,7 +30,7 @@ from soloist.api.overview import JobPages, ProjectApps, overview_routes
 from soloist.api.recorders import Recorders
 from soloist.api.rooms import room_routes
 from soloist.api.rules import RuleCommands, rule_routes
-from soloist.api.throttle import FailureThrottle
+from soloist.api.throttle import FailureThrottle, RequestRate
 from soloist.api.whip import App, Apps, WhipProxy
 from soloist.jobs.clock import utc_now
 from soloist.model.errors import InvalidValueError, MissingFieldError, NotFoundError
@@ -45,6 +46,8 @@ class ApiLimits:
     auth_failures_max: int = 20
     """Refused credentials per access key and source within `auth_window`, before further ones get 429."""
     auth_window: timedelta = timedelta(minutes=1)
+    requests_per_minute_max: int = 0
+    """Vendor operations a project may ask for within a minute; 0 for any number."""
 
 
 class Jobs(JobCommands, JobPages, Protocol):
@@ -71,7 +74,7 @@ class Commands:
         )
 
 
-class Accounts(Keys, Apps, ProjectApps, Protocol):
+class Accounts(TokenKeys, Apps, ProjectApps, Protocol):
     """Where credentials and apps are looked up."""
 
     async def app_anywhere(self, app_id: AppId) -> App | None:
@@ -107,6 +110,8 @@ def create_app(
     )
     for router in commands.routes(ways):
         app.include_router(router)
+    throttle = FailureThrottle(failures_max=limits.auth_failures_max, window=limits.auth_window)
+    app.include_router(iam_routes(accounts, throttle, clock))
     service = ServiceMetrics(metrics or MetricSources())
     app.include_router(overview_routes(commands.jobs, accounts, recorders, clock))
     app.include_router(ops_routes(probes or {}, registry, __version__, service, is_dev=is_dev))
@@ -115,8 +120,10 @@ def create_app(
     app.openapi = functools.cache(lambda: describe(app, __version__))  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, _refuse_route)
     app.add_exception_handler(RequestValidationError, _refuse_parameter)
-    throttle = FailureThrottle(failures_max=limits.auth_failures_max, window=limits.auth_window)
-    app.add_middleware(Gate, keys=accounts, throttle=throttle, clock=clock, body_bytes_max=limits.body_bytes_max)
+    rate = RequestRate(limits.requests_per_minute_max)
+    app.add_middleware(
+        Gate, keys=accounts, throttle=throttle, rate=rate, clock=clock, body_bytes_max=limits.body_bytes_max
+    )
     app.add_middleware(Envelope, registry=registry)
     return app
 

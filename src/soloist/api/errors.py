@@ -29,6 +29,7 @@ from soloist.model.errors import (
     RuleExistsError,
     RuleInUseError,
     SoloistError,
+    TokenExpiredError,
 )
 from soloist.wire.signing import SignatureError
 
@@ -121,6 +122,7 @@ FAULTS: dict[type[Exception], Fault] = {
     Exception: Fault(500, "RTC.00002004", "InternalError", with_detail=False),
     SignatureError: Fault(401, "APIGW.0301", "Incorrect IAM authentication information"),
     UnauthorizedError: Fault(401, "APIGW.0301", "Incorrect IAM authentication information"),
+    TokenExpiredError: Fault(401, "APIGW.0307", "The token must be updated"),
     ForbiddenError: Fault(403, "APIGW.0302", "The IAM user is not allowed to access this API"),
     UnknownRouteError: Fault(404, "APIGW.0101", "The API does not exist or has not been published"),
     MixingNotOfferedError: Fault(404, "APIGW.0101", "The API does not exist or has not been published"),

@@ -22,7 +22,7 @@ from soloist.api.errors import (
     SlowBodyError,
     UnauthorizedError,
 )
-from soloist.api.throttle import FailureThrottle
+from soloist.api.throttle import FailureThrottle, RequestRate
 from soloist.model.errors import MalformedBodyError
 from soloist.model.ids import ProjectId
 from soloist.wire.signing import (
@@ -34,7 +34,7 @@ from soloist.wire.signing import (
 )
 
 VENDOR = "/v2/"
-GUARDED = (VENDOR, "/soloist/v1/")
+GUARDED = (VENDOR, "/v3/projects", "/soloist/v1/")
 """Below these nobody passes without a credential, whether or not there is such an operation,"""
 OPEN = ("/soloist/v1/health", "/soloist/v1/openapi.json", "/soloist/v1/docs", "/soloist/v1/docs/oauth2-redirect")
 """but here everybody does."""
@@ -64,8 +64,8 @@ class Keys(Protocol):
     async def credential(self, access_key: str) -> Credential | None:
         """Return what belongs to an access key; None if it is unknown."""
 
-    async def project_of_token(self, token: str) -> ProjectId | None:
-        """Return the project of a static token; None if it is unknown."""
+    async def project_of_token(self, token: str, now: datetime) -> ProjectId | None:
+        """Return the project of a token; None if it is unknown. Raises TokenExpiredError."""
 
 
 class Gate:
@@ -77,6 +77,7 @@ class Gate:
         *,
         keys: Keys,
         throttle: FailureThrottle,
+        rate: RequestRate,
         clock: Callable[[], datetime],
         body_bytes_max: int,
         body_timeout_s: float = BODY_TIMEOUT_S,
@@ -85,6 +86,7 @@ class Gate:
         self._body_timeout_s = body_timeout_s
         self._keys = keys
         self._throttle = throttle
+        self._rate = rate
         self._clock = clock
         self._body_bytes_max = body_bytes_max
 
@@ -96,7 +98,10 @@ class Gate:
         _refuse_anonymous(scope)
         body = await read_body(scope, receive, self._body_bytes_max, timeout_s=self._body_timeout_s)
         request = _raw_request(scope, body)
-        scope.setdefault("state", {})["project_id"] = await self._project(request, _source(scope))
+        project_id = await self._project(request, source_of(scope))
+        if scope["path"].startswith(VENDOR):
+            self._rate.count(project_id, self._clock())
+        scope.setdefault("state", {})["project_id"] = project_id
         await self._app(scope, replay(body, receive), send)
 
     async def _project(self, request: RawRequest, source: str) -> ProjectId:
@@ -111,7 +116,7 @@ class Gate:
         # Counted per token, as signatures are per key: one client with a stale token must not lock out its neighbours.
         name = hashlib.sha256(token.encode()).hexdigest()
         self._throttle.check(name, source, now)
-        project_id = await self._keys.project_of_token(token)
+        project_id = await self._keys.project_of_token(token, now)
         if project_id is None:
             self._throttle.failed(name, source, now)
             raise UnauthorizedError("the token is unknown")
@@ -204,7 +209,8 @@ def _raw_request(scope: Scope, body: bytes) -> RawRequest:
     return RawRequest(scope["method"], target, scope["headers"], hashlib.sha256(body).hexdigest())
 
 
-def _source(scope: Scope) -> str:
+def source_of(scope: Scope) -> str:
+    """Return the address a request comes from; empty if it has none."""
     client = scope.get("client")
     return client[0] if client else ""
 

@@ -11,12 +11,13 @@ from pydantic.json_schema import models_json_schema
 
 from soloist.api.app_schema import AppBody, AutoRecordBody
 from soloist.api.gate import is_guarded
+from soloist.api.iam import TokenBody
 from soloist.api.overview import JoinTokenBody
 from soloist.api.rooms import RemoveUsersBody
 from soloist.api.rule_schema import RuleBody
 from soloist.api.schema import StartBody, UpdateBody
 
-BODIES = (StartBody, UpdateBody, RuleBody, AppBody, AutoRecordBody, RemoveUsersBody, JoinTokenBody)
+BODIES = (StartBody, UpdateBody, RuleBody, AppBody, AutoRecordBody, RemoveUsersBody, JoinTokenBody, TokenBody)
 """Every body that a handler parses itself."""
 
 SECURITY_SCHEMES = {

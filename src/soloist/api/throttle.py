@@ -1,8 +1,9 @@
-"""Counts refused credentials per access key and source address, and refuses further tries for a while.
+"""Refuses for a while who asks too often: with refused credentials, or, where the operator says so, at all.
 
-Bounded: the oldest pair is forgotten first, so a flood of invented keys costs memory for `pairs_max` of them only.
-A pair, not the key alone, is blocked: a stranger who guesses at a key does not lock its owner out.
-Spec: API sections 8.2, 9.4.9.
+Failures are counted per access key and source address. Bounded: the oldest pair is forgotten first, so a flood of
+invented keys costs memory for `pairs_max` of them only. A pair, not the key alone, is blocked: a stranger who guesses
+at a key does not lock its owner out.
+Spec: API sections 1 (rate limits), 8.2, 9.4.9.
 """
 
 import math
@@ -40,3 +41,33 @@ class FailureThrottle:
         self._failures[access_key, source] = (began_at, count + 1)
         while len(self._failures) > self._pairs_max:
             self._failures.popitem(last=False)
+
+
+class RequestRate:
+    """Allows each project so many requests a minute, and as many at once after a minute of silence; 0 for any number.
+
+    A project waits only for its own requests. Holds two numbers per project.
+    """
+
+    def __init__(self, per_minute_max: int) -> None:
+        self._per_minute_max = per_minute_max
+        self._spent: dict[str, tuple[datetime, float]] = {}
+        """When a project last asked, and how many requests it had spent by then that have not come back yet."""
+
+    def count(self, project_id: str, now: datetime) -> None:
+        """Count a request.
+
+        Raises:
+            ThrottledError: the project asks too often; Retry-After says when the next one passes.
+        """
+        if not self._per_minute_max:
+            return
+        each_s = 60 / self._per_minute_max
+        asked_at, spent = self._spent.get(project_id, (now, 0.0))
+        spent = max(0.0, spent - (now - asked_at).total_seconds() / each_s)
+        if spent + 1 > self._per_minute_max:
+            self._spent[project_id] = (now, spent)
+            wait_s = (spent + 1 - self._per_minute_max) * each_s
+            message = f"the project may make {self._per_minute_max} requests a minute"
+            raise ThrottledError(message, headers={"Retry-After": str(math.ceil(wait_s))})
+        self._spent[project_id] = (now, spent + 1)

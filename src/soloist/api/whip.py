@@ -17,7 +17,7 @@ from starlette.routing import Route
 from soloist.api.errors import BodyTooLargeError, SlowBodyError
 from soloist.api.gate import read_body
 from soloist.api.recorders import RecorderAwayError, Recorders
-from soloist.model.errors import InvalidValueError
+from soloist.model.errors import InvalidValueError, TokenExpiredError
 from soloist.model.ids import AppId, ProjectId, parse_id
 from soloist.wire.join_token import JoinTokenError, JoinTokenMismatchError, verify_join_token
 from soloist.wire.whip import (
@@ -57,8 +57,8 @@ class Apps(Protocol):
     async def app_anywhere(self, app_id: AppId) -> App | None:
         """Return an app whichever project owns it; None if there is none."""
 
-    async def project_of_token(self, token: str) -> ProjectId | None:
-        """Return the project of a static token; None if it is unknown."""
+    async def project_of_token(self, token: str, now: datetime) -> ProjectId | None:
+        """Return the project of a token; None if it is unknown. Raises TokenExpiredError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +107,17 @@ class WhipProxy:
         if not app.enabled and request.method == "POST":
             raise WhipError(403, f"app {place.app_id} is disabled; enable it first")
         token = _bearer(request)
-        if self._is_dev and (not token or await self._apps.project_of_token(token) == app.project_id):
+        if self._is_dev and (not token or await self._is_of(token, app.project_id)):
             return
         if not token:
             raise _unauthorized("send Authorization: Bearer with a join token of this app", "")
         self._check_token(token, app.join_key, place)
+
+    async def _is_of(self, token: str, project_id: ProjectId) -> bool:
+        try:
+            return await self._apps.project_of_token(token, self._clock()) == project_id
+        except TokenExpiredError as error:
+            raise _unauthorized(str(error), ' error="invalid_token"') from error
 
     def _check_token(self, token: str, join_key: str, place: _Place) -> None:
         try:

@@ -7,22 +7,26 @@ Spec: API sections 2.5, 2.6, 9.4.
 import hashlib
 import hmac
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from soloist.jobs import schema
 from soloist.jobs.codec import render_rule_body, rule_of_row
-from soloist.model.errors import NotFoundError
+from soloist.model.errors import NotFoundError, TokenExpiredError
 from soloist.model.ids import AppId, ProjectId, RuleId
 from soloist.model.media import Codec
 from soloist.model.rule import RecordRule
 
 VIDEO_CODECS = (Codec.H264, Codec.VP8, Codec.VP9, Codec.AV1)
 """What a new app prefers: H.264, which every player takes, then the others in the order players do."""
+
+
+FORGOTTEN_AFTER = timedelta(days=2)
+"""How much older than the newest token an expired one is when it is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +89,13 @@ class Accounts:
         project_id = ProjectId(row.project_id)
         return Credential(row.access_key, row.secret_key, (project_id,), project_id)
 
-    async def project_of_token(self, token: str) -> ProjectId | None:
-        """Return the project a static X-Auth-Token speaks for; None if it is unknown.
+    async def project_of_token(self, token: str, now: datetime) -> ProjectId | None:
+        """Return the project an X-Auth-Token speaks for; None if it is unknown.
 
         Tokens are stored and looked up as SHA-256, so neither the table nor the look-up's time gives one away.
+
+        Raises:
+            TokenExpiredError: it was good until lately.
         """
         digest = token_digest(token)
         table = schema.tokens
@@ -96,6 +103,8 @@ class Accounts:
             row = (await connection.execute(select(table).where(table.c.token_sha256 == digest))).one_or_none()
         if row is None or not hmac.compare_digest(row.token_sha256, digest):
             return None
+        if row.expires_at is not None and row.expires_at <= now:
+            raise TokenExpiredError
         return ProjectId(row.project_id)
 
     async def app(self, project_id: ProjectId, app_id: AppId) -> App | None:
@@ -153,12 +162,19 @@ class Accounts:
         statement = insert(schema.credentials).values(access_key=credential.access_key, **values)
         await self._upsert(statement.on_conflict_do_update(index_elements=["access_key"], set_=values))
 
-    async def create_token(self, token: str, project_id: ProjectId) -> None:
-        """Store the digest of a static token, creating its project."""
+    async def create_token(self, token: str, project_id: ProjectId, expires_at: datetime | None = None) -> None:
+        """Store the digest of a token, creating its project; without `expires_at` it is good for ever.
+
+        Tokens that expired `FORGOTTEN_AFTER` before this one will are forgotten.
+        """
         await self.create_project(project_id)
-        values = {"project_id": project_id}
-        statement = insert(schema.tokens).values(token_sha256=token_digest(token), **values)
-        await self._upsert(statement.on_conflict_do_update(index_elements=["token_sha256"], set_=values))
+        table = schema.tokens
+        values = {"project_id": project_id, "expires_at": expires_at}
+        statement = insert(table).values(token_sha256=token_digest(token), **values)
+        async with self._database.begin() as connection:
+            await connection.execute(statement.on_conflict_do_update(index_elements=["token_sha256"], set_=values))
+            if expires_at is not None:
+                await connection.execute(delete(table).where(table.c.expires_at < expires_at - FORGOTTEN_AFTER))
 
     async def create_app(self, app: App) -> None:
         """Store an app, creating its project; an app that exists is left as it is."""

@@ -87,3 +87,7 @@ class RuleInUseError(RequestError):
 
 class RuleExistsError(RequestError):
     """The app has a record rule in the way; delete it first."""
+
+
+class TokenExpiredError(RequestError):
+    """The token has expired; ask for a new one."""

@@ -147,6 +147,9 @@ class Settings(BaseSettings):
     apps_max: int = Field(default=20, ge=1)
     """Apps a project may make. Default 20; beyond it a create answers RTC.00001017. The operator's command is free."""
 
+    requests_per_minute_max: int = Field(default=0, ge=0)
+    """Requests a project may make below /v2 within a minute. Default 0: any number; beyond it 429 with Retry-After."""
+
     keep_jobs_days: int = Field(default=30, ge=1)
     """Days a job that has ended can be asked about. Default 30; then it answers 404. Its files stay in their bucket."""
 

@@ -7,7 +7,7 @@ from support.asgi import call
 from support.book import AccountBook, commands
 from support.signer import start_body
 
-from soloist.api.app import create_app
+from soloist.api.app import ApiLimits, create_app
 
 pytestmark = pytest.mark.anyio
 
@@ -239,3 +239,15 @@ async def test_every_reference_of_the_openapi_document_leads_somewhere(app):
 
 async def test_the_docs_page_is_served(app):
     assert (await ask(app, "GET", "/soloist/v1/docs", headers=[])).status == 200
+
+
+async def test_a_project_that_asks_too_often_is_429_and_told_when_to_come_back():
+    accounts = AccountBook()
+    limits = ApiLimits(requests_per_minute_max=2)
+    app = create_app(commands=commands(accounts), accounts=accounts, recorders={}, limits=limits)
+
+    answers = [await ask(app, "GET", f"{JOBS}/none") for _ in range(3)]
+
+    assert [answer.status for answer in answers] == [404, 404, 429]
+    assert (answers[2].json()["error_code"], answers[2].header("Retry-After")) == ("APIGW.0308", "30")
+    assert (await ask(app, "GET", "/soloist/v1/health", headers=[])).status == 200

@@ -1,11 +1,11 @@
-"""The failure throttle: counts per pair, forgets with time, and stays bounded."""
+"""The failure throttle counts per pair, forgets with time, and stays bounded; the rate is each project's own."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from soloist.api.errors import ThrottledError
-from soloist.api.throttle import FailureThrottle
+from soloist.api.throttle import FailureThrottle, RequestRate
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 WINDOW = timedelta(seconds=10)
@@ -51,3 +51,24 @@ def test_a_flood_of_invented_keys_forgets_the_oldest():
         throttle.failed(f"invented{number}", "source", NOW)
 
     throttle.check("key", "source", NOW)
+
+
+def test_a_project_may_ask_so_often_a_minute_and_no_more_and_others_are_not_affected():
+    rate = RequestRate(60)
+    for _ in range(60):
+        rate.count("dev", NOW)
+
+    with pytest.raises(ThrottledError) as caught:
+        rate.count("dev", NOW)
+    assert caught.value.headers == {"Retry-After": "1"}
+    rate.count("other", NOW)
+    rate.count("dev", NOW + timedelta(seconds=1))
+    with pytest.raises(ThrottledError):
+        rate.count("dev", NOW + timedelta(seconds=1.5))
+
+
+def test_without_a_limit_nothing_is_counted():
+    rate = RequestRate(0)
+
+    for _ in range(1000):
+        rate.count("dev", NOW)
