@@ -107,6 +107,7 @@ def build_api(settings: Settings, database: AsyncEngine, url: str) -> "FastAPI":
     from soloist.api.app import ApiLimits, Commands, create_app  # noqa: PLC0415 - only the api process needs FastAPI
     from soloist.api.metrics import MetricSources, read_health  # noqa: PLC0415 - likewise
     from soloist.jobs.apps import AppService  # noqa: PLC0415 - likewise
+    from soloist.jobs.library import Library  # noqa: PLC0415 - likewise
     from soloist.jobs.rules import RuleService  # noqa: PLC0415 - likewise
     from soloist.jobs.tally import tally  # noqa: PLC0415 - likewise
 
@@ -125,6 +126,7 @@ def build_api(settings: Settings, database: AsyncEngine, url: str) -> "FastAPI":
             jobs=_job_service(settings, database, url),
             rules=RuleService(database, locations=settings.storage_locations),
             apps=AppService(database, apps_max=settings.apps_max),
+            buckets=Library(database, settings.storage_locations, object_urls(settings).secret),
         ),
         accounts=Accounts(database),
         recorders=sockets,

@@ -11,6 +11,7 @@ import pytest
 from huaweicloudsdkcloudrtc.v2 import AppReq, AutoRecordModeReq
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 from support.database import connected
+from support.s3 import versitygw
 from support.sdk import Sdk
 from support.server import private_server
 
@@ -22,9 +23,25 @@ numbers = count()
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    """A private `soloist serve --dev` with a second rule `demo2`, a disabled app `off` and a foreign app `theirs`."""
-    locations = {name: str(tmp_path_factory.mktemp(name)) for name in ("cn-north-4", "elsewhere")}
+def s3(tmp_path_factory):
+    """A real S3 server with an empty bucket `recordings`."""
+    with versitygw(tmp_path_factory.mktemp("s3")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory):
+    """The folders of the server's locations `cn-north-4` and `elsewhere`."""
+    return {name: tmp_path_factory.mktemp(name) for name in ("cn-north-4", "elsewhere")}
+
+
+@pytest.fixture(scope="session")
+def server(folders, s3):
+    """A private `soloist serve --dev` with a second rule `demo2`, a disabled app `off` and a foreign app `theirs`.
+
+    Its third location `s3` is a real S3 server.
+    """
+    locations = {**{name: str(folder) for name, folder in folders.items()}, "s3": s3.setting}
     with private_server(environment={"SOLOIST_STORAGE": json.dumps(locations)}) as running:
         asyncio.run(_arrange(running.database_url))
         yield running

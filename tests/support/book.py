@@ -119,7 +119,7 @@ class JobBook:
 
 def commands(accounts, jobs=None):
     """Return what the edge needs; nobody plays rules and apps here, whose tests have a database (tests/contract)."""
-    return Commands(jobs=jobs or JobBook(accounts), rules=None, apps=None)
+    return Commands(jobs=jobs or JobBook(accounts), rules=None, apps=None, buckets=None)
 
 
 def _job(project_id, command, rule, job_id):

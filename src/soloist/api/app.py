@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from soloist import __version__
 from soloist.api.apps import AppCommands, app_routes, auto_record_routes
+from soloist.api.buckets import BucketCommands, bucket_routes
 from soloist.api.envelope import Envelope
 from soloist.api.errors import MethodNotAllowedError, UnknownRouteError
 from soloist.api.gate import VENDOR, Gate
@@ -24,6 +25,7 @@ from soloist.api.iam import TokenKeys, iam_routes
 from soloist.api.jobs import JobCommands, job_routes
 from soloist.api.metrics import MetricSources, ServiceMetrics
 from soloist.api.mix import mix_routes
+from soloist.api.objects import ObjectReader, object_routes
 from soloist.api.openapi import describe
 from soloist.api.ops import Probe, ops_routes
 from soloist.api.overview import JobPages, ProjectApps, overview_routes
@@ -54,6 +56,10 @@ class Jobs(JobCommands, JobPages, Protocol):
     """What is asked of jobs."""
 
 
+class Buckets(BucketCommands, ObjectReader, Protocol):
+    """What is asked of storage."""
+
+
 @dataclass(frozen=True, slots=True)
 class Commands:
     """Who carries out the vendor's operations, a group each."""
@@ -61,6 +67,7 @@ class Commands:
     jobs: Jobs
     rules: RuleCommands
     apps: AppCommands
+    buckets: Buckets
 
     def routes(self, recorders: Recorders) -> Sequence[APIRouter]:
         """Return the routes of every group; those of rooms lead to `recorders`."""
@@ -71,6 +78,8 @@ class Commands:
             app_routes(self.apps),
             room_routes(self.apps, recorders),
             mix_routes(),
+            bucket_routes(self.buckets),
+            object_routes(self.buckets),
         )
 
 

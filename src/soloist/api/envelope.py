@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from soloist.api.errors import fault_of, render_error
+from soloist.wire.object_path import hide_ticket
 
 PATH_LENGTH_MAX = 200
 
@@ -82,7 +83,7 @@ class _Exchange:
         """0 until an answer was begun; stays 0 if the caller hung up first."""
         self.method: str = scope["method"]
         # Still percent-encoded: a decoded path could carry a line feed into the log.
-        self.path: str = scope["raw_path"].decode("ascii", "replace")[:PATH_LENGTH_MAX]
+        self.path: str = hide_ticket(scope["raw_path"].decode("ascii", "replace"))[:PATH_LENGTH_MAX]
         self._scope = scope
         self._send = send
         state: MutableMapping[str, Any] = scope.setdefault("state", {})

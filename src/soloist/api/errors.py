@@ -31,6 +31,7 @@ from soloist.model.errors import (
     SoloistError,
     TokenExpiredError,
 )
+from soloist.wire.object_path import TicketError
 from soloist.wire.signing import SignatureError
 
 
@@ -69,6 +70,10 @@ class MixingNotOfferedError(EdgeError):
 
 class BackendTimeoutError(EdgeError):
     """The room's recorder does not answer; try again."""
+
+
+class UnsatisfiableRangeError(EdgeError):
+    """None of the object lies in the range asked for; ask for one within its size."""
 
 
 class BodyTooLargeError(EdgeError):
@@ -127,9 +132,11 @@ FAULTS: dict[type[Exception], Fault] = {
     UnknownRouteError: Fault(404, "APIGW.0101", "The API does not exist or has not been published"),
     MixingNotOfferedError: Fault(404, "APIGW.0101", "The API does not exist or has not been published"),
     MethodNotAllowedError: Fault(405, "APIGW.0101", "The API does not exist or has not been published"),
+    TicketError: Fault(403, "APIGW.0302", "The IAM user is not allowed to access this API"),
     SlowBodyError: Fault(408, "APIGW.0201", "Request timeout"),
     BodyTooLargeError: Fault(413, "APIGW.0201", "Request entity too large"),
     BackendTimeoutError: Fault(504, "APIGW.0201", "Backend timeout"),
+    UnsatisfiableRangeError: Fault(416, "APIGW.0201", "Range not satisfiable"),
     ThrottledError: Fault(429, "APIGW.0308", "The throttling threshold has been reached"),
 }
 """The whole table; an error is looked up by its class, then by the nearest base that is listed."""

@@ -25,6 +25,7 @@ from soloist.api.errors import (
 from soloist.api.throttle import FailureThrottle, RequestRate
 from soloist.model.errors import MalformedBodyError
 from soloist.model.ids import ProjectId
+from soloist.wire.object_path import PREFIX
 from soloist.wire.signing import (
     RawRequest,
     SignatureError,
@@ -38,6 +39,8 @@ GUARDED = (VENDOR, "/v3/projects", "/soloist/v1/")
 """Below these nobody passes without a credential, whether or not there is such an operation,"""
 OPEN = ("/soloist/v1/health", "/soloist/v1/openapi.json", "/soloist/v1/docs", "/soloist/v1/docs/oauth2-redirect")
 """but here everybody does."""
+TICKETED = PREFIX
+"""Here the address itself is the permission."""
 BODY_TIMEOUT_S = 10.0
 """A whole body of 1 MiB takes 8 s at 1 Mbit/s; whoever is slower holds memory for nothing."""
 
@@ -142,7 +145,7 @@ class Gate:
 
 def is_guarded(path: str) -> bool:
     """Tell whether a path, or a route's template, is only for those with a credential."""
-    return path.startswith(GUARDED) and path not in OPEN
+    return path.startswith(GUARDED) and path not in OPEN and not path.startswith(TICKETED)
 
 
 async def read_body(scope: Scope, receive: Receive, bytes_max: int, *, timeout_s: float = BODY_TIMEOUT_S) -> bytes:

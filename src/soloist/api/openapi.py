@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from soloist.api.app_schema import AppBody, AutoRecordBody
+from soloist.api.buckets import BucketAuthorityBody
 from soloist.api.gate import is_guarded
 from soloist.api.iam import TokenBody
 from soloist.api.overview import JoinTokenBody
@@ -17,7 +18,17 @@ from soloist.api.rooms import RemoveUsersBody
 from soloist.api.rule_schema import RuleBody
 from soloist.api.schema import StartBody, UpdateBody
 
-BODIES = (StartBody, UpdateBody, RuleBody, AppBody, AutoRecordBody, RemoveUsersBody, JoinTokenBody, TokenBody)
+BODIES = (
+    StartBody,
+    UpdateBody,
+    RuleBody,
+    AppBody,
+    AutoRecordBody,
+    RemoveUsersBody,
+    BucketAuthorityBody,
+    JoinTokenBody,
+    TokenBody,
+)
 """Every body that a handler parses itself."""
 
 SECURITY_SCHEMES = {

@@ -195,6 +195,15 @@ DELIVERED or DEAD."""
 Index("deliveries_waiting", deliveries.c.next_at, postgresql_where=text("state = 'WAITING'"))
 Index("deliveries_by_app", deliveries.c.app_id, deliveries.c.created_at)
 
+revoked_buckets = Table(
+    "revoked_buckets",
+    metadata,
+    Column("project_id", ForeignKey("projects.project_id"), primary_key=True),
+    Column("location", String(64), primary_key=True),
+    Column("bucket", String(256), primary_key=True),
+)
+"""Buckets into which a project lets nothing be recorded any more. Spec: API section 2.6 (bucket authority)."""
+
 slots = Table(
     "slots",
     metadata,

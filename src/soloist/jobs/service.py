@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from soloist.jobs import queue, schema, store
 from soloist.jobs.accounts import Accounts
 from soloist.jobs.clock import utc_now
+from soloist.jobs.library import refuse_revoked
 from soloist.jobs.listing import JobFilter, JobPage, page_of_jobs
 from soloist.jobs.rules import hold_rule
 from soloist.model.errors import (
@@ -70,7 +71,7 @@ class JobService:
         Raises:
             NotFoundError: the project has no such app.
             AppDisabledError: the app is disabled.
-            InvalidValueError: the app has no such rule.
+            InvalidValueError: the app has no such rule, or the project has revoked its bucket.
             LocationUnknownError: the rule's location is not configured here.
             JobLimitError: the project has too many live jobs.
             JobRunningError: the stream has a live job.
@@ -82,6 +83,7 @@ class JobService:
         async with self._database.begin() as connection:
             await self._check_limit(connection, project_id)
             await _hold_rule(connection, rule)
+            await refuse_revoked(connection, project_id, rule)
             await store.insert_job(connection, job, slot)
             await store.append_event(connection, store.Claim(job.job_id, job.epoch), JobAccepted(slot), job.created_at)
             engine_id = await queue.enqueue(connection, self._engine, job.job_id, slot)
@@ -118,6 +120,7 @@ class JobService:
                 return job
             self._check_location(rule)
             await _hold_rule(connection, rule)
+            await refuse_revoked(connection, project_id, rule)
             await store.save_rule(connection, job_id, rule, self._clock())
             return (await _find(connection, project_id, app_id, job_id))[0]
 

@@ -113,7 +113,7 @@ class Bucket:
         """
         check_bucket_name(name)
         if isinstance(location, S3Location):
-            return cls(_open_s3(location, name), s3=S3Api(location, name, clock=clock))
+            return cls(open_s3(location, name), s3=S3Api(location, name, clock=clock))
         folder = location / name
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -268,7 +268,7 @@ class Bucket:
         return destination_error(error)
 
 
-def _open_s3(location: S3Location, name: str) -> S3Store:
+def open_s3(location: S3Location, name: str) -> S3Store:
     """Return obstore's view of a bucket; nothing is asked yet."""
     credential = location.credential
     return S3Store(

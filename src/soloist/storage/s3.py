@@ -6,7 +6,6 @@ AbortMultipartUpload.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree as ET
 
@@ -15,6 +14,7 @@ import structlog
 from yarl import URL
 
 from soloist.model.errors import DestinationError
+from soloist.model.stored import FoundBucket, FoundObject
 from soloist.storage.errors import BucketMissingError, StoreDeniedError
 from soloist.storage.location import S3Location
 from soloist.wire.sigv4 import presign
@@ -25,24 +25,6 @@ ANSWER_BYTES_MAX = 8 * 1024 * 1024
 """A page of 1000 keys of 1024 bytes, with everything around them, is 1.5 MB."""
 TOTAL_S_MAX = 10.0
 """The API's callers wait for these answers."""
-
-
-@dataclass(frozen=True, slots=True)
-class FoundBucket:
-    """A bucket of a location."""
-
-    name: str
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class FoundObject:
-    """An object, or a folder of objects (its key ends with a slash)."""
-
-    key: str
-    size_bytes: int = 0
-    modified_at: datetime | None = None
-    """None for folders, which are only the beginnings of keys."""
 
 
 class S3Api:
@@ -120,9 +102,13 @@ class S3Api:
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=total_s)) as session,
                 session.request(method, URL(url, encoded=True), allow_redirects=False) as answer,
             ):
-                body = await answer.content.read(ANSWER_BYTES_MAX)
-                _check(answer.status, body)
-                return body
+                body = bytearray()
+                async for data in answer.content.iter_any():
+                    body += data
+                    if len(body) > ANSWER_BYTES_MAX:
+                        raise DestinationError("The storage location's answer has no end; ask its operator.")
+                _check(answer.status, bytes(body))
+                return bytes(body)
         except (TimeoutError, aiohttp.ClientError) as error:
             raise DestinationError("The storage location does not answer; ask its operator.") from error
 

@@ -51,6 +51,14 @@ def check_ticket(secret: str, ticket: str, *, location: str, bucket: str, key: s
         raise TicketError
 
 
+def hide_ticket(path: str) -> str:
+    """Return a path as it may be logged: without its ticket, by which anybody could read."""
+    if not path.startswith(PREFIX):
+        return path
+    _, slash, rest = path.removeprefix(PREFIX).partition("/")
+    return f"{PREFIX}…{slash}{rest}"
+
+
 def _named_by(key: str) -> list[str]:
     """Return the keys whose tickets open this one."""
     stem, count = _SEGMENT.subn("", key)

@@ -18,9 +18,6 @@ TOKEN = [("X-Auth-Token", "devtoken")]
 UNBUILT = [
     ("PUT", "/v2/apps/demo/record-callback"),
     ("GET", "/v2/apps/demo/record-callback"),
-    ("GET", "/v2/rtc-ops/buckets"),
-    ("GET", "/v2/rtc-ops/buckets/objects?bucket=b&type=folders&location=cn-north-4"),
-    ("PUT", "/v2/rtc-ops/buckets/authentication"),
     ("POST", "/v2/apps/demo/mix-stream-jobs"),
     ("GET", "/v2/apps/demo/mix-stream-jobs/j"),
     ("PUT", "/v2/apps/demo/mix-stream-jobs/j"),

@@ -43,3 +43,11 @@ CREATE TABLE deliveries (
 
 CREATE INDEX deliveries_waiting ON deliveries (next_at) WHERE state = 'WAITING';
 CREATE INDEX deliveries_by_app ON deliveries (app_id, created_at);
+
+CREATE TABLE revoked_buckets (
+    project_id VARCHAR(128) NOT NULL,
+    location VARCHAR(64) NOT NULL,
+    bucket VARCHAR(256) NOT NULL,
+    PRIMARY KEY (project_id, location, bucket),
+    FOREIGN KEY(project_id) REFERENCES projects (project_id)
+);

@@ -1,0 +1,167 @@
+"""What the API can ask of storage: buckets and objects listed, a bucket's authority, and an object read by its ticket.
+
+Every location is the operator's and any project may record into any bucket of it, unless it has revoked that bucket for
+itself. A bucket that only other projects' rules name is theirs: nobody else is shown it. Spec: API section 2.6.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from soloist.jobs import schema
+from soloist.jobs.accounts import Accounts
+from soloist.jobs.clock import utc_now
+from soloist.model.errors import InvalidValueError, LocationUnknownError, NotFoundError
+from soloist.model.ids import ProjectId
+from soloist.model.rule import RecordRule
+from soloist.model.stored import FoundBucket, FoundObject
+from soloist.storage.errors import BucketMissingError
+from soloist.storage.listing import has_bucket, list_buckets, list_objects
+from soloist.storage.location import Location
+from soloist.storage.reading import ObjectMissingError, Reading, open_object
+from soloist.wire.object_path import check_ticket
+
+revoked = schema.revoked_buckets
+
+Place = tuple[str, str]
+"""Location and bucket."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownBucket:
+    """A bucket as a project sees it."""
+
+    location: str
+    bucket: FoundBucket
+    is_authorized: bool
+    """Whether the project lets recordings go there."""
+
+
+class Library:
+    """Answers questions about storage; safe to share between requests."""
+
+    def __init__(
+        self,
+        database: AsyncEngine,
+        locations: Mapping[str, Location],
+        secret: str,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        """`secret` is what tickets are signed with."""
+        self._database = database
+        self._accounts = Accounts(database)
+        self._locations = locations
+        self._secret = secret
+        self._clock = clock
+
+    async def buckets(self, project_id: ProjectId) -> list[ShownBucket]:
+        """Return the buckets of every location, by location and name.
+
+        Raises:
+            DestinationError: a store cannot be asked.
+        """
+        async with self._database.connect() as connection:
+            foreign = await _foreign(connection, project_id)
+            mine = select(revoked.c.location, revoked.c.bucket).where(revoked.c.project_id == project_id)
+            refused = {(row.location, row.bucket) for row in await connection.execute(mine)}
+        found = [
+            (name, bucket)
+            for name in sorted(self._locations)
+            for bucket in await list_buckets(self._locations[name], clock=self._clock)
+        ]
+        return [
+            ShownBucket(name, bucket, (name, bucket.name) not in refused)
+            for name, bucket in found
+            if (name, bucket.name) not in foreign
+        ]
+
+    async def objects(
+        self, project_id: ProjectId, location: str, bucket: str, *, prefix: str, only_folders: bool
+    ) -> list[FoundObject]:
+        """Return objects of a bucket by the beginning of their keys, or folders; see `storage/listing.py`.
+
+        Raises:
+            LocationUnknownError: the location is not configured here.
+            InvalidValueError: `bucket` is no bucket name.
+            NotFoundError: there is no such bucket, or it is another project's.
+            DestinationError: the store cannot be asked.
+        """
+        place = self._place(location)
+        async with self._database.connect() as connection:
+            foreign = await _foreign(connection, project_id)
+        if (location, bucket) in foreign:
+            raise NotFoundError(f"bucket {bucket} does not exist")
+        try:
+            return await list_objects(place, bucket, prefix, clock=self._clock, only_folders=only_folders)
+        except BucketMissingError as error:
+            raise NotFoundError(f"bucket {bucket} does not exist") from error
+
+    async def authorize(self, project_id: ProjectId, location: str, bucket: str, *, granted: bool) -> None:
+        """Let a project's recordings go to a bucket, or revoke that; jobs that run go on.
+
+        Raises:
+            LocationUnknownError: the location is not configured here.
+            InvalidValueError: there is no such bucket, or it is another project's.
+            DestinationError: the store cannot be asked.
+        """
+        is_there = await has_bucket(self._place(location), bucket, clock=self._clock)
+        values = {"project_id": project_id, "location": location, "bucket": bucket}
+        await self._accounts.create_project(project_id)
+        async with self._database.begin() as connection:
+            if not is_there or (location, bucket) in await _foreign(connection, project_id):
+                raise InvalidValueError(f"bucket {bucket} does not exist")
+            if granted:
+                await connection.execute(delete(revoked).filter_by(**values))
+            else:
+                await connection.execute(insert(revoked).values(values).on_conflict_do_nothing())
+
+    async def read(self, ticket: str, location: str, bucket: str, key: str) -> Reading:
+        """Return the object that an address of ours leads to.
+
+        Raises:
+            TicketError: the address is none we gave out, or its time is over.
+            NotFoundError: there is no such object any more.
+            DestinationError: the store cannot be asked.
+        """
+        check_ticket(self._secret, ticket, location=location, bucket=bucket, key=key, now=self._clock())
+        place = self._locations.get(location)
+        if place is None:
+            raise NotFoundError("the object's location is not configured here any more")
+        try:
+            return await open_object(place, bucket, key)
+        except ObjectMissingError as error:
+            raise NotFoundError("the object does not exist") from error
+
+    def _place(self, location: str) -> Location:
+        place = self._locations.get(location)
+        if place is None:
+            raise LocationUnknownError(f"location {location} is not configured here")
+        return place
+
+
+async def refuse_revoked(connection: AsyncConnection, project_id: ProjectId, rule: RecordRule) -> None:
+    """Return if the project lets recordings go where `rule` puts them.
+
+    Raises:
+        InvalidValueError: it has revoked the bucket.
+    """
+    there = {"project_id": project_id, "location": rule.address.location, "bucket": rule.address.bucket}
+    if (await connection.execute(select(revoked).filter_by(**there))).first() is not None:
+        raise InvalidValueError(
+            f"bucket {rule.address.bucket} of rule {rule.rule_id} is not authorized; grant it first"
+        )
+
+
+async def _foreign(connection: AsyncConnection, project_id: ProjectId) -> set[Place]:
+    """Return the buckets that rules of other projects name, and none of this one's."""
+    rules, apps = schema.record_rules, schema.apps
+    bucket = rules.c.body["address"]["bucket"].astext.label("bucket")
+    query = select(apps.c.project_id, rules.c.location, bucket).join_from(rules, apps).distinct()
+    rows = (await connection.execute(query)).all()
+    mine = {(row.location, row.bucket) for row in rows if row.project_id == project_id}
+    return {(row.location, row.bucket) for row in rows} - mine
