@@ -143,7 +143,8 @@ def _job_service(settings: Settings, database: AsyncEngine, url: str) -> "JobSer
 
     slots = settings.slots(_node_id(settings))
     limits = JobLimits(live_per_project_max=settings.live_jobs_max)
-    return JobService(database, open_engine(url), slots, limits=limits, locations=settings.storage_locations)
+    urls = object_urls(settings)
+    return JobService(database, open_engine(url), slots, limits=limits, locations=settings.storage_locations, urls=urls)
 
 
 async def run_recorder(settings: Settings, index: int) -> None:

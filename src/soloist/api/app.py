@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from soloist import __version__
 from soloist.api.apps import AppCommands, app_routes, auto_record_routes
 from soloist.api.buckets import BucketCommands, bucket_routes
+from soloist.api.console import console_routes
 from soloist.api.envelope import Envelope
 from soloist.api.errors import MethodNotAllowedError, UnknownRouteError
 from soloist.api.gate import VENDOR, Gate
@@ -124,7 +125,7 @@ def create_app(
     service = ServiceMetrics(metrics or MetricSources())
     app.include_router(overview_routes(commands.jobs, accounts, recorders, clock))
     app.include_router(ops_routes(probes or {}, registry, __version__, service, is_dev=is_dev))
-    app.router.routes.extend(whip.routes())
+    app.router.routes.extend([*whip.routes(), *console_routes()])
     # The framework's documented way to amend its document.
     app.openapi = functools.cache(lambda: describe(app, __version__))  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, _refuse_route)

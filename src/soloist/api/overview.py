@@ -76,6 +76,7 @@ class FileView(BaseModel):
     duration_ms: int | None = None
     width: int | None = None
     height: int | None = None
+    download_url: str | None = None
 
 
 class ListedJobView(JobView):
@@ -138,7 +139,10 @@ class JoinTokenView(BaseModel):
 
 
 def overview_routes(
-    jobs: JobPages, apps: ProjectApps, recorders: Mapping[str, Path], clock: Callable[[], datetime]
+    jobs: JobPages,
+    apps: ProjectApps,
+    recorders: Mapping[str, Path],
+    clock: Callable[[], datetime],
 ) -> APIRouter:
     """Return the three operations; `recorders` maps slot names to the unix sockets of their recorders."""
     router = new_router("overview")
@@ -252,5 +256,6 @@ def _view_file(file: RecordedFile) -> FileView:
             "duration_ms": None if file.duration is None else round(file.duration / timedelta(milliseconds=1)),
             "width": file.width,
             "height": file.height,
+            "download_url": file.download_url or None,
         }
     )

@@ -4,7 +4,7 @@ Newest first. Reads only; one transaction a page.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from soloist.jobs import schema, store
 from soloist.model.ids import AppId, JobId, ProjectId, RoomId
 from soloist.model.job import Job, JobState
+
+UrlOf = Callable[[str, str, str], str]
+"""Makes the address an object can be read at, from its location, bucket and key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ class RecordedFile:
     duration: timedelta | None = None
     width: int | None = None
     height: int | None = None
+    download_url: str = ""
+    """Where a complete one can be read for some days; empty if its location is not configured any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +66,9 @@ class JobPage:
 
 
 async def page_of_jobs(
-    database: AsyncEngine, project_id: ProjectId, wanted: JobFilter, *, number: int, size: int
+    database: AsyncEngine, project_id: ProjectId, wanted: JobFilter, *, number: int, size: int, url_of: UrlOf
 ) -> JobPage:
-    """Return the page of this number, counted from 0, of `size` jobs of a project."""
+    """Return the page of this number, counted from 0, of `size` jobs of a project; `url_of` makes addresses."""
     values = {
         schema.jobs.c.project_id: project_id,
         schema.jobs.c.app_id: wanted.app_id,
@@ -75,30 +80,32 @@ async def page_of_jobs(
         # One more than asked for tells whether there are others, without counting a month of jobs.
         found = await store.list_jobs(connection, scope, offset=number * size, limit=size + 1)
         shown = found[:size]
-        files = await _files_of(connection, [job.job_id for job in shown])
-    return JobPage(tuple(ListedJob(job, files[job.job_id]) for job in shown), len(found) > size)
+        rows = await _rows_of_files(connection, [job.job_id for job in shown])
+    entries = [ListedJob(job, tuple(_file(row, job, url_of) for row in rows[job.job_id])) for job in shown]
+    return JobPage(tuple(entries), len(found) > size)
 
 
-async def _files_of(
-    connection: AsyncConnection, job_ids: Sequence[JobId]
-) -> defaultdict[str, tuple[RecordedFile, ...]]:
+async def _rows_of_files(connection: AsyncConnection, job_ids: Sequence[JobId]) -> defaultdict[str, list[Row[Any]]]:
     table = schema.files
     query = select(table).where(table.c.job_id.in_(job_ids)).order_by(table.c.started_at, table.c.key)
-    files: defaultdict[str, tuple[RecordedFile, ...]] = defaultdict(tuple)
+    rows = defaultdict(list)
     for row in await connection.execute(query) if job_ids else ():
-        files[row.job_id] += (_file_of_row(row),)
-    return files
+        rows[row.job_id].append(row)
+    return rows
 
 
-def _file_of_row(row: Row[Any]) -> RecordedFile:
+def _file(row: Row[Any], job: Job, url_of: UrlOf) -> RecordedFile:
+    address = job.rule.address
+    is_complete = row.state == "COMPLETED"
     return RecordedFile(
         key=row.key,
         record_format=row.format,
-        is_complete=row.state == "COMPLETED",
+        is_complete=is_complete,
         started_at=row.started_at,
         ended_at=row.ended_at,
         size_bytes=row.size_bytes,
         duration=None if row.duration_ms is None else timedelta(milliseconds=row.duration_ms),
         width=row.width,
         height=row.height,
+        download_url=url_of(address.location, address.bucket, row.key) if is_complete else "",
     )

@@ -4,6 +4,7 @@ Every command is one transaction: what it changes, the engine's work and the eve
 not at all, before it returns. Nothing here waits for a recorder. Spec: API sections 2.1-2.4, 5.
 """
 
+import functools
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from soloist.model.event import JobAccepted, JobEnded
 from soloist.model.ids import AppId, JobId, ProjectId, RuleId
 from soloist.model.job import Job, JobEvent, JobState, StartJob, StopReason
 from soloist.model.rule import RecordRule
+from soloist.storage.object_urls import ObjectUrls
 from soloist.wire.placement import slot_of_room
 
 
@@ -54,10 +56,12 @@ class JobService:
         *,
         limits: JobLimits | None = None,
         locations: Collection[str] | None = None,
+        urls: ObjectUrls | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        """`locations` are the storage region ids a rule may name; None for any."""
+        """`locations` are the storage region ids a rule may name, None for any; `urls` makes files' addresses."""
         self._locations = locations
+        self._urls = urls
         self._database = database
         self._engine = engine
         self._slots = tuple(slots)
@@ -168,7 +172,8 @@ class JobService:
 
     async def page(self, project_id: ProjectId, wanted: JobFilter, *, number: int, size: int) -> JobPage:
         """Return the page of this number, counted from 0, of a project's jobs with their files, newest first."""
-        return await page_of_jobs(self._database, project_id, wanted, number=number, size=size)
+        url_of = functools.partial(self._urls.download_url, now=self._clock()) if self._urls else lambda *_: ""
+        return await page_of_jobs(self._database, project_id, wanted, number=number, size=size, url_of=url_of)
 
     async def list_jobs(
         self,

@@ -18,6 +18,7 @@ from soloist.wire.join_token import JoinRole, verify_join_token
 pytestmark = pytest.mark.anyio
 TOKEN = [("X-Auth-Token", "devtoken")]
 JOBS = "/soloist/v1/jobs"
+URL = "https://files.example/a.mp4"
 WHOM = {"app_id": "demo", "room_id": "r", "user_id": "alice"}
 
 
@@ -55,7 +56,7 @@ def edge():
 async def test_jobs_are_listed_as_they_are_shown_with_their_files_beside(edge):
     job_id = await edge.started()
     edge.jobs.files[job_id] = (
-        RecordedFile("a.mp4", "MP4", True, NOW, NOW, 5_000, timedelta(seconds=2.5), 640, 360),
+        RecordedFile("a.mp4", "MP4", True, NOW, NOW, 5_000, timedelta(seconds=2.5), 640, 360, URL),
         RecordedFile("b.mp4", "MP4", False, NOW),
     )
 
@@ -76,6 +77,7 @@ async def test_jobs_are_listed_as_they_are_shown_with_their_files_beside(edge):
             "duration_ms": 2_500,
             "width": 640,
             "height": 360,
+            "download_url": URL,
         },
         {"key": "b.mp4", "record_format": "MP4", "state": "STARTED", "start_time": moment},
     ]

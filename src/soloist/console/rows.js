@@ -1,0 +1,85 @@
+// Rooms, jobs and events as rows. Each takes what the API answered and what a click does; none keeps state.
+
+import { bytes, clock, el, moment, serverNow, ticking } from "./dom.js";
+
+const STATES = { INIT: ["Starting", "wait"], RUNNING: ["Recording", "live"], STOPPED: ["Stopped", ""] };
+const TOLD = { WAITING: "wait", DELIVERED: "good", DEAD: "bad" };
+const SOURCES = { CAMERASTREAM: "camera", SCREENSTREAM: "screen", "": "sound only" };
+
+const button = (action, text, label, onclick, className = "") =>
+  el("button", { type: "button", data: { action }, label, onclick, className }, text);
+
+export function roomRow(room, { record, isRecorded }) {
+  const streams = room.streams.map((stream) => {
+    const codecs = stream.kinds.map((kind) => stream.codecs.find((codec) => (codec === "opus") === (kind === "audio")));
+    const what = [stream.kinds.includes("video") ? stream.stream : "microphone", ...codecs.filter(Boolean)];
+    return el("li", { className: "row" },
+      el("div", { className: "grow" },
+        el("strong", {}, stream.user_id),
+        el("span", { className: "faint" }, what.join(" · "))),
+      ticking(serverNow() - stream.age_seconds * 1000),
+      isRecorded(room, stream)
+        ? el("span", { className: "chip live" }, "Recording")
+        : button("record", "Record", `Record ${stream.user_id}'s ${stream.stream} in ${room.room_id}`, () => record(room, stream)));
+  });
+  return el("li", {}, el("h3", {}, room.room_id), el("ul", {}, ...streams));
+}
+
+export function jobRow(job, { stop, control, play }) {
+  const [state, tone] = job.suspended && job.state === "RUNNING" ? ["Suspended", "wait"] : STATES[job.state];
+  const isLive = job.state !== "STOPPED";
+  const began = Date.parse(job.start_time);
+  const facts = [
+    job.automatic && "automatic",
+    SOURCES[job.video_type] + (job.video_type && job.is_record_audio ? " + sound" : ""),
+    job.video_type && `up to ${job.select_stream_type}`,
+    `rule ${job.record_param.record_rule_id}`,
+    moment(job.start_time),
+    !isLive && job.stop_reason !== "TENANT_STOP" && job.stop_reason.toLowerCase().replaceAll("_", " "),
+  ];
+  const whose = `of ${job.user_id} in ${job.room_id}`;
+  return el("li", { className: "job" },
+    el("div", { className: "row" },
+      el("span", { className: `chip ${tone}` }, state),
+      el("div", { className: "grow" }, el("strong", {}, job.user_id), el("span", { className: "faint" }, `in ${job.room_id}`)),
+      isLive ? ticking(began) : el("time", { className: "clock" }, clock(Date.parse(job.stop_time) - began)),
+      isLive && job.state === "RUNNING" && (job.suspended
+        ? button("control", "Resume", `Resume the job ${whose}`, () => control(job, "RESTART"))
+        : button("control", "Pause", `Pause the job ${whose}`, () => control(job, "SUSPEND"))),
+      isLive && button("stop", "Stop", `Stop the job ${whose}`, () => stop(job), "danger")),
+    el("p", { className: "faint" }, facts.filter(Boolean).join(" · ")),
+    job.description && el("p", { className: "note" }, job.description),
+    job.files.length > 0 && el("ul", { className: "files" }, ...job.files.map((file) => fileRow(file, job, play))));
+}
+
+function fileRow(file, job, play) {
+  const name = file.key.split("/").at(-1);
+  const isDone = file.state === "COMPLETED";
+  const facts = isDone
+    ? [clock(file.duration_ms ?? 0), file.width && `${file.width} × ${file.height}`, bytes(file.size_bytes ?? 0)]
+    : ["being written"];
+  const title = `${job.user_id} in ${job.room_id}, ${moment(file.start_time)}`;
+  return el("li", { className: "row" },
+    el("div", { className: "grow" },
+      el("span", {}, [file.record_format, ...facts.filter(Boolean)].join(" · ")),
+      el("span", { className: "name", title: file.key }, name)),
+    file.download_url && button("play", "Play", `Play ${name}`, () => play(file, title)),
+    isDone && file.download_url &&
+      el("a", { className: "button", href: file.download_url, download: name, rel: "noopener", label: `Download ${name}` }, "Download"));
+}
+
+export function eventRow(event, { replay }) {
+  const details = [
+    event.body?.user_id ?? `job ${event.job_id.slice(0, 8)}`,
+    moment(event.happen_time),
+    event.attempts > 0 && `${event.attempts} ${event.attempts === 1 ? "attempt" : "attempts"}`,
+    event.state === "WAITING" && event.attempts > 0 && event.next_time && `next ${moment(event.next_time)}`,
+    event.last_error,
+  ];
+  return el("li", { className: "row" },
+    el("span", { className: `chip ${TOLD[event.state] ?? ""}` }, event.state.toLowerCase()),
+    el("div", { className: "grow" },
+      el("span", {}, event.event_type.toLowerCase().replaceAll("_", " ")),
+      el("span", { className: "faint" }, details.filter(Boolean).join(" · "))),
+    event.state === "DEAD" && button("replay", "Replay", `Send ${event.event_type} again`, () => replay(event)));
+}
