@@ -45,17 +45,23 @@ class Desk:
         settle = settle or partial(salvage, job, self.journal, self.shelf)
         self.filing = Filing(job, self.journal, self.shelf, fail=self.failures.append, settle=settle)
         self.stage = Stage(folder, job)
-        self.stage.recording._series._new_path = self._path
+        self.stage.make_path = self._path
         self.stage.recording._emit = self.filing.tell
 
     def _path(self, index, extension):
         return self.shelf.spool.create(self.job.job_id, self.job.epoch, f"{index:05d}.{extension}")
 
     def play(self, seconds, codec=Codec.H264, publisher=None, at_s=0.0):
-        publisher = publisher or a_publisher(codec=codec)
-        self.stage.recording.on_attached(publisher)
-        sound = frames_of(opus_samples(seconds), Codec.OPUS, rtp_zero=7, at_s=at_s)
-        self.stage.play(publisher, merged(frames_of(video_samples(codec, seconds), codec, at_s=at_s), sound))
+        """Have a new publisher send sound and picture from a moment on; a `publisher` that is given goes on sending."""
+        self.publisher = publisher or a_publisher(codec=codec)
+        if publisher is None:
+            self.stage.recording.on_attached(self.publisher)
+        passed_s = at_s if publisher else 0
+        rtp_zero = 7 + int(passed_s * 48_000)
+        sound = frames_of(opus_samples(seconds), Codec.OPUS, rtp_zero=rtp_zero, at_s=at_s)
+        rtp_zero = 1_000_000 + int(passed_s * 90_000)
+        pictures = frames_of(video_samples(codec, seconds), codec, rtp_zero=rtp_zero, at_s=at_s)
+        self.stage.play(self.publisher, merged(pictures, sound))
 
     async def told(self):
         await asyncio.sleep(0)

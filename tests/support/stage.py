@@ -7,7 +7,7 @@ be played and measured. No thread, no socket, no clock: time is that of the scri
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from soloist.jobs.cutting import FileEnded, FileOpened
+from soloist.jobs.cutting import FileEnded, FileOpened, SegmentEnded
 from soloist.jobs.recording import Recording
 from soloist.model.ids import AppId, ParticipantId, RoomId
 from soloist.model.media import Codec, Kind, NegotiatedTrack, TrackSource
@@ -77,13 +77,18 @@ class Stage:
     job: object = field(default_factory=a_job)
     opened: list = field(default_factory=list)
     ended: list = field(default_factory=list)
+    segments: list = field(default_factory=list)
     media: list = field(default_factory=list)
     failures: list = field(default_factory=list)
     now_ns: int = START_NS
 
     def __post_init__(self):
+        self.make_path = self._path
         self.recording = Recording(
-            self.job, new_path=self._path, emit=self._note, fail=self.failures.append, first_index=0
+            self.job,
+            new_path=self._named,
+            emit=self._note,
+            fail=self.failures.append,
         )
 
     def play(self, publisher, frames):
@@ -122,6 +127,9 @@ class Stage:
         """What the recording declared missing, as (kind, cause, detail)."""
         return [(m.kind, m.cause, m.detail) for m in (self.media[-1].missing if self.media else ())]
 
+    def _named(self, index, extension):
+        return self.make_path(index, extension)
+
     def _path(self, index, extension):
         return self.folder / f"{index}.{extension}"
 
@@ -129,6 +137,8 @@ class Stage:
         self.media.append(media)
         if isinstance(fact, FileOpened):
             self.opened.append(fact)
+        elif isinstance(fact, SegmentEnded):
+            self.segments.append(fact.segment)
         elif isinstance(fact, FileEnded):
             fact.file.finish()
             self.ended.append(fact)

@@ -5,15 +5,19 @@ sound packet where there is no picture. Lives on the media thread; knows files t
 Spec: API section 6.3; design section 5 (opening a file); rules R12, R14, R17.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 from soloist.model.media import AudioFormat, Codec, Kind, Sample, VideoFormat
 from soloist.model.rule import AudioMode, RecordFormat
-from soloist.sinks.matrix import Plan, plan
+from soloist.sinks.hls import ClosedSegment, HlsFile
+from soloist.sinks.matrix import SEGMENTED, Plan, plan
 from soloist.sinks.open_file import OpenFile
+from soloist.wire.keys import EXTENSIONS
 from soloist.wire.manifest import LayerSpan
 from soloist.wire.opus import channel_count
 
@@ -33,6 +37,21 @@ class FileOpened:
     plan: Plan
     start_ns: int
     """Its first sample, nanoseconds from the recording's origin."""
+    wanted: RecordFormat
+    """What the rule asks for; `plan` says what is written instead."""
+    codecs: dict[Kind, Codec]
+    """Of its tracks, as written."""
+    channels: int
+    """Of sound; 0 without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEnded:
+    """A segment of an open playlist is whole."""
+
+    index: int
+    """The playlist's."""
+    segment: ClosedSegment
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +80,12 @@ class FileEnded:
     """A file takes no more samples; `file.finish()` is still to be called, on any thread but the media thread."""
 
     index: int
-    file: OpenFile
+    file: OpenFile | HlsFile
     path: Path
     summary: FileSummary
 
 
-Fact = FileOpened | FileEnded
+Fact = FileOpened | SegmentEnded | FileEnded
 
 
 @dataclass(slots=True)
@@ -77,6 +96,12 @@ class Cuts:
     audio_mode: AudioMode
     cycle_ns: int
     """A file is followed by the next one at the first cut point after this; 0 for never."""
+    merge_gap_ns: int | None = 0
+    """A longer interruption begins a new file; None goes over any."""
+    slice_s: int = 0
+    """How long the segments of a playlist are to be."""
+    is_alone: bool = True
+    """False if the rule asks for another format as well: what only repeats that one is then left out."""
 
 
 @dataclass(slots=True)
@@ -86,7 +111,7 @@ class _Current:
     index: int
     plan: Plan
     path: Path
-    file: OpenFile
+    file: OpenFile | HlsFile
     start_ns: int
     video: VideoFormat | None
     channels: int
@@ -106,23 +131,33 @@ class FileSeries:
         emit: Callable[[Fact], None],
         wrote: Callable[[Sample], None] = lambda _sample: None,
         wall_ns: Callable[[int], int] = lambda ns: ns,
-        first_index: int = 0,
+        indexes: Iterator[int] | None = None,
+        zero_ns: int = 0,
     ) -> None:
         """`wall_ns` turns nanoseconds from the origin into Unix time, for what files state of themselves.
 
-        `wrote` is told of each sample a file took.
+        `wrote` is told of each sample a file took; `indexes` numbers the files of all series of a recording.
+        `zero_ns` is the Unix time that the segments of all playlists call 0.
         """
         self._cuts = cuts
         self._wall_ns = wall_ns
         self._new_path = new_path
         self._emit = emit
         self._wrote = wrote
-        self._index = first_index
+        self._zero_ns = zero_ns
+        self._indexes = indexes if indexes is not None else count()
         self._expected: frozenset[Kind] = frozenset()
         self._current: _Current | None = None
         self._held_sound: list[Sample] = []
         self._is_cut_due = False
         self._channels = 0
+        self._is_declined = False
+        """True while the picture is of a coding that another series of the recording keeps in the same container."""
+
+    @property
+    def start_ns(self) -> int | None:
+        """Where the open file begins, nanoseconds from the recording's origin; None without one."""
+        return self._current.start_ns if self._current else None
 
     @property
     def is_begun(self) -> bool:
@@ -133,7 +168,12 @@ class FileSeries:
     def wants_keyframe(self) -> bool:
         """True if the next cut only waits for a keyframe."""
         has_picture = self._current is not None and self._current.video is not None
-        return Kind.VIDEO in self._expected and (self._is_cut_due or not has_picture)
+        is_due = self._is_cut_due or (self._current is not None and self._current.file.wants_keyframe)
+        return Kind.VIDEO in self._expected and (is_due or not (has_picture or self._is_declined))
+
+    def goes_over(self, absent_ns: int) -> bool:
+        """Return whether an interruption so long leaves the open file open."""
+        return self._cuts.merge_gap_ns is None or absent_ns <= self._cuts.merge_gap_ns
 
     def expect(self, kinds: frozenset[Kind]) -> None:
         """Say which tracks are negotiated: a file opened from now on declares these and no others."""
@@ -171,15 +211,17 @@ class FileSeries:
         """Open a file without picture if sound has waited long enough; `now_ns` counts from the origin."""
         if self._held_sound and now_ns - self._held_sound[0].pts_ns >= HELD_SOUND_NS_MAX:
             self._open_without_picture()
+        if self._current is not None:
+            self._current.file.tick(now_ns)
 
     def close(self) -> None:
         """End the current file, if any; what still waits for a keyframe gets a file without picture."""
         if self._held_sound:
             self._open_without_picture()
         current, self._current, self._is_cut_due = self._current, None, False
-        if current is None:
-            return
-        self._emit(_ended(current))
+        if current is not None:
+            current.file.conclude()
+            self._emit(_ended(current))
 
     def abort(self) -> None:
         """Leave the current file as a crash would: every whole fragment readable."""
@@ -189,6 +231,8 @@ class FileSeries:
 
     def _push_sound(self, sample: Sample) -> None:
         current = self._current
+        if self._is_declined:
+            return
         if current is None:
             self._held_sound.append(sample)
             waits = Kind.VIDEO in self._expected
@@ -210,11 +254,20 @@ class FileSeries:
         held, self._held_sound = self._held_sound, []
         if current is not None:
             self.close()
+        self._is_declined = self._declines(Codec(sample.codec))
+        if self._is_declined:
+            return
         video = VideoFormat(Codec(sample.codec), sample.width, sample.height, sample.data)
         self._open(video, held[0].pts_ns if held else sample.pts_ns)
         for waiting in [*held, sample]:
             assert self._current is not None, "a file has just been opened"  # noqa: S101 - for the type checker
             self._write(self._current, waiting)
+
+    def _declines(self, codec: Codec) -> bool:
+        """Return whether pictures of a coding are left to the other series: only it can keep them."""
+        if self._cuts.is_alone or self._cuts.wanted is not RecordFormat.HLS:
+            return False
+        return plan(codec, with_audio=False, audio_mode=AudioMode.AAC, wanted=RecordFormat.HLS).is_fallback
 
     def _has_no_picture(self, current: _Current, now_ns: int) -> bool:
         """Return whether no keyframe is to be expected to cut at: nobody sends pictures, or not for seconds."""
@@ -241,15 +294,31 @@ class FileSeries:
             audio_mode=self._cuts.audio_mode,
             wanted=self._cuts.wanted,
         )
-        path = self._new_path(self._index, chosen.container.value)
+        index = next(self._indexes)
+        path = self._new_path(index, EXTENSIONS[chosen.record_format].removeprefix("."))
         audio = AudioFormat(Codec.OPUS, channels) if channels else None
-        start = Fraction(start_ns, NS)
-        file = OpenFile(path, chosen, video=video, audio=audio, start=start, origin_ns=self._wall_ns(start_ns))
-        self._current = _Current(self._index, chosen, path, file, start_ns, video, channels)
+        make = self._playlist if chosen.container in SEGMENTED else self._one_file
+        opened = FileOpened(index, path, chosen, start_ns, self._cuts.wanted, _codecs(chosen, video), channels)
+        self._current = _Current(index, chosen, path, make(opened, video, audio), start_ns, video, channels)
         self._is_cut_due = False
-        self._index += 1
-        self._emit(FileOpened(self._current.index, path, chosen, start_ns))
+        self._emit(opened)
         return self._current
+
+    def _one_file(self, opened: FileOpened, video: VideoFormat | None, audio: AudioFormat | None) -> OpenFile:
+        start, origin_ns = Fraction(opened.start_ns, NS), self._wall_ns(opened.start_ns)
+        return OpenFile(opened.path, opened.plan, video=video, audio=audio, start=start, origin_ns=origin_ns)
+
+    def _playlist(self, opened: FileOpened, video: VideoFormat | None, audio: AudioFormat | None) -> HlsFile:
+        return HlsFile(
+            opened.plan,
+            video=video,
+            audio=audio,
+            zero_ns=self._zero_ns - self._wall_ns(0),
+            start_ns=opened.start_ns,
+            slice_s=self._cuts.slice_s,
+            new_path=partial(self._new_path, opened.index),
+            emit=lambda segment: self._emit(SegmentEnded(opened.index, segment)),
+        )
 
     def _write(self, current: _Current, sample: Sample) -> None:
         current.frames[sample.kind] = current.frames.get(sample.kind, 0) + 1
@@ -271,23 +340,25 @@ def _continues(current: _Current, keyframe: Sample) -> bool:
     """Return whether a keyframe can be carried by the open file: same coding, and a size it may change in band."""
     if current.video is None or current.video.codec != keyframe.codec:
         return False
-    if current.video.codec is Codec.AV1:
+    if current.video.codec is Codec.AV1 and current.plan.container not in SEGMENTED:
         last = current.layers[-1] if current.layers else None
         return last is None or (last.width, last.height) == (keyframe.width, keyframe.height)
     return True
 
 
+def _codecs(chosen: Plan, video: VideoFormat | None) -> dict[Kind, Codec]:
+    codecs = {Kind.VIDEO: video.codec} if video else {}
+    return codecs | ({Kind.AUDIO: chosen.audio_codec} if chosen.audio_codec else {})
+
+
 def _ended(current: _Current) -> FileEnded:
     last = current.layers[-1] if current.layers else None
-    codecs = {Kind.VIDEO: current.video.codec} if current.video else {}
-    if current.plan.audio_codec is not None:
-        codecs[Kind.AUDIO] = current.plan.audio_codec
     summary = FileSummary(
         start_ns=current.start_ns,
         end_ns=max(current.ends_ns.values(), default=current.start_ns),
         width=last.width if last else 0,
         height=last.height if last else 0,
-        codecs=codecs,
+        codecs=_codecs(current.plan, current.video),
         frames=current.frames,
         ends_ns=current.ends_ns,
         channels=current.channels,

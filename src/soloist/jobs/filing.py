@@ -7,40 +7,36 @@ Spec: API sections 5.5, 6.2; design section 5 (spool, manifest).
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import TypeVar
+from datetime import UTC, datetime
 
 import structlog
 
-from soloist.jobs.cutting import Fact, FileEnded, FileOpened, FileSummary
-from soloist.jobs.notes import FileNote, write_note
+from soloist.jobs.clock import utc_now
+from soloist.jobs.cutting import Fact, FileEnded, FileOpened, SegmentEnded
+from soloist.jobs.ledger import shifted
+from soloist.jobs.notes import FileNote, PlaylistTerms, write_note
+from soloist.jobs.playlists import OpenPlaylist, ended_mark
 from soloist.jobs.port import Journal
-from soloist.jobs.recording import MediaFacts
+from soloist.jobs.publishing import completed, publish, retrying
+from soloist.jobs.recording import MediaFacts, segments_zero_ns
 from soloist.jobs.shelf import Shelf
 from soloist.jobs.store import EpochLostError
 from soloist.jobs.summary import manifest_of, resumed, told_job
 from soloist.model.errors import DestinationError, InternalError, SoloistError
-from soloist.model.event import FileCompleted, FileStarted
+from soloist.model.event import FileStarted
 from soloist.model.job import Job
 from soloist.model.media import Kind
-from soloist.storage.bucket import Committed
-from soloist.storage.errors import KeyTakenError
+from soloist.model.rule import ALWAYS_APPEND, HlsConfig
+from soloist.sinks.hls import HlsFile
+from soloist.sinks.matrix import SEGMENTED
 from soloist.wire.clock import NS
 
-T = TypeVar("T")
 log = structlog.get_logger("soloist.filing")
 
-PATIENCE_S = 3600.0
-"""How long a recording goes on while its store refuses; then the job fails and its files stay in the spool."""
-SETTLING_PATIENCE_S = 30.0
-"""The same for what an earlier epoch left: the files of this one wait for it."""
-DELAY_S = 0.5
-DELAY_S_MAX = 10.0
-"""Between two tries, doubling from the one to the other."""
+RETURN_NS = 45 * NS
+"""How long after a recorder's start a publisher who comes back was away because the recorder was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +47,8 @@ class Leftovers:
     """Where each track's media ends, nanoseconds of Unix time; empty if there never was any."""
     refusal: SoloistError | None = None
     """Why something is still in the spool that may be taken later."""
+    playlist: OpenPlaylist | None = None
+    """One that this epoch may go on with."""
 
 
 class Filing:
@@ -76,6 +74,9 @@ class Filing:
         self._taken: set[str] = set()
         self._leftovers = Leftovers()
         self._refusal: SoloistError | None = None
+        self._playlists: dict[int, OpenPlaylist] = {}
+        self._opened_ns = int(utc_now().timestamp()) * NS
+        self._is_handing_over = False
         self._settling = asyncio.create_task(self._settle(settle), name=f"settling-{job.job_id}")
         self._task = asyncio.create_task(self._run(), name=f"filing-{job.job_id}")
 
@@ -90,9 +91,17 @@ class Filing:
         if isinstance(fact, FileOpened):
             self._open[fact.index] = note = _first_note(self._job, fact, media)
             write_note(note)
-        else:
+        elif isinstance(fact, FileEnded) and not self._is_handing_over and isinstance(fact.file, HlsFile):
+            ended_mark(fact.path).touch()
+        if isinstance(fact, SegmentEnded):
+            self._shelf.waiting.add(fact.segment.path)
+        elif isinstance(fact, FileEnded):
             self._shelf.waiting.add(fact.path)
         self._loop.call_soon_threadsafe(self._facts.put_nowait, (fact, media))
+
+    def hand_over(self) -> None:
+        """Leave playlists open from now on: the next epoch goes on with them."""
+        self._is_handing_over = True
 
     async def drain(self) -> None:
         """Return when leftovers are settled and every fact told so far is worked off.
@@ -104,6 +113,8 @@ class Filing:
         await asyncio.sleep(0)  # What the media thread has told by now is in the queue after one turn of the loop.
         await self._facts.join()
         self._task.cancel()
+        if not self._is_handing_over:
+            await self._complete_inherited()
         if self._refusal is not None:
             raise self._refusal
 
@@ -148,11 +159,18 @@ class Filing:
         media = resumed(media, self._leftovers.ends_ns)
         if isinstance(fact, FileOpened):
             await self._file_opened(fact, media)
+        elif isinstance(fact, SegmentEnded):
+            if fact.index in self._playlists:  # Else it could not be announced, and stays in the spool.
+                await self._playlists[fact.index].publish(fact.segment, media)
+        elif isinstance(fact.file, HlsFile):
+            await self._playlist_ended(fact, media)
         else:
             await self._file_ended(fact, media)
 
     async def _file_opened(self, fact: FileOpened, media: MediaFacts) -> None:
         first = self._open[fact.index]
+        if first.playlist is not None and await self._goes_on(fact, first):
+            return
         note = await retrying(lambda: self._shelf.freed(first, self._taken), first)
         self._taken.add(note.key)
         self._open[fact.index] = note
@@ -161,6 +179,43 @@ class Filing:
         await self._journal.file_started(FileStarted(note.key, note.record_format, _started_at(fact, media)))
         if note.detail:
             await self._journal.described(note.detail)
+        if note.playlist is not None:
+            self._playlists[fact.index] = OpenPlaylist(note, self._shelf, self._journal)
+
+    async def _goes_on(self, fact: FileOpened, first: FileNote) -> bool:
+        """Return whether a playlist that an earlier epoch left is this one: it then has everything of it."""
+        inherited = self._leftovers.playlist
+        if inherited is None or not self._is_same_visit(first) or not inherited.goes_on_as(first):
+            await self._complete_inherited()
+            return False
+        self._leftovers = replace(self._leftovers, playlist=None)
+        await inherited.go_on_as(first)
+        inherited.patience_s = None
+        self._open[fact.index], self._playlists[fact.index] = inherited.note, inherited
+        self._taken.add(inherited.note.key)
+        return True
+
+    def _is_same_visit(self, note: FileNote) -> bool:
+        """Return whether the participant was only away because we were, or no longer than a playlist goes over."""
+        merge_gap_s = note.playlist.config.merge_gap_s if note.playlist else 0
+        absent_ns = note.origin_ns + note.start_ns - self._opened_ns
+        return merge_gap_s == ALWAYS_APPEND or absent_ns <= max(merge_gap_s * NS, RETURN_NS)
+
+    async def _complete_inherited(self) -> None:
+        """End a playlist that an earlier epoch left and this one does not go on with."""
+        inherited, self._leftovers = self._leftovers.playlist, replace(self._leftovers, playlist=None)
+        if inherited is not None:
+            try:
+                await inherited.complete()
+            except DestinationError as error:
+                log.warning("playlist_not_ended", job_id=self._job.job_id, key=inherited.note.key, error=str(error))
+                self._refusal = error
+
+    async def _playlist_ended(self, fact: FileEnded, media: MediaFacts) -> None:
+        del self._open[fact.index]
+        playlist = self._playlists.pop(fact.index, None)
+        if playlist is not None and ended_mark(fact.path).exists():
+            await playlist.complete(tuple(shifted(missing, media.origin_ns) for missing in media.missing))
 
     async def _file_ended(self, fact: FileEnded, media: MediaFacts) -> None:
         await asyncio.to_thread(fact.file.finish)
@@ -176,87 +231,35 @@ class Filing:
         await asyncio.to_thread(self._shelf.forget, note, committed)
 
 
-async def publish(
-    shelf: Shelf,
-    journal: Journal,
-    note: FileNote,
-    manifest: Callable[[Committed], str],
-    *,
-    patience_s: float | None = None,
-) -> tuple[FileNote, Committed]:
-    """Put a file and its manifest into the bucket once the self-fence permits, trying again for an hour or as told.
-
-    The note that is returned has another key if somebody else's object had come to stand under the announced one.
-
-    Raises:
-        EpochLostError: the job is another recorder's; nothing is published.
-        DestinationError: the store went on refusing; the file stays in the spool.
-    """
-    shelf.waiting.add(note.path)
-    while True:
-        try:
-            return note, await retrying(partial(_put, shelf, journal, note, manifest), note, patience_s=patience_s)
-        except KeyTakenError:
-            note = await shelf.freed(note)
-            await asyncio.to_thread(write_note, note)
-
-
-async def _put(shelf: Shelf, journal: Journal, note: FileNote, manifest: Callable[[Committed], str]) -> Committed:
-    await journal.permit()
-    committed = await shelf.commit(note)
-    await shelf.put_manifest(note, manifest(committed))
-    return committed
-
-
-async def retrying(work: Callable[[], Awaitable[T]], note: FileNote, *, patience_s: float | None = None) -> T:
-    """Return what `work` returns, trying again for an hour, or as long as told, while a store refuses.
-
-    Raises:
-        DestinationError: the store went on refusing, or trying again cannot help.
-    """
-    delay_s = DELAY_S
-    deadline = time.monotonic() + (PATIENCE_S if patience_s is None else patience_s)
-    while True:
-        try:
-            return await work()
-        except DestinationError as error:
-            log.warning("bucket_refused", job_id=note.job_id, key=note.key, error=str(error))
-            if not error.retryable or time.monotonic() + delay_s > deadline:
-                raise
-            await asyncio.sleep(delay_s)
-            delay_s = min(2 * delay_s, DELAY_S_MAX)
-
-
 def _first_note(job: Job, fact: FileOpened, media: MediaFacts) -> FileNote:
     """Return a file's note as far as it is known without asking anybody: under the key its rule wants."""
     return FileNote(
         job=told_job(job),
         path=fact.path,
-        key=Shelf.wanted_key(job, media.rule, fact.plan.record_format, _started_at(fact, media)),
+        key=Shelf.wanted_key(job, media.rule, fact.plan.record_format, _started_at(fact, media), wanted=fact.wanted),
         record_format=fact.plan.record_format,
         location=media.rule.address.location,
         bucket=media.rule.address.bucket,
         origin_ns=media.origin_ns,
         start_ns=fact.start_ns,
         detail=fact.plan.note,
+        playlist=_terms(job, fact, media) if fact.plan.container in SEGMENTED else None,
+    )
+
+
+def _terms(job: Job, fact: FileOpened, media: MediaFacts) -> PlaylistTerms:
+    """Return what a playlist that is opened promises."""
+    return PlaylistTerms(
+        container=fact.plan.container,
+        codecs=fact.codecs,
+        channels=fact.channels,
+        config=media.rule.hls or HlsConfig(0),
+        folder=media.rule.address.object,
+        first_epoch=job.epoch,
+        origin_ns=media.origin_ns,
+        zero_ns=segments_zero_ns(job),
     )
 
 
 def _started_at(fact: FileOpened, media: MediaFacts) -> datetime:
     return datetime.fromtimestamp((media.origin_ns + fact.start_ns) / NS, UTC)
-
-
-def completed(note: FileNote, committed: Committed, summary: FileSummary) -> FileCompleted:
-    """Return the event that tells of a file in the bucket."""
-    return FileCompleted(
-        key=note.key,
-        record_format=note.record_format,
-        size_bytes=committed.size,
-        sha256=committed.sha256,
-        started_at=datetime.fromtimestamp((note.origin_ns + summary.start_ns) / NS, UTC),
-        ended_at=datetime.fromtimestamp((note.origin_ns + summary.end_ns) / NS, UTC),
-        duration=timedelta(microseconds=(summary.end_ns - summary.start_ns) // 1000),
-        width=summary.width,
-        height=summary.height,
-        detail=note.detail,
-    )

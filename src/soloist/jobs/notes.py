@@ -5,14 +5,16 @@ still has to be published. It says everything the manifest needs, so that a file
 Spec: design section 5 (spool); rule R33.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
 from soloist.model.errors import InternalError, InvalidValueError
-from soloist.model.rule import RecordFormat
+from soloist.model.media import Codec, Kind
+from soloist.model.rule import HlsConfig, RecordFormat
+from soloist.sinks.matrix import Container
 from soloist.storage.bucket import check_bucket_name, check_key
 from soloist.storage.spool import NAME_PATTERN
 from soloist.wire.manifest import ManifestJob
@@ -21,6 +23,25 @@ SUFFIX = ".note"
 
 Nanoseconds = Annotated[int, Field(gt=-(1 << 62), lt=1 << 62)]
 """Such that the sum of two is a moment a calendar knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaylistTerms:
+    """What a playlist promises to its end. Another epoch goes on with it if its own would promise the same."""
+
+    container: Container
+    codecs: dict[Kind, Codec]
+    channels: int
+    """Of sound; 0 without it."""
+    config: HlsConfig
+    folder: str
+    """The rule's key prefix."""
+    first_epoch: int = field(compare=False)
+    """Which began it."""
+    origin_ns: Nanoseconds = field(compare=False)
+    """Wall clock of the origin of the recording that began it: its manifest's times count from there."""
+    zero_ns: Nanoseconds = field(compare=False)
+    """Wall clock of what its segments call 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +60,8 @@ class FileNote:
     start_ns: Nanoseconds
     """The file's first sample, nanoseconds from the origin."""
     detail: str
+    playlist: PlaylistTerms | None = None
+    """Of a playlist; None for one plain file."""
 
     @property
     def job_id(self) -> str:

@@ -104,6 +104,8 @@ class RunningRecording:
         Raises:
             SoloistError: a store or the disk refused a file; it stays in the spool for the next one who takes the job.
         """
+        if reason is None:
+            self._filing.hand_over()
         if self._subscription is not None:
             await self._subscription.close()
             await asyncio.wrap_future(self._media.call(self._recording.stop))

@@ -7,16 +7,19 @@ Spec: API section 6.3 (interruptions); rules R12, R14, R16, R41, R46.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import count
 from pathlib import Path
 
-from soloist.jobs.cutting import Cuts, Fact, FileEnded, FileOpened, FileSeries, FileSummary
+from soloist.jobs.cutting import Cuts, Fact, FileEnded, FileSeries, FileSummary, SegmentEnded
 from soloist.jobs.selection import Selection
 from soloist.jobs.selfcheck import SelfCheck
 from soloist.model.errors import SoloistError
 from soloist.model.job import Job
 from soloist.model.media import EncodedFrame, Kind, Sample
-from soloist.model.rule import RecordFormat, RecordRule
+from soloist.model.rule import ALWAYS_APPEND, HlsConfig, Mp4Config, RecordFormat, RecordRule
 from soloist.model.timing import Cause, Missing
 from soloist.sources.ingest import REPLACED, PublisherMedia
 from soloist.sources.items import Media, is_frame, is_report
@@ -29,6 +32,9 @@ SUSPENDED = "suspended"
 """Why media is missing that the customer ordered not to be recorded."""
 SILENT_PUBLISHER_NS = 5 * NS
 """A publisher that was replaced after so long a silence had been lost, not replaced."""
+UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HEADROOM_NS = 10 * NS
+"""How much earlier than its job media may seem to be by its sender's clock."""
 END_TOLERANCE_NS = 100_000_000
 """Tracks that end this close together end together: a picture lasts longer than a packet of sound."""
 
@@ -64,7 +70,6 @@ class Recording:
         new_path: Callable[[int, str], Path],
         emit: Emit,
         fail: Callable[[SoloistError], None],
-        first_index: int = 0,
     ) -> None:
         """`new_path(index, extension)` names the next spool file; `emit` and `fail` are called on the media thread."""
         self._selection = Selection(job)
@@ -75,7 +80,9 @@ class Recording:
         self._fail = fail
         self._missing: list[Missing] = []
         self._rule = job.rule
-        self._merge_gap_ns = merge_gap_ns(job.rule)
+        self._new_path = new_path
+        self._indexes = count()
+        self._zero_ns = segments_zero_ns(job)
         self._last_frame_ns = 0
         """Arrival of the last frame that was recorded; 0 before any."""
         self._is_interrupted = False
@@ -85,14 +92,9 @@ class Recording:
         self._awaits_keyframe = False
         """True from when a suspended recording goes on until its picture can."""
         self._is_over = False
-        self._series = FileSeries(
-            cuts_of(job.rule),
-            new_path=new_path,
-            emit=self._tell,
-            wrote=self._check.wrote,
-            wall_ns=self._wall_ns,
-            first_index=first_index,
-        )
+        self._series: dict[RecordFormat, FileSeries] = {}
+        """One for each format the rule asks for; the first is held against what came."""
+        self._follow(job.rule)
         if job.suspended:
             self.suspend(suspended=True)
 
@@ -101,7 +103,8 @@ class Recording:
         mids = self._selection.attach(publisher)
         self._is_new_publisher |= bool(mids)
         self._timeline.expect(publisher.session, mids)
-        self._series.expect(self._selection.kinds)
+        for series in self._series.values():
+            series.expect(self._selection.kinds)
         self._interleaver.expect(self._selection.kinds)
         for track in publisher.tracks:
             for rid in track.rids or (None,):
@@ -132,7 +135,7 @@ class Recording:
                     self._resume(item.received_ns)
                     self._check.came(kind, item)
                     if kind is Kind.AUDIO:
-                        self._series.hear(item.data)
+                        self._hear(item.data)
                     self._timeline.push(publisher.session, item, kind)
             elif is_report(item):
                 self._timeline.report(publisher.session, item, _rate_hz(_kind_of(publisher, item.mid)))
@@ -148,19 +151,22 @@ class Recording:
         self._selection.reconsider(now_ns)
         self._write(self._interleaver.push(self._timeline.take()))
         if self._is_interrupted:
-            if self._series.is_begun and self._absent_ns(now_ns) > self._merge_gap_ns:
-                self._end_file()
-        elif self._series.wants_keyframe or self._awaits_keyframe:
+            self._end_files(self._absent_ns(now_ns))
+        elif self._awaits_keyframe or any(series.wants_keyframe for series in self._series.values()):
             self._selection.request_keyframe()
         self._check.look(now_ns)
         if self._timeline.origin_ns is not None:
-            self._guarded(lambda: self._series.tick(now_ns - (self._timeline.origin_ns or 0)))
+            for series in self._series.values():
+                self._guarded(partial(series.tick, now_ns - self._timeline.origin_ns))
 
     def update(self, rule: RecordRule) -> None:
-        """Go on under another rule: the current file ends at the next keyframe."""
+        """Go on under another rule: files end at the next keyframe, those of a format it does not ask for at once."""
+        for wanted in self._series.keys() - cuts_of(rule).keys():
+            series = self._series[wanted]
+            self._guarded(series.close)
+            self._series.pop(wanted, None)
         self._rule = rule
-        self._merge_gap_ns = merge_gap_ns(rule)
-        self._series.update(cuts_of(rule))
+        self._follow(rule)
         self._selection.request_keyframe()
 
     def suspend(self, *, suspended: bool) -> None:
@@ -182,13 +188,40 @@ class Recording:
         """Write what is still held and end the file; nothing is recorded afterwards."""
         if not self._is_over:
             self._timeline.finish()
-            self._end_file()
+            self._end_files()
             self._is_over = True
 
     def abort(self) -> None:
         """Leave the open file as a crash would; nothing is emitted any more."""
         self._is_over = True
-        self._series.abort()
+        for series in self._series.values():
+            series.abort()
+
+    def _follow(self, rule: RecordRule) -> None:
+        """Let there be a series for each format of a rule, cut as it says."""
+        for wanted, cuts in cuts_of(rule).items():
+            if wanted in self._series:
+                self._series[wanted].update(cuts)
+                continue
+            self._series[wanted] = FileSeries(
+                cuts,
+                new_path=self._new_path,
+                emit=self._tell,
+                wrote=partial(self._wrote, wanted),
+                wall_ns=self._wall_ns,
+                indexes=self._indexes,
+                zero_ns=self._zero_ns,
+            )
+            self._series[wanted].expect(self._selection.kinds)
+
+    def _wrote(self, wanted: RecordFormat, sample: Sample) -> None:
+        """Note what the first series took: one is enough to see whether samples get lost on their way."""
+        if wanted is next(iter(self._series)):
+            self._check.wrote(sample)
+
+    def _hear(self, packet: bytes) -> None:
+        for series in self._series.values():
+            series.hear(packet)
 
     def _admits(self, kind: Kind, frame: EncodedFrame) -> bool:
         """Return whether a frame is recorded: not while suspended, and afterwards a picture only from a keyframe on."""
@@ -207,20 +240,29 @@ class Recording:
         """
         absent_ns = self._absent_ns(received_ns)
         was_away = self._is_interrupted or absent_ns > SILENT_PUBLISHER_NS
-        if was_away and self._is_new_publisher and absent_ns > self._merge_gap_ns and self._series.is_begun:
-            self._end_file()
+        if was_away and self._is_new_publisher:
+            self._end_files(absent_ns)
         self._is_interrupted = self._is_new_publisher = False
         self._last_frame_ns = max(self._last_frame_ns, received_ns)
 
-    def _end_file(self) -> None:
-        self._write(self._interleaver.push(self._timeline.take()))
-        self._write(self._interleaver.flush())
-        self._guarded(self._series.close)
+    def _end_files(self, absent_ns: int | None = None) -> None:
+        """End the files that do not go over an interruption so long; without one, all."""
+        ending = [
+            series
+            for series in self._series.values()
+            if series.is_begun and (absent_ns is None or not series.goes_over(absent_ns))
+        ]
+        if ending or absent_ns is None:
+            self._write(self._interleaver.push(self._timeline.take()))
+            self._write(self._interleaver.flush())
+        for series in ending if absent_ns is not None else self._series.values():
+            self._guarded(series.close)
 
     def _write(self, samples: Sequence[Sample]) -> None:
         def write() -> None:
             for sample in samples:
-                self._series.push(sample)
+                for series in self._series.values():
+                    series.push(sample)
 
         self._guarded(write)
 
@@ -237,11 +279,18 @@ class Recording:
     def _tell(self, fact: Fact) -> None:
         self._missing += self._timeline.missing
         self._timeline.missing.clear()
-        if isinstance(fact, FileOpened):
-            self._missing = [missing for missing in self._missing if missing.end_ns > fact.start_ns]
+        if not isinstance(fact, SegmentEnded):
+            self._missing = [missing for missing in self._missing if missing.end_ns > self._begun_ns(fact)]
         placements = tuple(filter(None, (self._timeline.placement(kind) for kind in Kind)))
         missing = tuple(self._missing) + (self._ended_early(fact.summary) if isinstance(fact, FileEnded) else ())
         self._emit(fact, MediaFacts(self._wall_ns(0), missing, placements, rule=self._rule))
+
+    def _begun_ns(self, fact: Fact) -> int:
+        """Return where the earliest of the files begins that are open, or just ended."""
+        starts = [series.start_ns for series in self._series.values() if series.start_ns is not None]
+        if isinstance(fact, FileEnded):
+            starts.append(fact.summary.start_ns)
+        return min(starts)
 
     def _ended_early(self, summary: FileSummary) -> tuple[Missing, ...]:
         """Return what a file lacks at its end, where one track goes on longer than the other."""
@@ -256,15 +305,28 @@ class Recording:
         return (self._timeline.origin_ns or 0) + ns
 
 
-def cuts_of(rule: RecordRule) -> Cuts:
-    """Return where a rule's MP4 files begin."""
-    config = rule.mp4
-    return Cuts(RecordFormat.MP4, rule.audio, config.record_cycle_s * NS if config else 0)
+def segments_zero_ns(job: Job) -> int:
+    """Return the Unix time, nanoseconds, that HLS segments of a job call 0: before any media that could be in them."""
+    return (job.created_at - UNIX_EPOCH) // timedelta(microseconds=1) * 1000 - HEADROOM_NS
 
 
-def merge_gap_ns(rule: RecordRule) -> int:
-    """Return the longest interruption a rule's MP4 files go over."""
-    return rule.mp4.merge_gap_s * NS if rule.mp4 else 0
+def cuts_of(rule: RecordRule) -> dict[RecordFormat, Cuts]:
+    """Return where files begin, for each format a rule asks for."""
+    mp4, hls = rule.mp4 or Mp4Config(0), rule.hls or HlsConfig(0)
+    cuts = {
+        RecordFormat.MP4: Cuts(
+            RecordFormat.MP4, rule.audio, cycle_ns=mp4.record_cycle_s * NS, merge_gap_ns=mp4.merge_gap_s * NS
+        ),
+        RecordFormat.HLS: Cuts(
+            RecordFormat.HLS,
+            rule.audio,
+            cycle_ns=hls.record_cycle_s * NS,
+            merge_gap_ns=None if hls.merge_gap_s == ALWAYS_APPEND else hls.merge_gap_s * NS,
+            slice_s=hls.slice_s,
+        ),
+    }
+    is_alone = len(rule.formats) == 1
+    return {wanted: replace(cuts[wanted], is_alone=is_alone) for wanted in cuts if wanted in rule.formats}
 
 
 def _kind_of(publisher: PublisherMedia, mid: str) -> Kind:

@@ -15,9 +15,11 @@ from types import MappingProxyType
 import structlog
 
 from soloist.jobs.cutting import FileSummary
-from soloist.jobs.filing import SETTLING_PATIENCE_S, Leftovers, completed, publish
+from soloist.jobs.filing import Leftovers
 from soloist.jobs.notes import FileNote, read_notes, remove_note
+from soloist.jobs.playlist_salvage import PlaylistSalvage
 from soloist.jobs.port import Journal
+from soloist.jobs.publishing import SETTLING_PATIENCE_S, completed, publish
 from soloist.jobs.recording import TimelineFacts
 from soloist.jobs.shelf import Shelf
 from soloist.jobs.store import EpochLostError
@@ -46,7 +48,7 @@ async def salvage(job: Job, journal: Journal, shelf: Shelf, *, own: bool = False
     ended_ns = await journal.media_ended_ns() if job.epoch > 1 else None
     ends_ns = dict.fromkeys(Kind, ended_ns) if ended_ns is not None else {}
     folders = await asyncio.to_thread(shelf.spool.earlier_epochs, job.job_id, job.epoch + own)
-    return await settled(folders, journal, shelf, ends_ns)
+    return await settled(folders, journal, shelf, ends_ns, goes_on=job.is_live and not own)
 
 
 async def settled(
@@ -55,21 +57,26 @@ async def settled(
     shelf: Shelf,
     ends_ns: Mapping[Kind, int] = NOTHING_BEFORE,
     *,
+    goes_on: bool = False,
     patience_s: float = SETTLING_PATIENCE_S,
 ) -> Leftovers:
     """Publish what lies in one job's folders, oldest first; what cannot be is left and said so.
 
-    `ends_ns` is where the tracks' media of files published before ends, nanoseconds of Unix time; `patience_s` is how
-    long a store that refuses a file is asked again.
+    `ends_ns` is where the tracks' media of files published before ends, nanoseconds of Unix time. If the job `goes_on`,
+    its last playlist is left open for who takes it on. `patience_s` is how long a store that refuses is asked again.
 
     Raises:
         EpochLostError: the job is another recorder's by now.
     """
     ends_ns = dict(ends_ns)
     refusal: SoloistError | None = None
+    playlists = PlaylistSalvage(journal, shelf, ends_ns, patience_s=patience_s)
     for folder in folders:
         for note in await asyncio.to_thread(read_notes, folder):
             try:
+                if note.playlist is not None:
+                    await playlists.settle(note)
+                    continue
                 found = await asyncio.to_thread(_found, note)
                 before_ns = dict(ends_ns)
                 for kind, end_ns in found.ends_ns.items():
@@ -82,7 +89,12 @@ async def settled(
                 log.warning("file_not_salvaged", job_id=note.job_id, file=note.path.name, error=str(error))
                 refusal = error if _may_pass(error) else refusal
         await asyncio.to_thread(_remove_if_empty, folder)
-    return Leftovers(ends_ns, refusal)
+    try:
+        playlist = await playlists.left_open(goes_on=goes_on)
+    except (DestinationError, InternalError) as error:
+        log.warning("playlist_not_ended", error=str(error))
+        return Leftovers(ends_ns, error if _may_pass(error) else refusal)
+    return Leftovers(ends_ns, refusal, playlist)
 
 
 def _found(note: FileNote) -> FoundMedia:

@@ -22,6 +22,7 @@ from soloist.storage.spool import Spool
 from soloist.wire.keys import EXTENSIONS, object_key, render_prefix
 
 MANIFEST_EXTENSION = ".json"
+FIRST_SEGMENTS = ("_00000.ts", "_00000.m4s")
 
 
 class UnknownLocationError(DestinationError):
@@ -43,18 +44,23 @@ class Shelf:
         """Spool files that are closed and do not stand in their bucket yet (rule R26)."""
 
     @staticmethod
-    def wanted_key(job: Job, rule: RecordRule, record_format: RecordFormat, started_at: datetime) -> str:
+    def wanted_key(
+        job: Job, rule: RecordRule, record_format: RecordFormat, started_at: datetime, *, wanted: RecordFormat
+    ) -> str:
         """Return the object key of a file whose first sample was at `started_at`, if nothing else has it.
+
+        `wanted` is the format of the rule whose prefix it gets; `record_format` is what is written.
 
         Raises:
             InvalidValueError: the rule makes keys that are too long.
         """
-        template = rule.mp4.prefix if rule.mp4 else DEFAULT_PREFIX
+        config = rule.hls if wanted is RecordFormat.HLS else rule.mp4
+        template = config.prefix if config else DEFAULT_PREFIX
         stem = object_key(rule.address.object, render_prefix(template, job, record_format, started_at))
         return stem + EXTENSIONS[record_format]
 
     async def freed(self, note: FileNote, taken: Collection[str] = ()) -> FileNote:
-        """Return the note under its key or the next one (`_1`, `_2`…) that is free, its manifest's name included.
+        """Return the note under its key or the next one (`_1`, `_2`…) that is free, with the names that go with it.
 
         Free is what neither the bucket has nor `taken`, the keys this job has announced.
 
@@ -66,8 +72,8 @@ class Shelf:
         stem, attempt = note.key.removesuffix(extension), 0
         while True:
             free = object_key("", stem, attempt)
-            is_free = free + extension not in taken and not await bucket.exists(free + extension)
-            if is_free and not await bucket.exists(free + MANIFEST_EXTENSION):
+            names = [extension, MANIFEST_EXTENSION, *(FIRST_SEGMENTS if note.playlist else ())]
+            if free + extension not in taken and not any([await bucket.exists(free + name) for name in names]):
                 return replace(note, key=free + extension)
             attempt += 1
 
@@ -91,6 +97,16 @@ class Shelf:
         bucket = self.bucket(note.location, note.bucket)
         async with self.turn(note):
             await bucket.replace(stem + MANIFEST_EXTENSION, text.encode())
+
+    async def put_playlist(self, note: FileNote, text: bytes) -> None:
+        """Put a playlist under its key, in place of an earlier one.
+
+        Raises:
+            DestinationError: the store refused it.
+        """
+        bucket = self.bucket(note.location, note.bucket)
+        async with self.turn(note):
+            await bucket.replace(note.key, text)
 
     def turn(self, note: FileNote) -> AbstractAsyncContextManager[None]:
         """Return a turn at the location a note names; hold it while something is sent there, and no longer."""

@@ -32,6 +32,9 @@ HLS_MERGE_GAP_S = range(-1, 301)
 SLICE_S = range(2, 61)
 PREFIX_LENGTH_MAX = 512
 
+ALWAYS_APPEND = -1
+"""A playlist's merge gap that goes over any interruption."""
+
 DEFAULT_PREFIX = "{app_id}/{record_format}/{stream}_{file_start_time}/{stream}_{file_start_time}"
 
 

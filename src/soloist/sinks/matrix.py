@@ -31,7 +31,12 @@ class Plan:
     """None: no audio track."""
     note: str
     """Why something other than the wanted was chosen, at most 128 characters; empty if nothing was."""
+    is_fallback: bool = False
+    """True if the wanted format cannot keep the picture."""
 
+
+SEGMENTED = frozenset({Container.TS, Container.FMP4})
+"""Containers of which one file is a playlist and its segments."""
 
 _VP8_NOTE = "VP8 cannot be kept in {} without transcoding; recorded as WebM."
 
@@ -79,6 +84,7 @@ def plan(video: Codec | None, *, with_audio: bool, audio_mode: AudioMode, wanted
     """
     container, record_format, note = CONTAINER_OF[wanted, video]
     if not with_audio:
-        return Plan(container, record_format, None, note)
+        return Plan(container, record_format, None, note, record_format is not wanted)
     audio_codec, audio_note = AUDIO_OF[container, audio_mode]
-    return Plan(container, record_format, audio_codec, " ".join(filter(None, (note, audio_note))))
+    text = " ".join(filter(None, (note, audio_note)))
+    return Plan(container, record_format, audio_codec, text, record_format is not wanted)

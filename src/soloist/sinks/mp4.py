@@ -12,6 +12,7 @@ from pathlib import Path
 
 import av
 from av.audio.codeccontext import AudioCodecContext
+from av.container import OutputContainer
 
 from soloist.model.errors import InternalError
 from soloist.model.media import AudioFormat, Codec, Kind, Sample, VideoFormat
@@ -24,7 +25,7 @@ FRAGMENT_US = 700_000
 """A fragment ends at the first sample this long after its start. With what waits before it (0.1 s for a batch, 0.2 s
 for a silent track) and what AAC and this sink hold back, a kill loses about 1 s at most."""
 
-_OPTIONS = {
+OPTIONS = {
     # empty_moov: the header needs no sample, so a track that stays silent never holds up the file.
     # frag_discont without edit lists: each fragment states its absolute time, so tracks keep their distance.
     "movflags": "empty_moov+default_base_moof+frag_discont+skip_trailer",
@@ -77,7 +78,7 @@ class Mp4Sink:
         self._tracks: dict[Kind, _Track] = {}
         self._sizes: set[tuple[int, int]] = set()
         try:
-            self._container = av.open(str(path), "w", format="mp4", options=dict(_OPTIONS))
+            self._container = self._open(path)
             if video is not None:
                 self._add(Kind.VIDEO, video_template(video), start, 90_000)
             if audio is not None:
@@ -88,6 +89,10 @@ class Mp4Sink:
             self._container.start_encoding()
         except (OSError, ValueError) as error:
             raise InternalError(f"A recording file could not be opened: {error}") from error
+
+    def _open(self, path: Path) -> OutputContainer:
+        """Open the muxer."""
+        return av.open(str(path), "w", format="mp4", options=dict(OPTIONS))
 
     def _add(self, kind: Kind, template: av.stream.Stream, start: Fraction, rate_hz: int) -> None:
         """Declare a track."""
@@ -135,6 +140,15 @@ class Mp4Sink:
 
     def finish(self) -> None:
         """Write what is held back and the index; see `FileSink.finish`."""
+        self.end()
+        write_index(self.path, largest=self._largest() if len(self._sizes) > 1 else None)
+
+    def end(self) -> None:
+        """Write what is held back and close the file, its fragments whole.
+
+        Raises:
+            InternalError: the spool refused them.
+        """
         for track in self._tracks.values():
             if track.held is not None:
                 self._write(track, track.held, track.held.duration_ticks)
@@ -145,7 +159,6 @@ class Mp4Sink:
             raise InternalError(
                 f"The spool refused the end of a recording ({error.strerror}); free its disk."
             ) from error
-        write_index(self.path, largest=self._largest() if len(self._sizes) > 1 else None)
 
     def abort(self) -> None:
         """Close without an index; see `FileSink.abort`. `mp4_index.write_index` can still make it an ordinary file."""

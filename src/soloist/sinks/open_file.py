@@ -47,6 +47,17 @@ class OpenFile:
         else:
             self._sink.push(sample)
 
+    @property
+    def wants_keyframe(self) -> bool:
+        """False: one file needs no keyframe but its first."""
+        return False
+
+    def tick(self, now_ns: int) -> None:
+        """Let time pass: nothing depends on it."""
+
+    def conclude(self) -> None:
+        """Take note that nothing more will be pushed; `finish` does the rest, on another thread."""
+
     def finish(self) -> None:
         """Write what is still in the encoder, then the index; the file is then complete on disk."""
         if self._transcoder is not None:

@@ -4,6 +4,7 @@ MP4 gets its index (`mp4_index` cuts a torn last fragment off); WebM is complete
 Blocks on the disk and reads the whole file: any thread but the media thread and the event loop.
 """
 
+import io
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -12,9 +13,13 @@ import av
 
 from soloist.model.errors import InternalError
 from soloist.model.media import Codec, Kind
+from soloist.sinks.boxes import children
 from soloist.sinks.mp4_index import write_index
 
 NS = 1_000_000_000
+_TS_PACKET_BYTES = 188
+_TS_TABLE_PIDS = frozenset({0, 17, 4096})
+"""PAT, SDT and, as our muxer numbers it, PMT."""
 HOLE_NS_MIN = {Kind.AUDIO: NS // 20, Kind.VIDEO: 2 * NS}
 """Sound follows itself closely; a picture may stand a while without anything being missing."""
 
@@ -28,6 +33,7 @@ class FoundMedia:
     channels: int = 0
     codecs: dict[Kind, Codec] = field(default_factory=dict)
     frames: dict[Kind, int] = field(default_factory=dict)
+    starts_ns: dict[Kind, int] = field(default_factory=dict)
     ends_ns: dict[Kind, int] = field(default_factory=dict)
     holes_ns: list[tuple[Kind, int, int]] = field(default_factory=list)
     """Where a track has nothing, from its zero on: the kind, start and end."""
@@ -57,16 +63,71 @@ def repair(path: Path) -> FoundMedia:
         raise InternalError(f"{path.name} in the spool cannot be read ({error}); it is left there.") from error
 
 
-def _read(path: Path) -> FoundMedia:
+def repair_segment(path: Path, init: Path | None, *, is_torn: bool) -> FoundMedia:
+    """Cut a segment of a playlist to what is whole in it, if it `is_torn`, and return that; empty if nothing is.
+
+    `init` is the initialisation section of an fMP4 segment. Times count from the zero its playlist had when it was
+    written; those of MPEG-TS begin anew every 26.5 hours.
+
+    Raises:
+        InternalError: the disk refused, or the segment is none of ours.
+    """
+    try:
+        with path.open("r+b") as file:
+            data = file.read()
+            if is_torn:
+                data = data[: whole_ts_bytes(data) if init is None else whole_fragments_bytes(data)]
+                file.truncate(len(data))
+        if not data:
+            return FoundMedia()
+        return _read(io.BytesIO((init.read_bytes() if init else b"") + data))
+    except Exception as error:
+        raise InternalError(f"{path.name} in the spool cannot be read ({error}); it is left there.") from error
+
+
+def whole_ts_bytes(data: bytes) -> int:
+    """Return how much of an MPEG-TS segment is whole frames: all but the last, which nothing follows that ends it.
+
+    Frames lie one after the other, each in packets of its own. Spec: ISO/IEC 13818-1 §2.4.3.2 (payload unit start).
+    """
+    at = len(data) // _TS_PACKET_BYTES * _TS_PACKET_BYTES
+    while at > 0:
+        at -= _TS_PACKET_BYTES
+        pid = (data[at + 1] & 0x1F) << 8 | data[at + 2]
+        if data[at + 1] & 0x40 and pid not in _TS_TABLE_PIDS:
+            return at if _has_frame(data, at) else 0
+    return 0
+
+
+def _has_frame(data: bytes, until: int) -> bool:
+    """Return whether a frame begins before an offset."""
+    return any(
+        data[at + 1] & 0x40 and ((data[at + 1] & 0x1F) << 8 | data[at + 2]) not in _TS_TABLE_PIDS
+        for at in range(0, until, _TS_PACKET_BYTES)
+    )
+
+
+def whole_fragments_bytes(data: bytes) -> int:
+    """Return how much of an fMP4 segment is whole fragments: a moof and its mdat. Spec: ISO/IEC 14496-12 §8.8."""
+    whole = 0
+    for found in children(data, 0, len(data)):
+        if found.kind == b"mdat":
+            whole = found.end
+    return whole
+
+
+def _read(source: Path | io.BytesIO) -> FoundMedia:
     found = FoundMedia()
-    with av.open(str(path)) as container:
+    with av.open(str(source) if isinstance(source, Path) else source, mode="r") as container:
         kinds = {stream.index: Kind(stream.type) for stream in container.streams if stream.type in ("audio", "video")}
         for packet in container.demux():
             kind = kinds.get(packet.stream.index)
             if kind is None or packet.pts is None or packet.time_base is None:
                 continue
             found.frames[kind] = found.frames.get(kind, 0) + 1
-            _note_hole(found, kind, round(packet.pts * packet.time_base * NS))
+            start_ns = round(packet.pts * packet.time_base * NS)
+            _note_hole(found, kind, start_ns)
+            found.starts_ns.setdefault(kind, start_ns)
             end = Fraction(packet.pts + (packet.duration or 0)) * packet.time_base
             found.ends_ns[kind] = max(found.ends_ns.get(kind, 0), round(end * NS))
         for stream in container.streams.video:

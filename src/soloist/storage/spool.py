@@ -16,7 +16,7 @@ from soloist.model.errors import InternalError, InvalidValueError
 from soloist.model.ids import JobId, parse_id
 from soloist.storage.bucket import Committed
 
-MEDIA_SUFFIXES = frozenset({".mp4", ".webm"})
+MEDIA_SUFFIXES = frozenset({".mp4", ".webm", ".ts", ".m4s"})
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
 
 
@@ -113,9 +113,14 @@ class Spool:
             pass
         except OSError as error:
             raise _refused(error) from error
-        for folder in (path.parent, path.parent.parent):
+        self.remove_folder(path.parent)
+
+    @staticmethod
+    def remove_folder(folder: Path) -> None:
+        """Remove an epoch's folder, and its job's, if they are empty."""
+        for empty in (folder, folder.parent):
             with suppress(OSError):
-                folder.rmdir()
+                empty.rmdir()
 
     def usage(self) -> dict[str, int]:
         """Return how many media files are in the spool and how many bytes its disk still takes, by name."""

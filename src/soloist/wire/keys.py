@@ -81,6 +81,14 @@ def object_key(folder: str, prefix: str, attempt: int = 0) -> str:
     return key
 
 
+def segment_name(stem: str, epoch: int | None, number: str, extension: str) -> str:
+    """Return the name of an object beside its playlist `stem`: of a later `epoch` than the first, it says so.
+
+    So no two owners of a job ever write one key. Spec: API section 6.2.
+    """
+    return f"{stem}_{f'e{epoch}_' if epoch is not None else ''}{number}{extension}"
+
+
 def content_type(key: str) -> str:
     """Return the media type of an object, from its extension."""
     _, dot, extension = key.rpartition(".")

@@ -77,6 +77,18 @@ class ManifestTrack:
 
 
 @dataclass(frozen=True, slots=True)
+class ManifestSegment:
+    """One object a playlist lists: a segment, or the initialisation section of those after it."""
+
+    key: str
+    size_bytes: int
+    sha256: str
+    start_ns: int
+    duration_ns: int
+    """0 for an initialisation section."""
+
+
+@dataclass(frozen=True, slots=True)
 class ManifestFile:
     """One object in the bucket."""
 
@@ -90,6 +102,8 @@ class ManifestFile:
     frames: Mapping[Kind, int] = field(default_factory=dict)
     """Frames received into each track."""
     note: str = ""
+    segments: tuple[ManifestSegment, ...] = ()
+    """What a playlist lists, in order; `size_bytes` is that of the playlist and these together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,4 +211,16 @@ def _file(file: ManifestFile, origin_ns: int) -> dict[str, Any]:
         "end_at": _iso(origin_ns + file.end_ns),
         "frames": {kind.value: count for kind, count in file.frames.items()},
         "note": file.note,
+        **({"segments": [_segment(segment) for segment in file.segments]} if file.segments else {}),
+    }
+
+
+def _segment(segment: ManifestSegment) -> dict[str, Any]:
+    """Return a segment's fields."""
+    return {
+        "key": segment.key,
+        "size_bytes": segment.size_bytes,
+        "sha256": segment.sha256,
+        "start_ns": segment.start_ns,
+        "duration_ns": segment.duration_ns,
     }

@@ -17,6 +17,7 @@ from soloist.wire.manifest import (
     Manifest,
     ManifestFile,
     ManifestJob,
+    ManifestSegment,
     ManifestTrack,
     render_manifest,
 )
@@ -78,6 +79,15 @@ def manifest() -> Manifest:
         files=(
             ManifestFile("a/b.mp4", RecordFormat.MP4, 10, "0" * 64, NS, 3 * NS, {Kind.VIDEO: 60, Kind.AUDIO: 100}),
             ManifestFile("a/ü.webm", RecordFormat.WEBM, 0, "f" * 64, 3 * NS, 3 * NS, note="VP8"),
+            ManifestFile(
+                "a/b.m3u8",
+                RecordFormat.HLS,
+                30,
+                "a" * 64,
+                NS,
+                3 * NS,
+                segments=(ManifestSegment("a/b_00000.ts", 20, "b" * 64, NS, 2 * NS),),
+            ),
         ),
     )
 

@@ -1,0 +1,160 @@
+"""Going on with the playlists that earlier epochs of a job left in the spool, or ending them.
+
+What was closed but not published is published, the segment that was being written is cut to what is whole in it, and
+all of it goes into the same playlist. A job that lives on goes on with the last one. Runs on the event loop.
+Spec: design section 6; rules R25, R31, R33.
+"""
+
+import asyncio
+from pathlib import Path
+
+import structlog
+
+from soloist.jobs.ledger import LedgerEntry
+from soloist.jobs.notes import FileNote
+from soloist.jobs.playlists import OpenPlaylist, ended_mark, init_number, inits_of, segments_in_spool
+from soloist.jobs.port import Journal
+from soloist.jobs.recording import TimelineFacts
+from soloist.jobs.shelf import Shelf
+from soloist.jobs.summary import resumed
+from soloist.model.errors import SoloistError
+from soloist.model.media import Kind
+from soloist.model.timing import Cause, Missing
+from soloist.sinks.hls import HOLE_NS, ClosedSegment
+from soloist.sinks.repair import FoundMedia, repair_segment
+from soloist.wire.clock import NS
+
+log = structlog.get_logger("soloist.salvage")
+
+NEAR_NS = NS // 2
+"""A segment whose media begins so close to the end of the one before it begins there."""
+TS_TURN_NS = (1 << 33) * NS // 90_000
+"""After so long the clock of MPEG-TS begins anew."""
+
+
+class PlaylistSalvage:
+    """Settles one job's playlists, oldest first."""
+
+    def __init__(self, journal: Journal, shelf: Shelf, ends_ns: dict[Kind, int], *, patience_s: float) -> None:
+        """`ends_ns`, where each track's media so far ends (Unix time), is kept up to date.
+
+        `patience_s` is how long a store that refuses is asked again.
+        """
+        self._patience_s = patience_s
+        self._journal = journal
+        self._shelf = shelf
+        self._ends_ns = ends_ns
+        self._open: OpenPlaylist | None = None
+        self._refusal: SoloistError | None = None
+
+    async def settle(self, note: FileNote) -> None:
+        """Publish what is left of one playlist; it stays open, the one before it ends or goes on as this one.
+
+        Raises:
+            EpochLostError: the job is another recorder's by now.
+            DestinationError: its bucket refused something; nothing later is published either.
+            InternalError: what is there cannot be read.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        try:
+            await self._settle(note)
+        except SoloistError as error:
+            self._refusal = error
+            raise
+
+    async def left_open(self, *, goes_on: bool) -> OpenPlaylist | None:
+        """Return the last playlist if the job goes on and may go on with it; else end it.
+
+        Raises:
+            EpochLostError: the job is another recorder's by now.
+            DestinationError: its bucket refused it.
+        """
+        last, self._open = self._open, None
+        if last is None or self._refusal is not None:
+            return None
+        if goes_on and not ended_mark(last.note.path).exists():
+            return last
+        await last.complete()
+        return None
+
+    async def _settle(self, note: FileNote) -> None:
+        before, playlist = self._open, OpenPlaylist(note, self._shelf, self._journal, patience_s=self._patience_s)
+        if before is not None and (before.note.key == note.key or before.goes_on_as(note)):
+            playlist = before
+            await playlist.go_on_as(note)
+        else:
+            if before is not None:
+                await before.complete()
+            await playlist.resume()
+        self._open = playlist
+        listed = await asyncio.to_thread(lambda: playlist.spooled)
+        paths = await asyncio.to_thread(segments_in_spool, playlist.note.path)
+        for path in paths:
+            if f"{path.parent.name}/{path.name}" in listed:
+                await asyncio.to_thread(path.unlink)
+            else:
+                is_torn = path == paths[-1] and not ended_mark(playlist.note.path).exists()
+                await self._publish(playlist, path, is_torn=is_torn)
+        if playlist.last is not None:
+            self._advance(playlist.last)
+
+    async def _publish(self, playlist: OpenPlaylist, path: Path, *, is_torn: bool) -> None:
+        """Publish one segment as far as it is whole; one that holds nothing is removed."""
+        inits = [init for init in inits_of(playlist.note.path) if init_number(init) <= int(path.suffixes[-2][1:])]
+        init = inits[-1] if inits else None
+        found = await asyncio.to_thread(repair_segment, path, init, is_torn=is_torn)
+        if found.is_empty:
+            await asyncio.to_thread(path.unlink)
+            return
+        segment = _segment(path, init, found, playlist)
+        zero_ns = playlist.terms.zero_ns - playlist.note.origin_ns
+        holes = tuple(
+            Missing(kind, zero_ns + start_ns, zero_ns + end_ns, Cause.GAP, "unknown_after_crash")
+            for kind, start_ns, end_ns in found.holes_ns
+            if start_ns > 0
+        )
+        facts = TimelineFacts(playlist.note.origin_ns, holes)
+        is_first = playlist.last is None or not playlist.last.spooled.startswith(f"{path.parent.name}/")
+        await playlist.publish(segment, resumed(facts, self._ends_ns) if is_first else facts)
+        log.info("segment_salvaged", job_id=playlist.note.job_id, key=playlist.note.key, file=path.name)
+        if playlist.last is not None:
+            self._advance(playlist.last)
+
+    def _advance(self, entry: LedgerEntry) -> None:
+        for kind, end_ns in entry.ends_at_ns.items():
+            self._ends_ns[kind] = max(self._ends_ns.get(kind, 0), end_ns)
+
+
+def _segment(path: Path, init: Path | None, found: FoundMedia, playlist: OpenPlaylist) -> ClosedSegment:
+    """Return a segment as its recorder would have told of it, from what is in the file."""
+    note, last = playlist.note, playlist.last
+    zero_ns = playlist.terms.zero_ns - note.origin_ns
+    starts_ns = found.starts_ns
+    start_ns = zero_ns + min(starts_ns.values())
+    is_discontinuous = False
+    turns_ns = 0
+    if last is not None and last.spooled.startswith(f"{path.parent.name}/"):
+        # Sound lags in its encoder: a segment begins with its picture.
+        start_ns = zero_ns + starts_ns.get(Kind.VIDEO, min(starts_ns.values()))
+        expected_ns = last.end_ns - note.origin_ns
+        turns_ns = round((expected_ns - start_ns) / TS_TURN_NS) * TS_TURN_NS if init is None else 0
+        start_ns += turns_ns
+        is_discontinuous = abs(start_ns - expected_ns) > HOLE_NS or (found.width, found.height) != (
+            last.width,
+            last.height,
+        )
+        start_ns = expected_ns if abs(start_ns - expected_ns) < NEAR_NS else start_ns
+    ends_ns = {kind: zero_ns + turns_ns + end_ns for kind, end_ns in found.ends_ns.items()}
+    return ClosedSegment(
+        path=path,
+        start_ns=start_ns,
+        end_ns=max(ends_ns.values()),
+        is_discontinuous=is_discontinuous,
+        is_independent=True,
+        init=init,
+        frames=found.frames,
+        ends_ns=ends_ns,
+        width=found.width,
+        height=found.height,
+    )
