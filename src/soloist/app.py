@@ -38,11 +38,13 @@ from soloist.service.settings import Settings, node_id_of, object_key_of
 from soloist.service.supervisor import Supervisor
 from soloist.service.usage import process_usage
 from soloist.storage.object_urls import ObjectUrls
+from soloist.wire.addresses import OutgoingGuard
 from soloist.wire.whip import IceServer
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from soloist.api.app import Telling
     from soloist.jobs.engine import EngineSettings
     from soloist.jobs.service import JobService
     from soloist.jobs.shelf import Shelf
@@ -95,14 +97,41 @@ async def run_api(settings: Settings) -> None:
     _check_dev(settings)
     url = _database_url(settings)
     listener = open_tcp(settings.host, settings.port)
-    async with _database(url) as database:
-        server = http_server(build_api(settings, database, url), tls_cert=settings.tls_cert, tls_key=settings.tls_key)
+    async with _database(url) as database, _telling(settings, database, url) as telling:
+        app = build_api(settings, database, url, telling)
+        server = http_server(app, tls_cert=settings.tls_cert, tls_key=settings.tls_key)
         _on_stop(lambda: setattr(server, "should_exit", True))
         scheme = "https" if settings.tls_cert else "http"
         await _serve_until_stopped(server, listener, lambda: tell_ready(http=url_of(listener, scheme=scheme)))
 
 
-def build_api(settings: Settings, database: AsyncEngine, url: str) -> "FastAPI":
+@contextlib.asynccontextmanager
+async def _telling(settings: Settings, database: AsyncEngine, url: str) -> AsyncIterator["Telling"]:
+    """Tell customers what happens while this lasts; yield what the api needs to be asked about it."""
+    from soloist.api.app import Telling  # noqa: PLC0415 - only the api process tells
+    from soloist.api.notices import NoticeOptions, Notices  # noqa: PLC0415 - likewise
+    from soloist.callbacks.post import Poster  # noqa: PLC0415 - likewise
+    from soloist.jobs.callbacks import Callbacks  # noqa: PLC0415 - likewise
+    from soloist.jobs.deliverer import Deliverer, DeliverySettings  # noqa: PLC0415 - likewise
+    from soloist.jobs.events import Events  # noqa: PLC0415 - likewise
+
+    guard = OutgoingGuard(settings.outgoing_networks)
+    poster = Poster(guard)
+    options = NoticeOptions(settings.callback_user_id, settings.callback_standard_headers)
+    notices = Notices(object_urls(settings), poster.post, options, clock=utc_now)
+    patience = DeliverySettings(url, drain_s=settings.drain_s, tells_job_over=settings.callback_job_over)
+    deliverer = Deliverer(patience, notices)
+    delivering = asyncio.create_task(deliverer.run(), name="deliverer")
+    try:
+        probe = notices.probe if settings.callback_probe else None
+        yield Telling(Callbacks(database, guard, probe=probe), Events(database), notices)
+    finally:
+        deliverer.stop()
+        await delivering
+        await poster.close()
+
+
+def build_api(settings: Settings, database: AsyncEngine, url: str, telling: "Telling") -> "FastAPI":
     """Return the api's ASGI application over an open database."""
     from soloist.api.app import ApiLimits, Commands, create_app  # noqa: PLC0415 - only the api process needs FastAPI
     from soloist.api.metrics import MetricSources, read_health  # noqa: PLC0415 - likewise
@@ -127,6 +156,7 @@ def build_api(settings: Settings, database: AsyncEngine, url: str) -> "FastAPI":
             rules=RuleService(database, locations=settings.storage_locations),
             apps=AppService(database, apps_max=settings.apps_max),
             buckets=Library(database, settings.storage_locations, object_urls(settings).secret),
+            telling=telling,
         ),
         accounts=Accounts(database),
         recorders=sockets,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from soloist.api.app import Commands
+from soloist.api.app import Commands, Telling
 from soloist.jobs.listing import JobPage, ListedJob
 from soloist.model.errors import AppDisabledError, InvalidValueError, JobDoneError, JobRunningError, NotFoundError
 from soloist.model.ids import JobId, ProjectId
@@ -119,7 +119,9 @@ class JobBook:
 
 def commands(accounts, jobs=None):
     """Return what the edge needs; nobody plays rules and apps here, whose tests have a database (tests/contract)."""
-    return Commands(jobs=jobs or JobBook(accounts), rules=None, apps=None, buckets=None)
+    return Commands(
+        jobs=jobs or JobBook(accounts), rules=None, apps=None, buckets=None, telling=Telling(None, None, None)
+    )
 
 
 def _job(project_id, command, rule, job_id):

@@ -18,14 +18,17 @@ from starlette.exceptions import HTTPException
 from soloist import __version__
 from soloist.api.apps import AppCommands, app_routes, auto_record_routes
 from soloist.api.buckets import BucketCommands, bucket_routes
+from soloist.api.callbacks import CallbackCommands, callback_routes
 from soloist.api.console import console_routes
 from soloist.api.envelope import Envelope
 from soloist.api.errors import MethodNotAllowedError, UnknownRouteError
+from soloist.api.events import EventCommands, Pausing, event_routes
 from soloist.api.gate import VENDOR, Gate
 from soloist.api.iam import TokenKeys, iam_routes
 from soloist.api.jobs import JobCommands, job_routes
 from soloist.api.metrics import MetricSources, ServiceMetrics
 from soloist.api.mix import mix_routes
+from soloist.api.notices import Notices
 from soloist.api.objects import ObjectReader, object_routes
 from soloist.api.openapi import describe
 from soloist.api.ops import Probe, ops_routes
@@ -61,14 +64,28 @@ class Buckets(BucketCommands, ObjectReader, Protocol):
     """What is asked of storage."""
 
 
+class TellingCommands(CallbackCommands, Pausing, Protocol):
+    """What is asked of callbacks, the vendor's operations and ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """Who plays callbacks and events."""
+
+    callbacks: TellingCommands
+    events: EventCommands
+    notices: Notices
+
+
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """Who carries out the vendor's operations, a group each."""
+    """Who carries out the operations, the vendor's and ours, a group each."""
 
     jobs: Jobs
     rules: RuleCommands
     apps: AppCommands
     buckets: Buckets
+    telling: Telling
 
     def routes(self, recorders: Recorders) -> Sequence[APIRouter]:
         """Return the routes of every group; those of rooms lead to `recorders`."""
@@ -81,6 +98,8 @@ class Commands:
             mix_routes(),
             bucket_routes(self.buckets),
             object_routes(self.buckets),
+            callback_routes(self.telling.callbacks),
+            event_routes(self.telling.events, self.telling.callbacks, self.telling.notices),
         )
 
 

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse
 from soloist.model.errors import (
     AppDisabledError,
     AppLimitError,
+    CallbackUnavailableError,
     InvalidCombinationError,
     InvalidValueError,
     JobDoneError,
@@ -120,6 +121,7 @@ FAULTS: dict[type[Exception], Fault] = {
     AppDisabledError: Fault(400, "RTC.00001016", "AppDeactivation: app is stopped", with_detail=False),
     AppLimitError: Fault(400, "RTC.00001017", "AppsExceed: app num exceed"),
     RuleExistsError: Fault(400, "RTC.00001019", "RecordRuleExist: record rule of the app exists"),
+    CallbackUnavailableError: Fault(400, "RTC.00001018", "URL unavailable: The callback URL is unavailable."),
     NotFoundError: Fault(404, "RTC.00001003", "InvalidParameterValue"),
     SQLAlchemyError: _DATABASE,
     psycopg.Error: _DATABASE,

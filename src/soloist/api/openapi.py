@@ -11,6 +11,8 @@ from pydantic.json_schema import models_json_schema
 
 from soloist.api.app_schema import AppBody, AutoRecordBody
 from soloist.api.buckets import BucketAuthorityBody
+from soloist.api.callbacks import CallbackBody
+from soloist.api.events import PauseBody, ReplayBody
 from soloist.api.gate import is_guarded
 from soloist.api.iam import TokenBody
 from soloist.api.overview import JoinTokenBody
@@ -28,6 +30,9 @@ BODIES = (
     BucketAuthorityBody,
     JoinTokenBody,
     TokenBody,
+    CallbackBody,
+    ReplayBody,
+    PauseBody,
 )
 """Every body that a handler parses itself."""
 

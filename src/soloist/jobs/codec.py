@@ -1,18 +1,28 @@
 """Rules, jobs and events as database rows, both ways. Knows the column names; knows no connection."""
 
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row
 
-from soloist.model.event import Event
+from soloist.model.event import Event, FileCompleted, FileStarted, JobAccepted, JobEnded, JobTaken
 from soloist.model.ids import AppId, JobId, ParticipantId, ProjectId, RoomId, RuleId
 from soloist.model.job import Job, JobState, StopReason
 from soloist.model.media import Tier, TrackSource
 from soloist.model.rule import AudioMode, HlsConfig, Mp4Config, RecordFormat, RecordRule, StorageAddress
 
 Json = dict[str, Any]
+
+EVENTS = {kind.__name__: kind for kind in (JobAccepted, JobTaken, FileStarted, FileCompleted, JobEnded)}
+PARSERS: dict[Any, Callable[[Any], object]] = {
+    datetime: datetime.fromisoformat,
+    timedelta: lambda milliseconds: timedelta(milliseconds=milliseconds),
+    RecordFormat: RecordFormat,
+    StopReason: StopReason,
+}
+"""How fields that JSON has no type for are read again; see `_render`."""
 
 
 def render_rule_body(rule: RecordRule) -> Json:
@@ -75,6 +85,17 @@ def job_values(job: Job) -> Json:
 def render_event_body(event: Event) -> Json:
     """Return an event's fields as JSON: times in ISO 8601, durations in milliseconds."""
     return {name: _render(value) for name, value in asdict(event).items()}
+
+
+def parse_event(name: str, body: Json) -> Event:
+    """Return the event that `render_event_body` wrote; fields it did not know yet have their defaults."""
+    kind = EVENTS[name]
+    types = {field.name: field.type for field in fields(kind)}
+    return kind(**{name: _parse(types[name], value) for name, value in body.items() if name in types})
+
+
+def _parse(kind: Any, value: Any) -> Any:
+    return PARSERS[kind](value) if kind in PARSERS else value
 
 
 def _render(value: object) -> object:

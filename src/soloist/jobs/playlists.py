@@ -348,6 +348,8 @@ class OpenPlaylist:
             duration=timedelta(microseconds=shown_ns // 1000),
             width=last.width if last else 0,
             height=last.height if last else 0,
+            location=self.note.location,
+            bucket=self.note.bucket,
             detail=self.note.detail,
         )
 

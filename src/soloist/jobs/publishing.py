@@ -97,5 +97,7 @@ def completed(note: FileNote, committed: Committed, summary: FileSummary) -> Fil
         duration=timedelta(microseconds=(summary.end_ns - summary.start_ns) // 1000),
         width=summary.width,
         height=summary.height,
+        location=note.location,
+        bucket=note.bucket,
         detail=note.detail,
     )

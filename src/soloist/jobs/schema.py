@@ -163,6 +163,8 @@ job_events = Table(
     _at("at"),
 )
 
+Index("job_events_by_time", job_events.c.at)
+
 record_callbacks = Table(
     "record_callbacks",
     metadata,
@@ -178,7 +180,6 @@ deliveries = Table(
     metadata,
     Column("job_id", String(64), primary_key=True),
     Column("seq", Integer, primary_key=True),
-    Column("event_id", String(36), nullable=False),
     Column("app_id", String(64), nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
@@ -186,11 +187,11 @@ deliveries = Table(
     _at("next_at"),
     _at("settled_at", nullable=True),
     Column("last_error", String(256), nullable=False, server_default=""),
-    UniqueConstraint("event_id", name="deliveries_event_id"),
     ForeignKeyConstraint(["job_id", "seq"], ["job_events.job_id", "job_events.seq"], ondelete="CASCADE"),
 )
-"""Events that are to be told to the app's callback, written with the event itself (rule R49). `state` is WAITING,
-DELIVERED or DEAD."""
+"""Events that are to be told to the app's callback, written with the event itself (rule R49). `state` is a
+`model.callback.DeliveryState`; `created_at` is when the event was queued, at first or to be told again; all times are
+the database's."""
 
 Index("deliveries_waiting", deliveries.c.next_at, postgresql_where=text("state = 'WAITING'"))
 Index("deliveries_by_app", deliveries.c.app_id, deliveries.c.created_at)

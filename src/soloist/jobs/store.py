@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Row, and_, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from soloist.jobs import schema
+from soloist.jobs import outbox, schema
 from soloist.jobs.codec import job_of_row, job_values, render_event_body, render_rule_body
 from soloist.model.errors import InternalError, JobRunningError
 from soloist.model.event import Event, JobEnded, JobTaken
@@ -165,7 +165,9 @@ async def has_ended(connection: AsyncConnection, claim: Claim) -> bool:
 
 
 async def append_event(connection: AsyncConnection, claim: Claim, event: Event, now: datetime) -> int:
-    """Append an event under the job's next sequence number; return the number. Spec: recording rule R50.
+    """Append an event under the job's next sequence number, and queue it for the app's callback; return the number.
+
+    Spec: recording rules R49, R50.
 
     Raises:
         EpochLostError: the epoch is no longer the job's.
@@ -178,6 +180,7 @@ async def append_event(connection: AsyncConnection, claim: Claim, event: Event, 
         raise EpochLostError
     row = {"type": type(event).__name__, "body": render_event_body(event), "at": now}
     await connection.execute(insert(schema.job_events).values(job_id=claim.job_id, epoch=claim.epoch, seq=seq, **row))
+    await outbox.queue(connection, claim.job_id, seq, event)
     return int(seq)
 
 

@@ -91,3 +91,7 @@ class RuleExistsError(RequestError):
 
 class TokenExpiredError(RequestError):
     """The token has expired; ask for a new one."""
+
+
+class CallbackUnavailableError(RequestError):
+    """The callback's address did not confirm what was sent to try it out; let it answer 2xx within 10 s."""

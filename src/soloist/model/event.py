@@ -56,6 +56,9 @@ class FileCompleted:
     width: int = 0
     """Of the picture in pixels; 0 without one."""
     height: int = 0
+    location: str = ""
+    """Storage region id of the object; with `bucket` it is the rule's at the time, which may have changed since."""
+    bucket: str = ""
     detail: str = ""
     """What the customer should know of this file, e.g. that VP8 went to WebM; empty if nothing."""
 

@@ -167,6 +167,18 @@ class Settings(BaseSettings):
     """Networks beside the public ones that addresses named by customers may lead to (callbacks), as JSON list. Default
     none, in dev mode loopback. Whatever is allowed here, every customer can have a request sent to."""
 
+    callback_job_over: bool = True
+    """Whether callbacks tell of a job's end (CLOUD_RECORD_SERVER_OVER) beside its files. Default true."""
+
+    callback_user_id: bool = False
+    """Whether callbacks name the recorded user, which the vendor's do not. Default false."""
+
+    callback_standard_headers: bool = False
+    """Whether callbacks carry the headers of Standard Webhooks beside the vendor's. Default false."""
+
+    callback_probe: bool = False
+    """Whether a callback's address must answer a trial before it is accepted. Default false."""
+
     drain_s: float = Field(default=5.0, gt=0, le=60)
     """Seconds a recorder may take to close its files when it is stopped. Default 5; less may leave files for the next
     start to finish."""

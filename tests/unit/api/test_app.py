@@ -16,8 +16,6 @@ TOKEN = [("X-Auth-Token", "devtoken")]
 
 # Method and path of every vendor operation that is not built yet. Spec: API section 2.
 UNBUILT = [
-    ("PUT", "/v2/apps/demo/record-callback"),
-    ("GET", "/v2/apps/demo/record-callback"),
     ("POST", "/v2/apps/demo/mix-stream-jobs"),
     ("GET", "/v2/apps/demo/mix-stream-jobs/j"),
     ("PUT", "/v2/apps/demo/mix-stream-jobs/j"),

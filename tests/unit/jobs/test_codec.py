@@ -1,15 +1,17 @@
 """Rules and events survive the database: what is written is what is read."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.jobs import NOW, a_rule
 from support.recordings import a_file
 
-from soloist.jobs.codec import parse_rule_body, render_event_body, render_rule_body
-from soloist.model.event import JobEnded
+from soloist.jobs.codec import parse_event, parse_rule_body, render_event_body, render_rule_body
+from soloist.model.event import FileStarted, JobAccepted, JobEnded, JobTaken
 from soloist.model.job import StopReason
 from soloist.model.rule import AudioMode, HlsConfig, Mp4Config, RecordFormat
 
@@ -37,3 +39,27 @@ def test_an_events_body_is_json_with_milliseconds_and_iso_times():
         "reason": "TENANT_STOP",
         "description": "",
     }
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        JobAccepted("node/0"),
+        JobTaken("node/0#ab"),
+        FileStarted("a.mp4", RecordFormat.HLS, NOW),
+        a_file("b.mp4"),
+        JobEnded(StopReason.INTERNAL_ERROR, "a full disk"),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_any_event_comes_back_from_json_as_it_was(event):
+    body = json.loads(json.dumps(render_event_body(event)))
+
+    assert parse_event(type(event).__name__, body) == event
+
+
+def test_an_event_written_before_a_field_existed_has_its_default():
+    body = render_event_body(a_file("b.mp4"))
+    del body["bucket"]
+
+    assert parse_event("FileCompleted", body) == replace(a_file("b.mp4"), bucket="")

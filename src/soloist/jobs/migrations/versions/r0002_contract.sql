@@ -28,7 +28,6 @@ CREATE TABLE record_callbacks (
 CREATE TABLE deliveries (
     job_id VARCHAR(64) NOT NULL,
     seq INTEGER NOT NULL,
-    event_id VARCHAR(36) NOT NULL,
     app_id VARCHAR(64) NOT NULL,
     state VARCHAR(16) NOT NULL,
     attempts INTEGER DEFAULT 0 NOT NULL,
@@ -37,7 +36,6 @@ CREATE TABLE deliveries (
     settled_at TIMESTAMPTZ,
     last_error VARCHAR(256) DEFAULT '' NOT NULL,
     PRIMARY KEY (job_id, seq),
-    CONSTRAINT deliveries_event_id UNIQUE (event_id),
     FOREIGN KEY(job_id, seq) REFERENCES job_events (job_id, seq) ON DELETE CASCADE
 );
 
@@ -51,3 +49,5 @@ CREATE TABLE revoked_buckets (
     PRIMARY KEY (project_id, location, bucket),
     FOREIGN KEY(project_id) REFERENCES projects (project_id)
 );
+
+CREATE INDEX job_events_by_time ON job_events (at);
