@@ -41,6 +41,11 @@ missing_packages() {
   done
 }
 
+# The vendor's Java SDK takes part in the contract tests; any JDK from 11 on will do.
+java_packages() {
+  command -v javac >/dev/null && command -v mvn >/dev/null || echo "default-jdk-headless maven"
+}
+
 install_packages() {
   local missing
   mapfile -t missing < <(missing_packages "$@")
@@ -91,7 +96,7 @@ find_go() {
 # shellcheck disable=SC2086 # the lists are words
 case $1 in
   base) install_packages $BASE_PACKAGES ;;
-  tests) install_packages $BASE_PACKAGES $TEST_PACKAGES && build_versitygw ;;
+  tests) install_packages $BASE_PACKAGES $TEST_PACKAGES $(java_packages) && build_versitygw ;;
   interop) install_packages $BASE_PACKAGES $TEST_PACKAGES $INTEROP_PACKAGES && find_go ;;
   bench) install_packages $BASE_PACKAGES && find_go ;;
 esac
