@@ -23,6 +23,7 @@ from soloist.model.ids import ProjectId
 
 TOKEN_LIFETIME = timedelta(hours=24)
 """As the vendor's."""
+REGION_PATTERN = "^[A-Za-z0-9_-]{1,64}$"
 BODY_BYTES_MAX = 16 * 1024
 
 
@@ -119,10 +120,10 @@ def iam_routes(keys: TokenKeys, throttle: FailureThrottle, clock: Callable[[], d
     """Return the two operations over `keys`."""
     router = new_router("iam")
 
-    @router.get("/v3/projects", responses=answers())
+    @router.get("/v3/projects", responses=answers(400))
     async def list_projects(
         request: Request,
-        name: Annotated[str | None, Query(max_length=64, description="A region id; any will do")] = None,
+        name: Annotated[str | None, Query(pattern=REGION_PATTERN, description="A region id; any will do")] = None,
     ) -> ProjectsView:
         """Show the caller's project, under the name it was asked by: SDK clients built by region ask this."""
         project_id = project_of(request)
