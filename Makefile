@@ -1,7 +1,7 @@
 # One verb each; `make` alone lists them. CI calls `make test` and nothing else.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve check unit contract e2e faults crash interop bench fuzz wheel test
+.PHONY: help setup demo serve check unit contract e2e faults crash interop bench fuzz wheel screenshot test
 
 VENV := .venv/bin
 PYTEST := $(VENV)/python -W error::pytest.PytestWarning -m pytest
@@ -60,6 +60,10 @@ wheel: ## Build the wheel strangers install, OpenSSL linked in, into build/wheel
 	@scripts/setup.sh tests
 	@scripts/wheel.sh
 	@scripts/tier.sh wheel
+
+screenshot: ## Photograph the console with a live job and a played-back recording: docs/console.png
+	@scripts/setup.sh tests
+	@$(VENV)/python scripts/screenshot.py
 
 test: ## check, unit, contract, e2e, faults and a short fuzz; a skip, an xfail or an empty tier fails it
 	@scripts/setup.sh tests

@@ -46,13 +46,13 @@ def served_pages(folder: Path = PAGES) -> Iterator[str]:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """Start Chromium without a window."""
+def chromium(*arguments: str) -> Iterator[Browser]:
+    """Start Chromium without a window, with more `arguments` if wanted."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         raise RuntimeError("no Chromium on PATH: `make setup` installs it (Debian: apt-get install chromium)")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, headless=True, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=path, headless=True, args=[*ARGUMENTS, *arguments])
         try:
             yield browser
         finally:

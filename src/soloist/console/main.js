@@ -183,16 +183,16 @@ $("start-form").addEventListener("submit", async (event) => {
 
 // ---- playing ----
 
-function play(file, title) {
+function play(url, format, title) {
   const video = $("playback");
   show($("player"), true);
   show($("player-title"), true, title);
-  const isUnplayable = file.record_format === "HLS" && !video.canPlayType("application/vnd.apple.mpegurl");
+  const isUnplayable = format === "HLS" && !video.canPlayType("application/vnd.apple.mpegurl");
   show($("player-note"), isUnplayable);
   $("player-note").replaceChildren("This browser plays no HLS by itself; give this address to a player that does: ",
-    el("a", { href: file.download_url, rel: "noopener" }, "playlist"));
+    el("a", { href: url, rel: "noopener" }, "playlist"));
   video.hidden = isUnplayable;
-  video.src = isUnplayable ? "" : file.download_url;
+  video.src = isUnplayable ? "" : url;
   if (!isUnplayable) video.play().catch(() => {}); // Where playing must wait for a click, the controls are there.
   $("player").scrollIntoView({ block: "nearest" });
 }

@@ -37,6 +37,7 @@ export function jobRow(job, { stop, control, play }) {
     moment(job.start_time),
     !isLive && job.stop_reason !== "TENANT_STOP" && job.stop_reason.toLowerCase().replaceAll("_", " "),
   ];
+  const note = (job.description ?? "").replace(/^suspended(; )?/, ""); // Said by the state already.
   const whose = `of ${job.user_id} in ${job.room_id}`;
   return el("li", { className: "job" },
     el("div", { className: "row" },
@@ -48,8 +49,14 @@ export function jobRow(job, { stop, control, play }) {
         : button("control", "Pause", `Pause the job ${whose}`, () => control(job, "SUSPEND"))),
       isLive && button("stop", "Stop", `Stop the job ${whose}`, () => stop(job), "danger")),
     el("p", { className: "faint" }, facts.filter(Boolean).join(" · ")),
-    job.description && el("p", { className: "note" }, job.description),
+    note && el("p", { className: "note" }, note),
     job.files.length > 0 && el("ul", { className: "files" }, ...job.files.map((file) => fileRow(file, job, play))));
+}
+
+/** Objects that the API itself serves are read where this page came from, whatever name it gives itself. */
+function urlOf(file) {
+  const { pathname } = new URL(file.download_url, location.href);
+  return pathname.startsWith("/soloist/v1/objects/") ? pathname : file.download_url;
 }
 
 function fileRow(file, job, play) {
@@ -63,9 +70,9 @@ function fileRow(file, job, play) {
     el("div", { className: "grow" },
       el("span", {}, [file.record_format, ...facts.filter(Boolean)].join(" · ")),
       el("span", { className: "name", title: file.key }, name)),
-    file.download_url && button("play", "Play", `Play ${name}`, () => play(file, title)),
+    file.download_url && button("play", "Play", `Play ${name}`, () => play(urlOf(file), file.record_format, title)),
     isDone && file.download_url &&
-      el("a", { className: "button", href: file.download_url, download: name, rel: "noopener", label: `Download ${name}` }, "Download"));
+      el("a", { className: "button", href: urlOf(file), download: name, rel: "noopener", label: `Download ${name}` }, "Download"));
 }
 
 export function eventRow(event, { replay }) {
