@@ -122,6 +122,37 @@ def publish(  # noqa: PLR0913 - the command's options
     raise typer.Exit(status)
 
 
+@app.command(epilog="Example: soloist backup /srv/backups/soloist-monday.zip")
+def backup(
+    file: Annotated[Path, typer.Argument(help="File to write; it must not exist.")], *, data: Data = None
+) -> None:
+    """Write apps, credentials, rules, jobs with files and events, and callbacks to a file. The service may run.
+
+    Not in it: recordings (they are in their buckets), unfinished files in the spool, settings. It holds secrets.
+    """
+    from soloist.service.backup import backup_written  # noqa: PLC0415 - see the module
+
+    _administer(lambda office: backup_written(office, file), data)
+
+
+@app.command(epilog="Example: soloist restore /srv/backups/soloist-monday.zip --data /var/lib/soloist")
+def restore(
+    file: Annotated[Path, typer.Argument(help="File that `soloist backup` wrote.")], *, data: Data = None
+) -> None:
+    """Fill an empty data folder, or an empty database of SOLOIST_DATABASE_URL, from a backup. The service must not run.
+
+    Jobs that were live go on when the service starts. Copy <data>/spool and <data>/storage besides, if they are left.
+    """
+    from soloist.service.backup import backup_restored, read_contents  # noqa: PLC0415 - see the module
+    from soloist.service.errors import StartError  # noqa: PLC0415 - see the module
+
+    try:
+        contents = read_contents(file)  # First: nothing is made in the data folder for a file that is none.
+    except StartError as error:
+        _complain(str(error))
+    _administer(lambda office: backup_restored(office, file, contents), data)
+
+
 @jobs.command("list", epilog="Example: soloist jobs list --state RUNNING")
 def list_jobs(
     *,

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -34,6 +35,8 @@ class Office:
     out: Console
     locations: frozenset[str] = frozenset()
     """Storage region ids that this command's own settings know."""
+    data: Path = Path()
+    """The data folder."""
 
     @contextlib.asynccontextmanager
     async def database(self) -> AsyncIterator[AsyncEngine]:
@@ -69,18 +72,18 @@ def open_office(settings: Settings, out: Console | None = None) -> Iterator[Offi
     if settings.database_url is not None:
         url = settings.database_url.get_secret_value()
         migrate(url)
-        yield Office(url, out, locations)
+        yield Office(url, out, locations, settings.data)
         return
     prepare_folders(settings)
     postgres = Postgres(settings.data, settings.runtime_dir)
     if postgres.is_answering:
-        yield Office(postgres.url, out, locations)
+        yield Office(postgres.url, out, locations, settings.data)
         return
     with hold_data(settings.data):
         try:
             with running(postgres) as url:
                 migrate(url)
-                yield Office(url, out, locations)
+                yield Office(url, out, locations, settings.data)
         finally:
             remove_runtime(settings.runtime_dir)
 
