@@ -74,7 +74,7 @@ find_uv() {
 
 # The S3 server of the storage tests.
 build_versitygw() {
-  [[ -x build/versitygw ]] && return
+  [[ -x build/versitygw ]] || command -v versitygw >/dev/null && return
   find_go
   local go
   go=$(command -v build/tools/bin/go || command -v go)

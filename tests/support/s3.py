@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from soloist.storage.location import S3Location
 from soloist.wire.sigv4 import S3Credential, presign
 from support.server import free_port
 
-VERSITYGW = Path(__file__).parents[2] / "build" / "versitygw"
+BUILD = Path(__file__).parents[2] / "build"
 CREDENTIAL = S3Credential("testkey", "secret-of-the-tests", "us-east-1")
 START_S = 30.0
 
@@ -58,7 +59,9 @@ def versitygw(folder: Path) -> Iterator[S3Server]:
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     keys = {"ROOT_ACCESS_KEY": CREDENTIAL.access_key, "ROOT_SECRET_KEY": CREDENTIAL.secret_key}
-    command = [VERSITYGW, "--port", f"127.0.0.1:{port}", "--quiet", "posix", folder]
+    program = shutil.which("versitygw", path=f"{BUILD}:{os.environ['PATH']}")
+    assert program, "no versitygw: `scripts/setup.sh tests` builds it"
+    command = [program, "--port", f"127.0.0.1:{port}", "--quiet", "posix", folder]
     with _running(command, port, keys) as server:
         yield server
 
