@@ -3,7 +3,14 @@
 import re
 
 import pytest
-from huaweicloudsdkcloudrtc.v2 import AppReq, AutoRecordModeReq, MP4RecordConfig, RecordObsFileAddr, RecordRuleReq
+from huaweicloudsdkcloudrtc.v2 import (
+    AppCallbackUrlReq,
+    AppReq,
+    AutoRecordModeReq,
+    MP4RecordConfig,
+    RecordObsFileAddr,
+    RecordRuleReq,
+)
 
 MILLISECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 RULE = RecordRuleReq(
@@ -37,9 +44,21 @@ def test_an_app_is_made_and_shown_with_every_field(sdk):
     assert (shown.authentication.enable, shown.authentication.expire) == (False, 300)
     assert (shown.authentication.app_key, shown.authentication.update_time) == (None, shown.create_time)
     assert (shown.auto_record_mode.mode, shown.auto_record_mode.record_rule_id) == ("AUTO_RECORD_OFF", None)
+    assert (shown.callbacks.record_callback.url, shown.callbacks.push_callback) == ("", None)
     assert len(shown.x_request_id) == 32
     sdk.call("stop_app", app_id=made.app_id)
     assert sdk.call("delete_app", app_id=made.app_id).status_code == 204
+
+
+def test_an_app_shows_its_callback_as_the_callbacks_own_operation_does(sdk, fresh_app):
+    body = AppCallbackUrlReq(url="https://example.com/notices", auth_key="k" * 32)
+    set_to = sdk.call("update_record_callback", app_id=fresh_app, body=body).record_callback
+
+    shown = sdk.call("show_app", app_id=fresh_app).callbacks.record_callback
+    [listed] = [app for app in sdk.call("list_apps").apps if app.app_id == fresh_app]
+
+    assert (shown, listed.callbacks.record_callback) == (set_to, set_to)
+    assert shown.url == "https://example.com/notices"
 
 
 def test_apps_are_listed_by_page_with_how_many_there_are(sdk, fresh_app):

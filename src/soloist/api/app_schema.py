@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
+from soloist.api.callbacks import AppCallbackView, view_callback
 from soloist.api.fields import Body, parse_body, render_time
 from soloist.jobs.accounts import App
 from soloist.model.errors import MissingFieldError
@@ -61,6 +62,12 @@ class AutoRecordModeView(BaseModel):
     update_time: str | None = None
 
 
+class AppCallbacksView(BaseModel):
+    """Where an app's events are told; the vendor's push_callback is of streams that this server does not push."""
+
+    record_callback: AppCallbackView
+
+
 class AppView(BaseModel):
     """An app as the API shows it; fields without a value are left out. Spec: API section 3 (App)."""
 
@@ -71,6 +78,7 @@ class AppView(BaseModel):
     tenant_name: str
     create_time: str
     authentication: AppAuthView
+    callbacks: AppCallbacksView
     auto_record_mode: AutoRecordModeView
 
 
@@ -124,6 +132,7 @@ def view_app(app: App) -> AppView:
         tenant_name=app.project_id,
         create_time=render_time(app.created_at),
         authentication=AppAuthView(update_time=render_time(app.created_at)),
+        callbacks=AppCallbacksView(record_callback=view_callback(app.callback)),
         auto_record_mode=_view_auto_record_mode(app),
     )
 

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from soloist.jobs import schema
 from soloist.jobs.codec import render_rule_body, rule_of_row
+from soloist.model.callback import RecordCallback
 from soloist.model.errors import NotFoundError, TokenExpiredError
 from soloist.model.ids import AppId, ProjectId, RuleId
 from soloist.model.media import Codec
@@ -62,6 +63,8 @@ class App:
     """Rooms that began after this are recorded automatically."""
     auto_changed_at: datetime | None = None
     """When automatic recording was last changed; None if never."""
+    callback: RecordCallback | None = None
+    """Where its events are told, as far as that was looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +229,7 @@ def app_of_row(row: Row[Any]) -> App:
 
 def app_values(app: App) -> dict[str, Any]:
     """Return the columns of an `apps` row."""
-    values = {name: getattr(app, name) for name in App.__slots__}
+    values = {name: getattr(app, name) for name in App.__slots__ if name in schema.apps.c}
     return values | {"video_codecs": [codec.value for codec in app.video_codecs]}
 
 

@@ -5,7 +5,7 @@ Creation holds the row lock of its project, which makes names unique and the quo
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import delete, func, select, update
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from soloist.jobs import schema
 from soloist.jobs.accounts import VIDEO_CODECS, Accounts, App, app_of_row, app_values
+from soloist.jobs.callbacks import find_callbacks
 from soloist.jobs.clock import utc_now
 from soloist.jobs.rules import hold_rule
 from soloist.model.errors import AppLimitError, InvalidValueError, NotFoundError, RuleExistsError
@@ -70,15 +71,18 @@ class AppService:
         query = select(apps).where(*scope).order_by(apps.c.created_at, apps.c.app_id).offset(offset).limit(limit)
         async with self._database.connect() as connection:
             count = await connection.scalar(select(func.count()).select_from(apps).where(*scope))
-            return AppPage([app_of_row(row) for row in await connection.execute(query)], int(count or 0))
+            found = [app_of_row(row) for row in await connection.execute(query)]
+            return AppPage(await _with_callbacks(connection, found), int(count or 0))
 
     async def show(self, project_id: ProjectId, app_id: AppId) -> App:
-        """Return an app.
+        """Return an app with its callback.
 
         Raises:
             NotFoundError: the project has no such app.
         """
-        return await self._accounts.require_app(project_id, app_id)
+        app = await self._accounts.require_app(project_id, app_id)
+        async with self._database.connect() as connection:
+            return (await _with_callbacks(connection, [app]))[0]
 
     async def enable(self, project_id: ProjectId, app_id: AppId, *, enabled: bool) -> App:
         """Enable or disable an app; what it is already stays as it is, and running jobs go on. Spec: API section 5.1.
@@ -156,6 +160,11 @@ def _new_app(project_id: ProjectId, app_name: str, now: datetime) -> App:
         video_codecs=VIDEO_CODECS,
         created_at=now,
     )
+
+
+async def _with_callbacks(connection: AsyncConnection, found: list[App]) -> list[App]:
+    callbacks = await find_callbacks(connection, [app.app_id for app in found])
+    return [replace(app, callback=callbacks.get(app.app_id)) for app in found]
 
 
 async def _hold_project(connection: AsyncConnection, project_id: ProjectId) -> None:

@@ -1,6 +1,6 @@
 """Who is told: each app's callback, set and shown by its own project. Spec: API section 2.6; rule R51."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlsplit
 
 from sqlalchemy import func, select, update
@@ -109,5 +109,10 @@ async def require_app(connection: AsyncConnection, project_id: ProjectId | None,
 
 async def find_callback(connection: AsyncConnection, app_id: AppId) -> RecordCallback | None:
     """Return an app's callback; None if it never had one."""
-    row = (await connection.execute(select(table).where(table.c.app_id == app_id))).one_or_none()
-    return RecordCallback(row.url, row.auth_key, row.updated_at, row.paused) if row else None
+    return (await find_callbacks(connection, [app_id])).get(app_id)
+
+
+async def find_callbacks(connection: AsyncConnection, app_ids: Sequence[AppId]) -> dict[AppId, RecordCallback]:
+    """Return the callbacks of some apps; one that never had a callback is left out."""
+    rows = await connection.execute(select(table).where(table.c.app_id.in_(app_ids)))
+    return {AppId(row.app_id): RecordCallback(row.url, row.auth_key, row.updated_at, row.paused) for row in rows}
