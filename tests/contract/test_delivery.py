@@ -10,6 +10,7 @@ import time
 from datetime import timedelta
 
 import pytest
+from support.delivering import delivering
 from support.engine import APP, PROJECT, an_office, until
 from support.receiver import answers, hangs_up, receiver
 from support.server import free_port
@@ -19,7 +20,6 @@ from support.telling import (
     append,
     callbacks_of,
     deliveries,
-    delivering,
     end,
     set_callback,
     start_jobs,

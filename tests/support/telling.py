@@ -1,46 +1,19 @@
-"""Jobs with something to tell, and a deliverer over real parts: database, rendering, guarded connections."""
+"""Jobs with something to tell: their events, appended as a recorder does, and what became of the telling."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
-from soloist.api.notices import NoticeOptions, Notices
-from soloist.callbacks.post import Poster, PostLimits
 from soloist.jobs import store
 from soloist.jobs.callbacks import Callbacks
 from soloist.jobs.clock import utc_now
-from soloist.jobs.deliverer import Deliverer, DeliverySettings
 from soloist.jobs.events import EventFilter, Events
 from soloist.model.event import FileCompleted, FileStarted, JobEnded
 from soloist.model.ids import RoomId
 from soloist.model.job import StopReason
 from soloist.model.rule import RecordFormat
-from soloist.storage.object_urls import ObjectUrls
 from soloist.wire.addresses import LOOPBACK, OutgoingGuard
 from support.engine import APP, PROJECT
 
 KEY = "0123456789abcdef0123456789abcdef"
-PLAIN = NoticeOptions()
-QUICK = PostLimits(connect_s=0.5, total_s=1.0)
-URLS = ObjectUrls({"cn-north-4": Path("/srv/recordings")}, "http://here.example:8080", "its secret")
-
-
-@contextlib.asynccontextmanager
-async def delivering(url, *, allowed=LOOPBACK, limits=QUICK, options=PLAIN, **settings) -> AsyncIterator[Deliverer]:
-    """Deliver as the api process does, but with little patience; `settings` are those of DeliverySettings."""
-    quick = {"first_delay": timedelta(milliseconds=50), "delay_max": timedelta(milliseconds=200), "drain_s": 1.0}
-    poster = Poster(OutgoingGuard(allowed), limits)
-    notices = Notices(URLS, poster.post, options, clock=utc_now)
-    deliverer = Deliverer(DeliverySettings(url, **(quick | settings)), notices)
-    running = asyncio.create_task(deliverer.run())
-    try:
-        yield deliverer
-    finally:
-        deliverer.stop()
-        await running
-        await poster.close()
 
 
 def callbacks_of(office):
