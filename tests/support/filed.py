@@ -39,9 +39,10 @@ class PaperJournal:
 class Desk:
     """A recording whose files are really filed."""
 
-    def __init__(self, folder, job, settle=None):
+    def __init__(self, folder, job, settle=None, *, shelf=None):
+        """`shelf` may be another than one of `folder`, such as one that many recordings share."""
         self.folder, self.job, self.journal, self.failures = folder, job, PaperJournal(), []
-        self.shelf = Shelf(Spool(folder / "spool"), {"cn-north-4": folder / "storage"})
+        self.shelf = shelf or Shelf(Spool(folder / "spool"), {"cn-north-4": folder / "storage"})
         settle = settle or partial(salvage, job, self.journal, self.shelf)
         self.filing = Filing(job, self.journal, self.shelf, fail=self.failures.append, settle=settle)
         self.stage = Stage(folder, job)

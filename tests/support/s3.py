@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+import boto3
+
 from soloist.jobs.clock import utc_now
 from soloist.storage.location import S3Location
 from soloist.wire.sigv4 import S3Credential, presign
@@ -47,6 +49,19 @@ class S3Server:
         url = presign(method, self.url, path, credential=CREDENTIAL, now=utc_now(), lifetime=lifetime, query=query)
         with urllib.request.urlopen(urllib.request.Request(url, data, method=method), timeout=10) as answer:  # noqa: S310 - our own
             return bytes(answer.read())
+
+    def objects(self, bucket: str = "recordings") -> dict[str, bytes]:
+        """Return every object of a bucket, read by a client that is not ours."""
+        client = boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            aws_access_key_id=CREDENTIAL.access_key,
+            aws_secret_access_key=CREDENTIAL.secret_key,
+            region_name=CREDENTIAL.region,
+        )
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
+        return {key: client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
 
     def at(self, url: str) -> "S3Server":
         """Return it as it is reached by another address."""

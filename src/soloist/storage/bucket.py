@@ -102,6 +102,8 @@ class Bucket:
         self._is_create_only = None if s3 else True
         """Whether the store refuses to overwrite when asked to; None until it was tried."""
         self._trying = asyncio.Lock()
+        self._is_known = False
+        """Whether the bucket was there when it was last asked for an object."""
 
     @classmethod
     def at(cls, location: Location, name: str, *, clock: Callable[[], datetime]) -> "Bucket":
@@ -177,9 +179,12 @@ class Bucket:
         try:
             await obstore.head_async(self._store, key)
         except FileNotFoundError:
-            if self._s3 is not None and not await self._s3.exists():
+            # A store says this of objects and buckets alike; which of them is missing has to be asked once.
+            if self._s3 is not None and not self._is_known and not await self._s3.exists():
                 raise
+            self._is_known = True
             return False
+        self._is_known = True
         return True
 
     async def _put_file(self, local: Path, key: str, size: int) -> bool:
