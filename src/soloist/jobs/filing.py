@@ -172,7 +172,7 @@ class Filing:
         if first.playlist is not None and await self._goes_on(fact, first):
             return
         note = await retrying(lambda: self._shelf.freed(first, self._taken), first)
-        self._taken.add(note.key)
+        self._taken.add(self._shelf.stem(note))
         self._open[fact.index] = note
         if note != first:
             await asyncio.to_thread(write_note, note)
@@ -192,7 +192,7 @@ class Filing:
         await inherited.go_on_as(first)
         inherited.patience_s = None
         self._open[fact.index], self._playlists[fact.index] = inherited.note, inherited
-        self._taken.add(inherited.note.key)
+        self._taken.add(self._shelf.stem(inherited.note))
         return True
 
     def _is_same_visit(self, note: FileNote) -> bool:

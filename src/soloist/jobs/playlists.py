@@ -110,6 +110,8 @@ class OpenPlaylist:
     async def publish(self, segment: ClosedSegment, media: TimelineFacts) -> None:
         """Put a segment into the bucket, then a playlist that lists it; the segment then leaves the spool.
 
+        The last one is listed together with the end: some players miss an end that comes alone.
+
         Raises:
             EpochLostError: the job is another recorder's; nothing is published.
             DestinationError: the store went on refusing; what is not published stays in the spool, in order.
@@ -122,7 +124,8 @@ class OpenPlaylist:
             name, committed = await self._put(segment.path, self._name(segment.path))
             entry = self._entry(segment, media, PublishedObject(name, committed.size, committed.sha256), init)
             await asyncio.to_thread(self._write_down, entry)
-            await self._put_text()
+            if not self._ended_mark.exists():  # Else `complete` says it together with the end.
+                await self._put_text()
         except SoloistError as error:
             self._refusal = error
             raise

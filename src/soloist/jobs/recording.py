@@ -35,6 +35,8 @@ SILENT_PUBLISHER_NS = 5 * NS
 UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HEADROOM_NS = 10 * NS
 """How much earlier than its job media may seem to be by its sender's clock."""
+KEYFRAME_LAG_NS = NS
+"""Longer than a keyframe that has arrived takes to reach the files: it waits for its stream's clock, and for sound."""
 END_TOLERANCE_NS = 100_000_000
 """Tracks that end this close together end together: a picture lasts longer than a packet of sound."""
 
@@ -83,6 +85,8 @@ class Recording:
         self._new_path = new_path
         self._indexes = count()
         self._zero_ns = segments_zero_ns(job)
+        self._keyframe_ns = 0
+        """Arrival of the last keyframe."""
         self._last_frame_ns = 0
         """Arrival of the last frame that was recorded; 0 before any."""
         self._is_interrupted = False
@@ -134,6 +138,8 @@ class Recording:
                 if kind is not None and self._admits(kind, item):
                     self._resume(item.received_ns)
                     self._check.came(kind, item)
+                    if kind is Kind.VIDEO and item.is_keyframe:
+                        self._keyframe_ns = item.received_ns
                     if kind is Kind.AUDIO:
                         self._hear(item.data)
                     self._timeline.push(publisher.session, item, kind)
@@ -142,6 +148,8 @@ class Recording:
             else:
                 self._timeline.interrupt(_kind_of(publisher, item.mid), Cause.FAULT, "overload")
         self._write(self._interleaver.push(self._timeline.take()))
+        if not self._is_interrupted:
+            self._ask_for_keyframe(self._last_frame_ns)
 
     def on_tick(self, now_ns: int) -> None:
         """Let time pass: place what waits, ask for overdue keyframes, end a file whose participant stays away."""
@@ -152,8 +160,8 @@ class Recording:
         self._write(self._interleaver.push(self._timeline.take()))
         if self._is_interrupted:
             self._end_files(self._absent_ns(now_ns))
-        elif self._awaits_keyframe or any(series.wants_keyframe for series in self._series.values()):
-            self._selection.request_keyframe()
+        else:
+            self._ask_for_keyframe(now_ns)
         self._check.look(now_ns)
         if self._timeline.origin_ns is not None:
             for series in self._series.values():
@@ -222,6 +230,12 @@ class Recording:
     def _hear(self, packet: bytes) -> None:
         for series in self._series.values():
             series.hear(packet)
+
+    def _ask_for_keyframe(self, now_ns: int) -> None:
+        """Ask for a keyframe if a cut waits for one and none is on its way; the core keeps the rate (rule R15)."""
+        is_wanted = self._awaits_keyframe or any(series.wants_keyframe for series in self._series.values())
+        if is_wanted and now_ns - self._keyframe_ns > KEYFRAME_LAG_NS:
+            self._selection.request_keyframe()
 
     def _admits(self, kind: Kind, frame: EncodedFrame) -> bool:
         """Return whether a frame is recorded: not while suspended, and afterwards a picture only from a keyframe on."""

@@ -62,20 +62,25 @@ class Shelf:
     async def freed(self, note: FileNote, taken: Collection[str] = ()) -> FileNote:
         """Return the note under its key or the next one (`_1`, `_2`…) that is free, with the names that go with it.
 
-        Free is what neither the bucket has nor `taken`, the keys this job has announced.
+        Free is what neither the bucket has nor `taken`, the keys this job has announced, without their extensions.
 
         Raises:
             DestinationError: the bucket cannot be asked.
         """
         bucket = self.bucket(note.location, note.bucket)
         extension = EXTENSIONS[note.record_format]
-        stem, attempt = note.key.removesuffix(extension), 0
+        stem, attempt = self.stem(note), 0
         while True:
             free = object_key("", stem, attempt)
             names = [extension, MANIFEST_EXTENSION, *(FIRST_SEGMENTS if note.playlist else ())]
-            if free + extension not in taken and not any([await bucket.exists(free + name) for name in names]):
+            if free not in taken and not any([await bucket.exists(free + name) for name in names]):
                 return replace(note, key=free + extension)
             attempt += 1
+
+    @staticmethod
+    def stem(note: FileNote) -> str:
+        """Return a note's key without its extension: what its manifest and its segments are named after."""
+        return note.key.removesuffix(EXTENSIONS[note.record_format])
 
     async def commit(self, note: FileNote) -> Committed:
         """Put a finished spool file into its bucket; doing it again is harmless.
@@ -93,10 +98,9 @@ class Shelf:
         Raises:
             DestinationError: the store refused it.
         """
-        stem = note.key.removesuffix(EXTENSIONS[note.record_format])
         bucket = self.bucket(note.location, note.bucket)
         async with self.turn(note):
-            await bucket.replace(stem + MANIFEST_EXTENSION, text.encode())
+            await bucket.replace(self.stem(note) + MANIFEST_EXTENSION, text.encode())
 
     async def put_playlist(self, note: FileNote, text: bytes) -> None:
         """Put a playlist under its key, in place of an earlier one.

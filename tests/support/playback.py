@@ -1,0 +1,82 @@
+"""Plays recordings in Chromium by hls.js, which lies beside the test pages so that nothing is fetched at run time."""
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page
+
+from support.browser import PAGES, served_pages
+
+HLS_JS = PAGES / "vendor" / "hls.light.min.js"
+HLS_JS_SHA256 = "236fded746599de9a54ee84b0a7d1ea77399ad6f897fac36a4a8944b808a89f6"
+"""hls.js 1.7.4 from npm, `dist/hls.light.min.js` without its last line (the address of a source map)."""
+
+
+@dataclass(frozen=True)
+class Playback:
+    """What a viewer noticed of one playback."""
+
+    errors: list[dict]
+    stalls: list[float]
+    """Where the picture stood still, seconds."""
+    position_s: float
+    duration_s: float
+    size: tuple[int, int]
+    frames: int
+    has_sound: bool
+
+    @property
+    def fatal(self) -> list[dict]:
+        """The errors that playback could not go on from."""
+        return [error for error in self.errors if error["fatal"]]
+
+
+class Player:
+    """A page with players in it."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self._page = page
+        self._address = address
+
+    def play(self, name: str, key: str, *, rate: float = 1) -> None:
+        """Play an object of the bucket from its start; return once it plays."""
+        self._page.evaluate("([name, url, rate]) => play(name, url, rate)", [name, f"{self._address}/{key}", rate])
+
+    def until_ended(self, name: str, within_s: float) -> Playback:
+        """Return what was noticed once the end is reached."""
+        deadline = time.monotonic() + within_s
+        while not (seen := self._page.evaluate("(name) => watch(name)", name))["ended"]:
+            assert time.monotonic() < deadline, f"playback does not end: {seen}"
+            self._page.wait_for_timeout(100)
+        return Playback(
+            seen["errors"],
+            seen["stalls"],
+            seen["position"],
+            seen["duration"],
+            tuple(seen["size"]),
+            seen["frames"],
+            seen["audioBytes"] > 0,
+        )
+
+
+@contextmanager
+def player_of(browser: Browser, bucket: Path) -> Iterator[Player]:
+    """Open the player page in a profile of its own, beside a bucket's objects."""
+    assert hashlib.sha256(HLS_JS.read_bytes()).hexdigest() == HLS_JS_SHA256, "hls.js is not the one that was pinned"
+    with tempfile.TemporaryDirectory() as folder:
+        for name, target in (("pages", PAGES), ("bucket", bucket)):
+            (Path(folder) / name).symlink_to(target)
+        with served_pages(Path(folder)) as address:
+            context = browser.new_context()
+            page = context.new_page()
+            page.goto(f"{address}/pages/player.html")
+            page.wait_for_function("window.ready")
+            try:
+                yield Player(page, f"{address}/bucket")
+            finally:
+                context.close()

@@ -1,0 +1,218 @@
+"""Where segments begin and end, and what is in them, measured in the files themselves."""
+
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.media import interleaved, opus_format, opus_samples, video_format, video_samples
+
+from soloist.model.media import Codec, Kind
+from soloist.model.rule import AudioMode, RecordFormat
+from soloist.sinks.hls import HOLE_NS, NS, HlsFile
+from soloist.sinks.matrix import plan
+from soloist.sinks.repair import repair_segment, whole_ts_bytes
+from soloist.wire.playlist import target_duration_s
+
+SLICE_S = 2
+
+
+def sized(samples):
+    """Return samples as a timeline makes them: keyframes know their size."""
+    return [replace(s, width=320, height=180) if s.kind is Kind.VIDEO and s.is_keyframe else s for s in samples]
+
+
+def moved(samples, seconds):
+    """Return samples that come so much later."""
+    return [replace(sample, pts_ticks=sample.pts_ticks + int(seconds * sample.rate_hz)) for sample in samples]
+
+
+def record(folder, samples, *, codec=Codec.H264, with_sound=True, audio_mode=AudioMode.AAC, zero_s=0):
+    """Write samples as one playlist; return its segments."""
+    folder.mkdir(parents=True, exist_ok=True)
+    closed = []
+    chosen = plan(codec, with_audio=with_sound, audio_mode=audio_mode, wanted=RecordFormat.HLS)
+    file = HlsFile(
+        chosen,
+        video=video_format(codec, video_samples(codec, 1)) if codec else None,
+        audio=opus_format() if with_sound else None,
+        zero_ns=-zero_s * NS,
+        start_ns=samples[0].pts_ns,
+        slice_s=SLICE_S,
+        new_path=lambda name: folder / name,
+        emit=closed.append,
+    )
+    for sample in samples:
+        file.push(sample)
+    file.conclude()
+    return closed
+
+
+def packets(segment, kind):
+    """Return a segment's packets of a kind: when each begins, seconds, and its bytes."""
+    data = (segment.init.read_bytes() if segment.init else b"") + segment.path.read_bytes()
+    joined = segment.path.with_suffix(".whole")
+    joined.write_bytes(data)
+    with av.open(str(joined)) as container:
+        found = [p for p in container.demux() if p.stream.type == kind and p.pts is not None and p.size]
+        return [(p.pts * p.time_base, p.is_keyframe) for p in found]
+
+
+def lengths_s(segments):
+    return [round((segment.end_ns - segment.start_ns) / NS, 3) for segment in segments]
+
+
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.VP9, Codec.AV1])
+def test_each_segment_begins_with_its_keyframe_and_times_go_on(tmp_path, codec):
+    pictures = sized(video_samples(codec, 7))
+    segments = record(tmp_path, interleaved(tuple(pictures), opus_samples(7)), codec=codec)
+
+    assert lengths_s(segments) == [2, 2, 2, 1]
+    seen = [packets(segment, "video") for segment in segments]
+    assert all(found[0][1] for found in seen)
+    assert [float(found[0][0]) for found in seen] == pytest.approx([0, 2, 4, 6])
+    assert sum(len(found) for found in seen) == len(pictures)
+    assert all(before.end_ns == after.start_ns for before, after in pairwise(segments))
+
+
+@pytest.mark.parametrize(("codec", "tick"), [(Codec.H264, Fraction(1, 90_000)), (Codec.VP9, Fraction(1, 48_000))])
+def test_sound_is_one_unbroken_line_of_aac_frames_over_all_segments(tmp_path, codec, tick):
+    segments = record(
+        tmp_path, interleaved(tuple(sized(video_samples(codec, 7))), opus_samples(7)), codec=codec, zero_s=5
+    )
+
+    times = [at for segment in segments for at, _ in packets(segment, "audio")]
+    assert times[0] == 5
+    assert {after - before for before, after in pairwise(times)} <= {Fraction(1024, 48_000)}
+    assert 12 - times[-1] < Fraction(1024, 48_000) + tick
+
+
+def test_muted_sound_is_silence_in_every_segment(tmp_path):
+    sound = tuple(sample for sample in opus_samples(9) if not 2 * NS <= sample.pts_ns < 8 * NS)
+    segments = record(tmp_path, interleaved(tuple(sized(video_samples(Codec.H264, 9))), sound))
+
+    times = [at for segment in segments for at, _ in packets(segment, "audio")]
+    assert all(packets(segment, "audio") for segment in segments)
+    assert {after - before for before, after in pairwise(times)} == {Fraction(1024, 48_000)}
+
+
+def test_sound_that_never_comes_is_silence_from_the_beginning(tmp_path):
+    segments = record(tmp_path, sized(video_samples(Codec.H264, 5)))
+
+    assert packets(segments[0], "audio")[0][0] == 0
+    assert all(packets(segment, "audio") for segment in segments)
+
+
+def test_opus_is_kept_in_fmp4_where_it_is_asked_for(tmp_path):
+    samples = interleaved(tuple(sized(video_samples(Codec.VP9, 3))), opus_samples(3))
+    segments = record(tmp_path, samples, codec=Codec.VP9, audio_mode=AudioMode.COPY)
+
+    assert sum(len(packets(segment, "audio")) for segment in segments) == 150
+
+
+def test_sound_alone_is_cut_by_time(tmp_path):
+    segments = record(tmp_path, list(opus_samples(7)), codec=None)
+
+    assert lengths_s(segments) == [2, 2, 2, 1]
+    assert all(segment.is_independent for segment in segments)
+
+
+def test_a_sender_without_keyframes_is_cut_at_the_target_and_the_next_segment_says_so(tmp_path):
+    pictures = sized(video_samples(Codec.H264, 14, gop=10_000))
+    segments = record(tmp_path, interleaved(tuple(pictures), opus_samples(14)))
+
+    target_s = target_duration_s(SLICE_S)
+    assert all(target_s - 1.1 < length_s <= target_s for length_s in lengths_s(segments)[:-1])
+    assert [segment.is_independent for segment in segments] == [True, False, False]
+    assert sum(len(packets(segment, "video")) for segment in segments) == len(pictures)
+
+
+def test_pictures_that_stop_leave_segments_of_sound_that_can_be_decoded_alone(tmp_path):
+    pictures = [sample for sample in sized(video_samples(Codec.H264, 12)) if not 3 * NS <= sample.pts_ns < 10 * NS]
+    segments = record(tmp_path, interleaved(tuple(pictures), opus_samples(12)))
+
+    assert all(length_s <= target_duration_s(SLICE_S) for length_s in lengths_s(segments))
+    assert all(segment.is_independent for segment in segments)
+    assert not any(segment.is_discontinuous for segment in segments)
+
+
+def test_an_interruption_is_a_discontinuity_and_takes_no_time_of_the_playlist(tmp_path):
+    one = interleaved(tuple(sized(video_samples(Codec.H264, 3))), opus_samples(3))
+    segments = record(tmp_path, [*one, *moved(one, 600)])
+
+    assert [segment.is_discontinuous for segment in segments] == [False, False, True, False]
+    assert lengths_s(segments) == [2, 1, 2, 1]
+    assert segments[2].start_ns == 600 * NS
+
+
+def test_a_segment_nothing_comes_to_any_more_is_closed_by_the_clock(tmp_path):
+    closed = []
+    chosen = plan(Codec.H264, with_audio=False, audio_mode=AudioMode.AAC, wanted=RecordFormat.HLS)
+    file = HlsFile(
+        chosen,
+        video=video_format(Codec.H264, video_samples(Codec.H264, 1)),
+        audio=None,
+        zero_ns=0,
+        start_ns=0,
+        slice_s=SLICE_S,
+        new_path=lambda name: tmp_path / name,
+        emit=closed.append,
+    )
+    for sample in sized(video_samples(Codec.H264, 1)):
+        file.push(sample)
+    file.tick(5 * NS)
+    assert closed == []
+    file.tick(8 * NS)
+
+    assert lengths_s(closed) == [1]
+
+
+@given(
+    gop_s=st.lists(st.sampled_from([0.5, 1.0, 2.5, 5.0, 20.0]), min_size=1, max_size=6),
+    holes=st.lists(st.sampled_from([0, 0, 0, 1.5, 3, 30]), min_size=6, max_size=6),
+)
+@settings(max_examples=25, deadline=None)
+def test_no_segment_passes_the_target_and_none_overlaps_another_whatever_is_sent(tmp_path_factory, gop_s, holes):
+    samples, at_s = [], 0.0
+    source = sized(video_samples(Codec.H264, 20, gop=10_000, fps=5))
+    for length_s, hole_s in zip(gop_s, holes, strict=False):
+        samples += moved(source[: max(1, int(length_s * 5))], at_s)
+        at_s += length_s + hole_s
+    segments = record(tmp_path_factory.mktemp("hls"), samples, with_sound=False)
+
+    assert all(0 < segment.end_ns - segment.start_ns <= target_duration_s(SLICE_S) * NS for segment in segments)
+    for before, after in pairwise(segments):
+        assert after.is_discontinuous or before.end_ns == after.start_ns
+        assert after.start_ns >= before.end_ns
+        assert after.start_ns - before.end_ns <= HOLE_NS or after.is_discontinuous
+    assert sum(segment.frames[Kind.VIDEO] for segment in segments) == len(samples)
+
+
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.VP9])
+def test_a_segment_torn_at_any_byte_keeps_its_whole_frames_and_nothing_else(tmp_path: Path, codec):
+    samples = interleaved(tuple(sized(video_samples(codec, 2))), opus_samples(2))
+    (segment, *_) = record(tmp_path, samples, codec=codec)
+    whole = segment.path.read_bytes()
+    frames_before = 0
+
+    for cut in range(0, len(whole), len(whole) // 23):
+        segment.path.write_bytes(whole[:cut])
+        found = repair_segment(segment.path, segment.init, is_torn=True)
+        frames = found.frames.get(Kind.VIDEO, 0)
+        assert frames >= frames_before
+        frames_before = frames
+        if frames:
+            data = (segment.init.read_bytes() if segment.init else b"") + segment.path.read_bytes()
+            (tmp_path / "torn").write_bytes(data)
+            with av.open(str(tmp_path / "torn")) as container:
+                assert sum(1 for _ in container.decode(video=0)) == frames
+    assert frames_before >= 25
+
+
+def test_a_transport_stream_without_a_whole_frame_holds_nothing():
+    assert whole_ts_bytes(b"\x47" + bytes(187)) == 0
+    assert whole_ts_bytes(b"") == 0
