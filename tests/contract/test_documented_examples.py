@@ -11,7 +11,7 @@ ADDRESS = "http://127.0.0.1:8080"
 CURLS = [
     line
     for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
-    for line in block.replace("\\\n", " ").splitlines()
+    for line in re.split(r"\n(?=\S)", block.replace("\\\n", " "))
     if line.startswith("curl ")
 ]
 START = next(line for line in CURLS if "POST" in line)

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from soloist.api.app_schema import AppBody, AutoRecordBody
 from soloist.api.errors import FAULTS
 from soloist.api.fields import ErrorView
+from soloist.api.rule_schema import HlsConfigBody, Mp4ConfigBody, ObsAddress, RuleBody
 from soloist.api.schema import JobView, StartBody, UpdateBody
 
 ROOT = Path(__file__).parents[3]
@@ -28,7 +30,20 @@ def test_the_table_has_no_error_that_is_never_sent():
     assert listed == {(str(fault.status), fault.code) for fault in FAULTS.values()}
 
 
-@pytest.mark.parametrize("field", sorted({*StartBody.model_fields, *UpdateBody.model_fields, *JobView.model_fields}))
+DESCRIBED = (
+    StartBody,
+    UpdateBody,
+    JobView,
+    RuleBody,
+    ObsAddress,
+    Mp4ConfigBody,
+    HlsConfigBody,
+    AppBody,
+    AutoRecordBody,
+)
+
+
+@pytest.mark.parametrize("field", sorted({field for model in DESCRIBED for field in model.model_fields}))
 def test_every_field_is_described_and_compared(field):
     assert f"`{field}`" in API
     assert field in COMPATIBILITY
