@@ -4,8 +4,10 @@ Everything on it is real: a private service, two participants who publish from t
 """
 
 import argparse
+import json
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -14,6 +16,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from playwright.sync_api import Browser, Page  # noqa: E402 - the path must be set first
 from support.browser import chromium  # noqa: E402 - likewise
 from support.database import private_folder  # noqa: E402 - likewise
+from support.receiver import receiver  # noqa: E402 - likewise
 from support.server import private_server  # noqa: E402 - likewise
 
 ROOM = "interview"
@@ -34,7 +37,12 @@ def main() -> None:
     with private_folder("screenshot-") as folder:
         camera, photograph = folder / "camera.y4m", folder / "console.png"
         ffmpeg("-f", "lavfi", "-i", CAMERA, "-pix_fmt", "yuv420p", str(camera))
-        with private_server() as server, chromium(f"--use-file-for-fake-video-capture={camera}") as browser:
+        with (
+            receiver() as customer,
+            private_server() as server,
+            chromium(f"--use-file-for-fake-video-capture={camera}") as browser,
+        ):
+            tell(server.url, customer.url)
             scene(browser, server.url, photograph)
         # Few colours, so that the picture stays small enough for a repository.
         few = "split[a][b];[a]palettegen=max_colors=160[p];[b][p]paletteuse=dither=none"
@@ -43,6 +51,14 @@ def main() -> None:
     print(f"{path}: {size / 1000:.0f} kB")
     if size > BYTES_MAX:
         sys.exit(f"at most {BYTES_MAX / 1000:.0f} kB")
+
+
+def tell(url: str, receiver_url: str) -> None:
+    """Have the dev app's events told."""
+    headers = {"X-Auth-Token": "devtoken", "Content-Type": "application/json"}
+    body = json.dumps({"url": receiver_url}).encode()
+    request = urllib.request.Request(f"{url}/v2/apps/demo/record-callback", body, headers, method="PUT")  # noqa: S310 - our own
+    urllib.request.urlopen(request, timeout=10).close()  # noqa: S310 - our own
 
 
 def scene(browser: Browser, url: str, photograph: Path) -> None:
@@ -57,7 +73,7 @@ def scene(browser: Browser, url: str, photograph: Path) -> None:
     alice.eval_on_selector("#playback", "video => video.pause()")
     alice.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
     alice.wait_for_timeout(500)
-    alice.screenshot(path=photograph)
+    alice.screenshot(path=photograph, full_page=True)
     bob.close()
 
 

@@ -1,13 +1,17 @@
 """A person at the console, in Chromium: what they see, do and are told."""
 
+import json
 import re
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from support.receiver import answers, receiver
 from support.recorded import ffmpeg_complaints
 from support.sdk import Sdk
 from support.server import Server
@@ -61,7 +65,7 @@ def person(browser: Browser) -> Iterator[Person]:
     expect.set_options(timeout=ANSWER_MS)
     person = Person(context.new_page())
     person.page.on("pageerror", lambda error: person.complaints.append(str(error)))
-    person.page.on("console", lambda m: person.complaints.append(m.text) if m.type == "error" else None)
+    person.page.on("console", lambda m: m.type == "error" and person.complaints.append(f"{m.text} {m.location}"))
     yield person
     context.close()
 
@@ -130,6 +134,80 @@ def test_a_job_can_be_started_for_somebody_who_is_still_to_come_and_paused(
     job.get_by_role("button", name="Stop").click()
     expect(job.locator(".chip")).to_have_text("Stopped")
     assert [text for text in person.complaints if "400" not in text] == []
+
+
+def test_hls_of_another_app_is_watched_while_it_is_recorded(person: Person, server: Server, room: str) -> None:
+    page = person.page
+    app_id = ask(server, "POST", "/v2/apps", {"app_name": room})["app_id"]
+    place = {"location": "cn-north-4", "project_id": "dev", "bucket": "recordings"}
+    cutting = {"record_cycle": 0, "record_slice_duration": 2}
+    rule = {"obs_addr": place, "record_formats": ["HLS"], "hls_config": cutting}
+    ask(server, "POST", f"/v2/apps/{app_id}/record-rules", rule)
+    person.sign_in(server.url)
+    page.get_by_label("App").select_option(room)
+    person.join(room)
+    page.locator("#rooms").get_by_role("button", name="Record").click()
+    page.get_by_role("button", name="Start recording").click()
+    job = page.locator("#jobs > li", has_text=room)
+    expect(job).to_contain_text("HLS · being written")
+    while not list(server.bucket.rglob(f"*{room}*.m3u8")):
+        page.wait_for_timeout(100)
+
+    job.get_by_role("button", name="Watch").click()
+
+    assert person.playback(lambda video: video["now"] > 0.5)["width"] == 640
+    job.get_by_role("button", name="Stop").click()
+    expect(job.get_by_role("button", name="Play")).to_be_visible()
+    assert person.complaints == []
+
+
+def test_the_screen_is_a_stream_of_its_own(person: Person, server: Server, room: str) -> None:
+    person.sign_in(server.url)
+    for name in ("Camera", "Microphone", "Screen"):
+        person.page.get_by_role("checkbox", name=name).click()
+    person.join(room)
+
+    expect(person.page.locator("#rooms > li", has_text=room)).to_contain_text("screen · h264")
+    assert person.complaints == []
+
+
+def test_an_event_that_was_given_up_is_seen_and_sent_again(person: Person, server: Server, sdk: Sdk, room: str) -> None:
+    page = person.page
+    with receiver() as customer:
+        customer.answer = answers(500)
+        tell(server, customer.url)
+        sdk.stop(sdk.create(room_id=room, user_id="alice").job_id)
+        person.sign_in(server.url)
+        event = page.locator("#events > li", has_text="cloud record server over").first
+        expect(event).to_contain_text("attempt")
+
+        wait_no_longer(server)
+        expect(event.locator(".chip")).to_have_text("dead")
+        customer.answer = answers(200)
+        event.get_by_role("button", name="Replay").click()
+
+        expect(event.locator(".chip")).to_have_text("delivered")
+        tell(server, "")
+    assert person.complaints == []
+
+
+def tell(server: Server, url: str) -> None:
+    """Set where the dev app's events are told."""
+    ask(server, "PUT", "/v2/apps/demo/record-callback", {"url": url})
+
+
+def ask(server: Server, method: str, path: str, body: dict) -> dict:
+    headers = {"X-Auth-Token": TOKEN, "Content-Type": "application/json"}
+    request = urllib.request.Request(server.url + path, json.dumps(body).encode(), headers, method=method)  # noqa: S310 - our own
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own
+        return json.load(answer)
+
+
+def wait_no_longer(server: Server) -> None:
+    """Let what is waiting have waited for two days, so that the next attempt is the last."""
+    with psycopg.connect(server.database_url) as database:
+        database.execute("UPDATE record_callbacks SET updated_at = updated_at - interval '2 days'")
+        database.execute("UPDATE deliveries SET created_at = created_at - interval '2 days', next_at = now()")
 
 
 def test_a_wrong_token_is_told_and_asked_for_again(person: Person, server: Server) -> None:

@@ -21,6 +21,7 @@ ARGUMENTS = [
     "--disable-sync",
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
+    "--auto-select-desktop-capture-source=Entire screen",
     "--autoplay-policy=no-user-gesture-required",
     "--allow-loopback-in-peer-connection",
     # Candidates of this machine in the clear: there is no mDNS responder to resolve the hidden ones.

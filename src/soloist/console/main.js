@@ -3,7 +3,7 @@
 import { api, token } from "./api.js";
 import { $, el, fill, show } from "./dom.js";
 import { Publisher } from "./publish.js";
-import { eventRow, jobRow, roomRow } from "./rows.js";
+import { eventRow, jobRow, roomRow, urlOf } from "./rows.js";
 
 const POLL_MS = 2000;
 const PAGE = 20;
@@ -183,27 +183,39 @@ $("start-form").addEventListener("submit", async (event) => {
 
 // ---- playing ----
 
-function play(url, format, title) {
+function play(file, title) {
   const video = $("playback");
+  const url = urlOf(file);
+  const isPlayable = file.record_format !== "HLS" || Boolean(video.canPlayType("application/vnd.apple.mpegurl"));
   show($("player"), true);
   show($("player-title"), true, title);
-  const isUnplayable = format === "HLS" && !video.canPlayType("application/vnd.apple.mpegurl");
-  show($("player-note"), isUnplayable);
+  show(video, isPlayable);
+  show($("player-note"), !isPlayable);
   $("player-note").replaceChildren("This browser plays no HLS by itself; give this address to a player that does: ",
     el("a", { href: url, rel: "noopener" }, "playlist"));
-  video.hidden = isUnplayable;
-  video.src = isUnplayable ? "" : url;
-  if (!isUnplayable) video.play().catch(() => {}); // Where playing must wait for a click, the controls are there.
+  state.isGrowing = file.state !== "COMPLETED";
+  load(isPlayable ? url : "");
   $("player").scrollIntoView({ block: "nearest" });
 }
 
+function load(url) {
+  const video = $("playback");
+  if (!url) video.removeAttribute("src");
+  else video.src = url;
+  video.load();
+  if (url) video.play().catch(() => {}); // Where playing must wait for a click, the controls are there.
+}
+
 $("playback").addEventListener("error", () => {
-  if ($("playback").getAttribute("src")) say(new Error("The recording cannot be played here; download it instead."));
+  const url = $("playback").getAttribute("src");
+  if (!url) return;
+  if (!state.isGrowing) return say(new Error("The recording cannot be played here; download it instead."));
+  // A playlist of one segment is too short for some players: RFC 8216 §6.3.3 has them begin three before its end.
+  setTimeout(() => $("playback").getAttribute("src") === url && load(url), POLL_MS);
 });
 $("player-close").addEventListener("click", () => {
   show($("player"), false);
-  $("playback").removeAttribute("src");
-  $("playback").load();
+  load("");
 });
 
 // ---- publishing ----

@@ -31,12 +31,11 @@ class Session {
   }
 
   close() {
-    this.peer.close();
     for (const track of this.stream.getTracks()) track.stop();
-    if (this.resource) {
-      // Sent even if the page is being left.
-      fetch(this.resource, { method: "DELETE", headers: { Authorization: `Bearer ${this.token}` }, keepalive: true }).catch(() => {});
-    }
+    if (!this.resource) return this.peer.close();
+    const headers = { Authorization: `Bearer ${this.token}` };
+    // Sent even if the page is being left; the connection ends after it, or there would be no session to leave.
+    fetch(this.resource, { method: "DELETE", headers, keepalive: true }).catch(() => {}).finally(() => this.peer.close());
   }
 }
 

@@ -54,7 +54,7 @@ export function jobRow(job, { stop, control, play }) {
 }
 
 /** Objects that the API itself serves are read where this page came from, whatever name it gives itself. */
-function urlOf(file) {
+export function urlOf(file) {
   const { pathname } = new URL(file.download_url, location.href);
   return pathname.startsWith("/soloist/v1/objects/") ? pathname : file.download_url;
 }
@@ -70,14 +70,15 @@ function fileRow(file, job, play) {
     el("div", { className: "grow" },
       el("span", {}, [file.record_format, ...facts.filter(Boolean)].join(" · ")),
       el("span", { className: "name", title: file.key }, name)),
-    file.download_url && button("play", "Play", `Play ${name}`, () => play(urlOf(file), file.record_format, title)),
-    isDone && file.download_url &&
+    file.download_url && button("play", isDone ? "Play" : "Watch", `${isDone ? "Play" : "Watch"} ${name}`, () => play(file, title)),
+    isDone && file.download_url && file.record_format !== "HLS" &&
       el("a", { className: "button", href: urlOf(file), download: name, rel: "noopener", label: `Download ${name}` }, "Download"));
 }
 
 export function eventRow(event, { replay }) {
   const details = [
-    event.body?.user_id ?? `job ${event.job_id.slice(0, 8)}`,
+    event.body.room_id,
+    `job ${event.job_id.slice(0, 8)}`,
     moment(event.happen_time),
     event.attempts > 0 && `${event.attempts} ${event.attempts === 1 ? "attempt" : "attempts"}`,
     event.state === "WAITING" && event.attempts > 0 && event.next_time && `next ${moment(event.next_time)}`,
@@ -86,7 +87,7 @@ export function eventRow(event, { replay }) {
   return el("li", { className: "row" },
     el("span", { className: `chip ${TOLD[event.state] ?? ""}` }, event.state.toLowerCase()),
     el("div", { className: "grow" },
-      el("span", {}, event.event_type.toLowerCase().replaceAll("_", " ")),
+      el("span", { className: "event" }, event.event_type.toLowerCase().replaceAll("_", " ")),
       el("span", { className: "faint" }, details.filter(Boolean).join(" · "))),
-    event.state === "DEAD" && button("replay", "Replay", `Send ${event.event_type} again`, () => replay(event)));
+    event.state === "DEAD" && button("replay", "Replay", `Replay ${event.event_type} of ${event.job_id}`, () => replay(event)));
 }

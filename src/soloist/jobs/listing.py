@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from soloist.jobs import schema, store
 from soloist.model.ids import AppId, JobId, ProjectId, RoomId
 from soloist.model.job import Job, JobState
+from soloist.model.rule import RecordFormat
 
 UrlOf = Callable[[str, str, str], str]
 """Makes the address an object can be read at, from its location, bucket and key."""
@@ -46,7 +47,7 @@ class RecordedFile:
     width: int | None = None
     height: int | None = None
     download_url: str = ""
-    """Where a complete one can be read for some days; empty if its location is not configured any more."""
+    """Where a complete one, or a playlist that still grows, can be read for some days; empty if there is no place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ async def _rows_of_files(connection: AsyncConnection, job_ids: Sequence[JobId]) 
 def _file(row: Row[Any], job: Job, url_of: UrlOf) -> RecordedFile:
     address = job.rule.address
     is_complete = row.state == "COMPLETED"
+    is_readable = is_complete or row.format == RecordFormat.HLS
     return RecordedFile(
         key=row.key,
         record_format=row.format,
@@ -107,5 +109,5 @@ def _file(row: Row[Any], job: Job, url_of: UrlOf) -> RecordedFile:
         duration=None if row.duration_ms is None else timedelta(milliseconds=row.duration_ms),
         width=row.width,
         height=row.height,
-        download_url=url_of(address.location, address.bucket, row.key) if is_complete else "",
+        download_url=url_of(address.location, address.bucket, row.key) if is_readable else "",
     )
