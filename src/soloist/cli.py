@@ -30,7 +30,15 @@ credential = typer.Typer(help="Who may use the API.", no_args_is_help=True)
 apps = typer.Typer(help="Applications: the scope of rooms, rules and jobs.", no_args_is_help=True)
 join_token = typer.Typer(help="Tokens by which a participant publishes.", no_args_is_help=True)
 rules = typer.Typer(help="Record rules: how an app's recordings are cut, named and stored.", no_args_is_help=True)
-GROUPS = {"jobs": jobs, "credential": credential, "app": apps, "rule": rules, "join-token": join_token}
+events = typer.Typer(help="What customers are told of their recordings (callbacks).", no_args_is_help=True)
+GROUPS = {
+    "jobs": jobs,
+    "credential": credential,
+    "app": apps,
+    "rule": rules,
+    "events": events,
+    "join-token": join_token,
+}
 for name, group in GROUPS.items():
     app.add_typer(group, name=name)
 
@@ -231,6 +239,60 @@ def list_rules(*, app_id: Annotated[str, typer.Option("--app", help="App id.")],
     from soloist.service.rules import rules_listed  # noqa: PLC0415 - see the module
 
     _administer(lambda office: rules_listed(office, app_id), data)
+
+
+@events.command("list", epilog="Example: soloist events list --app shop --state DEAD")
+def list_events(
+    *,
+    app_id: Annotated[str | None, typer.Option("--app", help="Only of this app.")] = None,
+    job: Annotated[str | None, typer.Option(help="Only of this job.")] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(
+            help="WAITING (to be sent), DELIVERED, DEAD (given up after 24 hours), SKIPPED (switched off) or UNTOLD "
+            "(the app had no callback). [dim]Default: all[/dim]"
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(help="How many at most, newest first.", min=1)] = 50,
+    data: Data = None,
+) -> None:
+    """List what customers were told, or are to be told, with what their servers answered last."""
+    from soloist.service.events import events_listed  # noqa: PLC0415 - see the module
+
+    _administer(lambda office: events_listed(office, app_id, job, state, limit), data)
+
+
+@events.command(
+    "replay",
+    epilog="Examples: soloist events replay 2f1c…-7 (an event id of `soloist events list`) · "
+    "soloist events replay --app shop",
+)
+def replay_events(
+    event_id: Annotated[str | None, typer.Argument(help="One event, whatever became of it.")] = None,
+    *,
+    app_id: Annotated[str | None, typer.Option("--app", help="Everything of this app that was given up.")] = None,
+    data: Data = None,
+) -> None:
+    """Tell customers again: one event, or all that an app's server never took."""
+    from soloist.service.events import events_replayed  # noqa: PLC0415 - see the module
+
+    _administer(lambda office: events_replayed(office, event_id, app_id), data)
+
+
+@events.command("pause", epilog="Example: soloist events pause shop")
+def pause_events(app_id: str, *, data: Data = None) -> None:
+    """Hold back an app's callbacks while its server is being repaired; nothing is lost."""
+    from soloist.service.events import events_paused  # noqa: PLC0415 - see the module
+
+    _administer(lambda office: events_paused(office, app_id, paused=True), data)
+
+
+@events.command("resume", epilog="Example: soloist events resume shop")
+def resume_events(app_id: str, *, data: Data = None) -> None:
+    """Send an app's callbacks again, what was held back first."""
+    from soloist.service.events import events_paused  # noqa: PLC0415 - see the module
+
+    _administer(lambda office: events_paused(office, app_id, paused=False), data)
 
 
 @join_token.command("create", epilog="Example: soloist join-token create --app demo --room r --user u --minutes 60")

@@ -4,12 +4,16 @@ A real PostgreSQL, real HTTP over the guarded connector, a real receiver.
 """
 
 import asyncio
+import base64
 import hashlib
 import hmac
+import re
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from standardwebhooks import Webhook
 from support.delivering import delivering
 from support.engine import APP, PROJECT, an_office, until
 from support.receiver import answers, hangs_up, receiver
@@ -35,6 +39,7 @@ from soloist.model.job import StopReason
 
 pytestmark = pytest.mark.anyio
 
+PAGE = (Path(__file__).parents[2] / "docs" / "callbacks.md").read_text(encoding="utf-8")
 THREE = ["RECORD_NEW_FILE_START", "RECORD_FILE_COMPLETE", "CLOUD_RECORD_SERVER_OVER"]
 
 
@@ -131,6 +136,31 @@ async def test_what_is_sent_is_signed_over_the_exact_bytes_and_anew_for_each_att
 
 async def _stand(office, job, *wanted):
     return await states(office, job) == list(wanted)
+
+
+async def test_the_example_of_the_document_verifies_what_is_sent_and_nothing_else(office, customer):
+    example = {}
+    exec(re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)[1], example)  # noqa: S102 - the document is ours
+    async with delivering(office.url):
+        await a_told_job(office, customer)
+        await until(lambda: customer.received)
+
+    sent, is_ours = customer.received[0], example["is_from_soloist"]
+    assert is_ours(sent.headers, sent.body, KEY)
+    assert not is_ours(sent.headers, sent.body + b" ", KEY)
+    assert not is_ours(sent.headers, sent.body, KEY[::-1])
+    assert not is_ours(sent.headers | {"x-rtc-timestamp": "1795348800"}, sent.body, KEY)
+
+
+async def test_the_standards_own_library_verifies_what_is_sent_with_its_headers(office, customer):
+    async with delivering(office.url, options=NoticeOptions(with_standard_headers=True)):
+        await a_told_job(office, customer)
+        await until(lambda: customer.received)
+
+    sent = customer.received[0]
+    secret = "whsec_" + base64.b64encode(KEY.encode()).decode()
+    assert Webhook(secret).verify(sent.body, sent.headers) == sent.fields
+    assert sent.headers["webhook-id"] == sent.event_id
 
 
 async def test_without_a_key_nothing_is_signed(office, customer):

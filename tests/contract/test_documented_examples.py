@@ -6,14 +6,19 @@ from pathlib import Path
 
 import pytest
 
-PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "api.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:8080"
-CURLS = [
-    line
-    for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
-    for line in re.split(r"\n(?=\S)", block.replace("\\\n", " "))
-    if line.startswith("curl ")
-]
+
+
+def curls_of(page):
+    """Return the curl commands of a page, a line each."""
+    blocks = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    lines = [line for block in blocks for line in re.split(r"\n(?=\S)", block.replace("\\\n", " "))]
+    return [line for line in lines if line.startswith("curl ")]
+
+
+CURLS = curls_of(PAGE)
 START = next(line for line in CURLS if "POST" in line)
 PYTHON = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
@@ -67,3 +72,9 @@ def test_the_python_example_prints_a_job_id(server, sdk, capsys):
     job_id = capsys.readouterr().out.strip()
     assert sdk.show(job_id).room_id == "room"
     sdk.stop(job_id)
+
+
+def test_the_commands_of_the_callbacks_page_are_answered_with_success_in_their_order(http):
+    commands = [parse_curl(line) for line in curls_of((DOCS / "callbacks.md").read_text(encoding="utf-8"))]
+
+    assert [http(*command)[0] for command in commands] == [200] * 6

@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert, update
 from support.database import connected
-from support.engine import an_office
+from support.engine import APP, PROJECT, an_office
+from support.telling import callbacks_of, set_callback, tell_files
 
 from soloist.jobs import schema
 from soloist.jobs.clock import utc_now
@@ -34,3 +35,24 @@ async def test_jobs_are_counted_by_state_and_files_by_how_far_they_got(database_
 
     assert counted.jobs == {("INIT", ""): 1, ("STOPPED", "TENANT_STOP"): 2}
     assert counted.files == {"open": 1, "published": 1, "pending": 1, "unpublished": 1}
+
+
+async def test_notices_are_counted_by_how_far_their_telling_got(database_url):
+    async with an_office(database_url) as office:
+        before = await tally(office.database)
+        await set_callback(office, "https://shop.example/")
+        await tell_files(office, await office.start(), count=2)
+        async with office.database.begin() as connection:
+            await connection.execute(update(schema.deliveries).where(schema.deliveries.c.seq == 2).values(state="DEAD"))
+            ago = schema.deliveries.c.created_at - timedelta(minutes=5)
+            await connection.execute(
+                update(schema.deliveries).where(schema.deliveries.c.seq == 3).values(created_at=ago)
+            )
+        waiting = await tally(office.database)
+        await callbacks_of(office).pause(PROJECT, APP, paused=True)
+        paused = await tally(office.database)
+
+    assert (before.notices, before.oldest_notice_s) == ({"WAITING": 0, "DELIVERED": 0, "DEAD": 0, "SKIPPED": 0}, 0)
+    assert waiting.notices == {"WAITING": 3, "DELIVERED": 0, "DEAD": 1, "SKIPPED": 0}
+    assert 300 <= waiting.oldest_notice_s < 330
+    assert (paused.oldest_notice_s, paused.callbacks_paused) == (0, 1)

@@ -12,7 +12,10 @@ import pytest
 from support.database import private_folder
 from support.engine import APP, PROJECT, a_command, an_office
 from support.jobs import NOW, a_rule
+from support.telling import set_callback, tell_files
+from typer.testing import CliRunner
 
+from soloist import cli
 from soloist.jobs.queue import open_engine
 from soloist.jobs.service import JobService
 from soloist.model.errors import LocationUnknownError
@@ -48,7 +51,33 @@ def test_what_cannot_be_is_told_in_words_and_not_in_sql_or_a_traceback(database_
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("name", ["STORAGE", "PUBLIC_ADDRESS", "ICE_SERVERS", "METRICS_FROM"])
+def test_events_are_listed_held_back_and_told_again(database_url):
+    async def arrange():
+        async with an_office(database_url) as office:
+            job = await office.start()
+            await tell_files(office, job)
+            await set_callback(office, "https://shop.example/")
+            return job
+
+    job = asyncio.run(arrange())
+    environment = {"SOLOIST_DATABASE_URL": database_url, "COLUMNS": "300"}
+    for command, status, says in (
+        (("list", "--state", "UNTOLD"), 0, f"{job.job_id}-2"),
+        (("pause", "demo"), 0, "kept"),
+        (("replay", f"{job.job_id}-2"), 0, "1 queued"),
+        (("list", "--job", job.job_id, "--state", "WAITING"), 0, "FileStarted"),
+        (("replay", "--app", "demo"), 0, "0 queued"),
+        (("resume", "demo"), 0, "is being sent"),
+        (("list", "--state", "LOST"), 1, "WAITING, DELIVERED, DEAD"),
+        (("replay",), 1, "one event id, or --app"),
+        (("replay", "none-1"), 1, "event none-1 does not exist"),
+        (("pause", "nowhere"), 1, "app nowhere does not exist"),
+    ):
+        done = CliRunner().invoke(cli.app, ["events", *command], env=environment)
+        assert (done.exit_code, says in done.output) == (status, True), done.output
+
+
+@pytest.mark.parametrize("name", ["STORAGE", "PUBLIC_ADDRESS", "ICE_SERVERS", "METRICS_FROM", "OUTGOING_ALLOWED"])
 def test_a_setting_that_is_not_json_is_named_with_an_example(name):
     done = soloist("jobs", "list", **{f"SOLOIST_{name}": "/srv/recordings"})
     assert done.returncode == 1

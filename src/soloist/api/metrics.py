@@ -70,8 +70,22 @@ RECORDER_UP = Shown("recorder_up", "1 if the recorder answers")
 DATABASE_UP = Shown("database_up", "1 if the database answers", ())
 JOBS = Shown("jobs", "Jobs that can still be asked about", ("state", "stop_reason"))
 FILES = Shown("files", "Files of those jobs", ("state",))
+NOTICES = Shown("callback_events", "Events to be told to callbacks", ("state",))
+OLDEST_NOTICE = Shown("callback_oldest_waiting_seconds", "Age of the oldest event that waits, paused ones aside", ())
+CALLBACKS_PAUSED = Shown("callbacks_paused", "Apps whose events are held back", ())
 
-METRICS = (*CORE.values(), *HEALTH.values(), *USAGE.values(), RECORDER_UP, DATABASE_UP, JOBS, FILES)
+METRICS = (
+    *CORE.values(),
+    *HEALTH.values(),
+    *USAGE.values(),
+    RECORDER_UP,
+    DATABASE_UP,
+    JOBS,
+    FILES,
+    NOTICES,
+    OLDEST_NOTICE,
+    CALLBACKS_PAUSED,
+)
 
 
 class Tally(Protocol):
@@ -84,6 +98,18 @@ class Tally(Protocol):
     @property
     def files(self) -> Mapping[str, int]:
         """Files by state."""
+
+    @property
+    def notices(self) -> Mapping[str, int]:
+        """Events to be told, by state."""
+
+    @property
+    def oldest_notice_s(self) -> float:
+        """Age of the oldest that waits."""
+
+    @property
+    def callbacks_paused(self) -> int:
+        """Callbacks that are held back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +168,14 @@ class ServiceMetrics:
         except Exception as error:  # noqa: BLE001 - whatever it is, the database does not answer; health tells more
             log.warning("metrics_unread", part="database", error=type(error).__name__)
             return [(DATABASE_UP, (), 0)]
-        jobs: Samples = [(JOBS, labels, count) for labels, count in counts.jobs.items()]
-        return [(DATABASE_UP, (), 1), *jobs, *((FILES, (state,), count) for state, count in counts.files.items())]
+        return [
+            (DATABASE_UP, (), 1),
+            *((JOBS, labels, count) for labels, count in counts.jobs.items()),
+            *((FILES, (state,), count) for state, count in counts.files.items()),
+            *((NOTICES, (state,), count) for state, count in counts.notices.items()),
+            (OLDEST_NOTICE, (), counts.oldest_notice_s),
+            (CALLBACKS_PAUSED, (), counts.callbacks_paused),
+        ]
 
 
 async def read_health(path: Path) -> Mapping[str, Any]:

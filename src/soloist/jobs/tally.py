@@ -1,12 +1,13 @@
-"""How many jobs and files there are by state: what `/metrics` shows of the database."""
+"""How many jobs, files and notices there are by state: what `/metrics` shows of the database."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import case, func, select
+from sqlalchemy import case, extract, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from soloist.jobs.schema import files, jobs
+from soloist.jobs.schema import deliveries, files, jobs, record_callbacks
+from soloist.model.callback import DeliveryState
 
 _FILE_STATE = case(
     (files.c.state == "COMPLETED", "published"),
@@ -15,6 +16,15 @@ _FILE_STATE = case(
     else_="unpublished",
 )
 """pending: its job has stopped and is still being settled; unpublished: the job has ended without it."""
+
+_OLDEST_NOTICE = (
+    select(extract("epoch", func.now() - func.min(deliveries.c.created_at)))
+    .join(record_callbacks, record_callbacks.c.app_id == deliveries.c.app_id)
+    .where(deliveries.c.state == DeliveryState.WAITING, record_callbacks.c.paused.is_(False))
+)
+
+_STORED = [state.value for state in DeliveryState if state is not DeliveryState.UNTOLD]
+"""Shown though none is in it, so that an alarm on DEAD has something to look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +35,11 @@ class Tally:
     """By state and stop reason, "" while there is none."""
     files: Mapping[str, int]
     """By open, pending, published and unpublished."""
+    notices: Mapping[str, int]
+    """Events that customers are to be told, by `DeliveryState`."""
+    oldest_notice_s: float
+    """Age of the oldest that waits for a callback which is not paused; 0 without one."""
+    callbacks_paused: int
 
 
 async def tally(database: AsyncEngine) -> Tally:
@@ -33,7 +48,17 @@ async def tally(database: AsyncEngine) -> Tally:
         jobs.c.state, jobs.c.stop_reason
     )
     by_progress = select(_FILE_STATE, func.count()).select_from(files.join(jobs)).group_by(_FILE_STATE)
+    by_delivery = select(deliveries.c.state, func.count()).group_by(deliveries.c.state)
     async with database.connect() as connection:
         job_rows = (await connection.execute(by_state)).all()
         file_rows = (await connection.execute(by_progress)).all()
-    return Tally({(state, reason): count for state, reason, count in job_rows}, dict(tuple(row) for row in file_rows))
+        delivery_rows = (await connection.execute(by_delivery)).all()
+        oldest = await connection.scalar(_OLDEST_NOTICE)
+        paused = await connection.scalar(select(func.count()).where(record_callbacks.c.paused))
+    return Tally(
+        jobs={(state, reason): count for state, reason, count in job_rows},
+        files=dict(tuple(row) for row in file_rows),
+        notices=dict.fromkeys(_STORED, 0) | dict(tuple(row) for row in delivery_rows),
+        oldest_notice_s=float(oldest or 0),
+        callbacks_paused=int(paused or 0),
+    )

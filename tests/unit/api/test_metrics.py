@@ -34,10 +34,14 @@ HEALTH = {
 class Counts:
     jobs: dict
     files: dict
+    notices: dict
+    oldest_notice_s: float = 12.5
+    callbacks_paused: int = 1
 
 
 async def count():
-    return Counts({("RUNNING", ""): 3, ("STOPPED", "JOB_STOPPED"): 1}, {"published": 9, "pending": 1})
+    jobs = {("RUNNING", ""): 3, ("STOPPED", "JOB_STOPPED"): 1}
+    return Counts(jobs, {"published": 9, "pending": 1}, {"WAITING": 2, "DEAD": 4})
 
 
 async def fail():
@@ -92,6 +96,9 @@ async def test_every_recorder_is_shown_with_what_it_counts(sockets):
         'soloist_process_resident_bytes{process="api"} 7000.0',
         'soloist_jobs{state="RUNNING",stop_reason=""} 3.0',
         'soloist_files{state="pending"} 1.0',
+        'soloist_callback_events{state="DEAD"} 4.0',
+        "soloist_callback_oldest_waiting_seconds 12.5",
+        "soloist_callbacks_paused 1.0",
         "soloist_database_up 1.0",
     ):
         assert f"\n{line}\n" in f"\n{text}"
