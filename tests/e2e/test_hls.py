@@ -145,11 +145,10 @@ def test_hls_and_mp4_of_one_recording_play_while_it_goes_on_and_afterwards(
     assert playlist.is_ended
     assert {segment.uri[segment.uri.rindex(".") :] for segment in playlist.segments} == {extension}
     assert all(abs(jump_s) <= 0.002 for jump_s in jumps_s(playlist))
-    assert not any(segment.is_discontinuous for segment in playlist.segments)
     for seen in (live, afterwards):
         assert (seen.fatal, seen.stalls) == ([], []), seen
         assert seen.position_s == pytest.approx(playlist.duration_s, abs=0.1), seen
-        assert seen.size == (640, 360)
+        assert seen.size[0] * 9 == seen.size[1] * 16  # A busy sender may step down from 640 x 360.
         assert seen.has_sound
 
     path = server.bucket / key

@@ -37,6 +37,8 @@ HEADROOM_NS = 10 * NS
 """How much earlier than its job media may seem to be by its sender's clock."""
 KEYFRAME_LAG_NS = NS
 """Longer than a keyframe that has arrived takes to reach the files: it waits for its stream's clock, and for sound."""
+SILENCE_NS = 2 * NS
+"""When nothing has come for so long, no sample waits for one of the other track any more."""
 END_TOLERANCE_NS = 100_000_000
 """Tracks that end this close together end together: a picture lasts longer than a packet of sound."""
 
@@ -158,6 +160,8 @@ class Recording:
         self._timeline.tick(now_ns)
         self._selection.reconsider(now_ns)
         self._write(self._interleaver.push(self._timeline.take()))
+        if self._absent_ns(now_ns) > SILENCE_NS:
+            self._write(self._interleaver.flush())
         if self._is_interrupted:
             self._end_files(self._absent_ns(now_ns))
         else:

@@ -3,18 +3,20 @@
 import json
 import shutil
 import subprocess
+import tracemalloc
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
 import pytest
 from support.filed import Desk, PaperJournal
-from support.frames import START_NS
+from support.frames import NS, START_NS
 from support.hls_rules import changes, jumps_s, parse
 from support.jobs import a_job, a_rule
 from support.media import opus_samples, video_samples
-from support.stage import frames_of, merged
+from support.stage import a_publisher, frames_of, merged
 
-from soloist.jobs.salvage import salvage
+from soloist.jobs.salvage import salvage, settled
 from soloist.model.errors import DestinationError
 from soloist.model.event import FileCompleted, FileStarted
 from soloist.model.media import Codec
@@ -307,3 +309,126 @@ async def test_a_publisher_with_another_picture_size_is_a_discontinuity_and_not_
 
 async def _refuse(error, _note):
     raise error
+
+
+def stems(desk):
+    """Return the playlists' names and how long each is, in order."""
+    return {key: round(parse(text).duration_s, 1) for key, text in playlists(desk).items()}
+
+
+async def test_each_format_is_cut_by_its_own_cycle(tmp_path):
+    job = hls_job(formats=(RecordFormat.HLS, RecordFormat.MP4), record_cycle_s=4, prefix="h/{stream}")
+    desk = Desk(tmp_path, replace(job, rule=replace(job.rule, mp4=Mp4Config(3, "m/{stream}", 300))))
+    desk.play(9)
+    await desk.finish()
+
+    done = [fact for fact in desk.journal.facts if isinstance(fact, FileCompleted)]
+    keys = sorted(fact.key for fact in done)
+    assert keys == [
+        *(f"h/s_job1_room1_alice{suffix}.m3u8" for suffix in ("", "_1", "_2")),
+        *(f"m/s_job1_room1_alice{suffix}.mp4" for suffix in ("", "_1", "_2")),
+    ]
+    assert all(parse(text).is_ended and not parse(text).complaints for text in playlists(desk).values())
+    assert sum(stems(desk).values()) == pytest.approx(9.02, abs=0.1)
+
+
+@pytest.mark.parametrize(("merge_gap_s", "count"), [(0, 2), (30, 1), (-1, 1)])
+async def test_an_interruption_begins_another_playlist_only_if_it_is_longer_than_the_merge_gap(
+    tmp_path, merge_gap_s, count
+):
+    desk = Desk(tmp_path, hls_job(merge_gap_s=merge_gap_s))
+    desk.play(3)
+    desk.stage.recording.on_detached(desk.publisher, "left")
+    desk.stage.wait(10)
+    desk.play(3, publisher=None, at_s=14)
+    await desk.finish()
+
+    assert len(playlists(desk)) == count
+    assert all(parse(text).is_ended and not parse(text).complaints for text in playlists(desk).values())
+    assert sum(stems(desk).values()) == pytest.approx(6.04, abs=0.1)
+    if count == 1:
+        assert [segment.is_discontinuous for segment in the_playlist(desk).segments] == [False, False, True, False]
+
+
+async def test_another_rule_for_a_running_job_cuts_at_the_next_keyframe(tmp_path):
+    desk = Desk(tmp_path, hls_job())
+    desk.play(2)
+    other = a_rule(formats=(RecordFormat.HLS,), hls=HlsConfig(0, "other/{stream}", slice_s=4, merge_gap_s=-1))
+    desk.stage.recording.update(other)
+    desk.play(5, at_s=2, publisher=desk.publisher)
+    await desk.finish()
+
+    assert stems(desk) == pytest.approx(
+        {"other/s_job1_room1_alice.m3u8": 5.0, "p/s_job1_room1_alice.m3u8": 2.0}, abs=0.1
+    )
+    texts = playlists(desk)
+    assert "#EXT-X-TARGETDURATION:8" in texts["other/s_job1_room1_alice.m3u8"]
+    assert all(parse(text).is_ended and not parse(text).complaints for text in texts.values())
+
+
+async def test_another_rule_may_ask_for_other_formats(tmp_path):
+    desk = Desk(tmp_path, hls_job(formats=(RecordFormat.MP4,)))
+    desk.play(2)
+    desk.stage.recording.update(hls_job().rule)
+    desk.play(3, at_s=2, publisher=desk.publisher)
+    await desk.finish()
+
+    done = {
+        fact.record_format: fact.duration.total_seconds()
+        for fact in desk.journal.facts
+        if isinstance(fact, FileCompleted)
+    }
+    assert done == pytest.approx({RecordFormat.MP4: 2.0, RecordFormat.HLS: 3.0}, abs=0.35)
+    assert the_playlist(desk).complaints == []
+
+
+async def test_two_formats_under_one_prefix_share_no_name(tmp_path):
+    job = hls_job(formats=(RecordFormat.HLS, RecordFormat.MP4), prefix="{stream}")
+    desk = Desk(tmp_path, job)
+    desk.play(3)
+    await desk.finish()
+
+    assert desk.objects.keys() >= {f"s_job1_room1_alice{name}" for name in (".mp4", ".json", "_1.m3u8", "_1.json")}
+
+
+async def test_forgotten_playlists_are_ended_by_the_sweep(tmp_path):
+    killed = Desk(tmp_path, hls_job())
+    killed.play(5)
+    await killed.die()
+
+    left = await settled(killed.shelf.spool.earlier_epochs("job1"), PaperJournal(), killed.shelf)
+
+    assert (left.refusal, left.playlist) == (None, None)
+    assert the_playlist(killed).is_ended
+    assert killed.spooled == []
+
+
+async def test_a_playlist_of_a_sender_without_keyframes_no_longer_claims_that_segments_stand_alone(tmp_path):
+    desk = Desk(tmp_path, hls_job())
+    alice = a_publisher()
+    desk.stage.recording.on_attached(alice)
+    desk.stage.play(alice, frames_of(video_samples(Codec.H264, 14, gop=10_000), Codec.H264))
+    await desk.finish()
+
+    (text,) = playlists(desk).values()
+    assert parse(text).complaints == []
+    assert "INDEPENDENT" not in text
+    assert len(parse(text).segments) == 3
+
+
+async def test_memory_does_not_grow_with_a_playlist(tmp_path):
+    desk = Desk(tmp_path, hls_job())
+    desk.play(3)
+    await desk.told()
+    (playlist,) = desk.filing._playlists.values()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    entry = playlist.last
+    for number in range(500):
+        playlist._write_down(replace(entry, name=f"x_{number:05d}.ts", starts_at_ns=entry.end_ns + number * NS))
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    desk.filing.abandon()
+
+    assert grown < 20_000
+    assert len(parse((tmp_path / "spool/job1/1/00000.m3u8").read_text()).segments) == 501
