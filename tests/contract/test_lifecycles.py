@@ -1,4 +1,4 @@
-"""Apps, rules, automatic recording and jobs in any order: the server answers as a model of a page would."""
+"""Apps, rules, callbacks, automatic recording and jobs in any order: the server answers as a model of a page would."""
 
 import json
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from soloist.jobs.accounts import token_digest
 
-FEW = settings(max_examples=20, stateful_step_count=30, suppress_health_check=list(HealthCheck), deadline=None)
+FEW = settings(max_examples=12, stateful_step_count=30, suppress_health_check=list(HealthCheck), deadline=None)
 LOCATIONS = st.sampled_from(["cn-north-4", "elsewhere"])
 PICK = st.integers(0, 5)
 projects = count()
@@ -28,6 +28,7 @@ class AppModel:
 
     enabled: bool = True
     auto_rule: str | None = None
+    callback: str = ""
     rules: dict[str, str] = field(default_factory=dict)
     """Rule id by location."""
 
@@ -137,6 +138,15 @@ class Lifecycles(RuleBasedStateMachine):
             assert said == OK
             app.auto_rule = rule_id if on else None
 
+    @rule(pick=PICK, url=st.sampled_from(["", "https://shop.example/a", "https://shop.example/b"]))
+    def set_callback(self, pick, url):
+        app_id = self.app(pick)
+        said, answer = self.ask("PUT", f"/v2/apps/{app_id}/record-callback", {"url": url})
+        assert said == (OK if app_id in self.apps else NOT_FOUND)
+        if app_id in self.apps:
+            assert answer["record_callback"]["url"] == url
+            self.apps[app_id].callback = url
+
     @rule(pick=PICK, which=PICK, user=st.sampled_from(["alice", "bob"]), video=st.sampled_from(["CAMERASTREAM", ""]))
     def start_job(self, pick, which, user, video):
         app_id, rule_id = self.app(pick), self.rules[-1 - which % len(self.rules)]
@@ -190,6 +200,7 @@ class Lifecycles(RuleBasedStateMachine):
             rules = self.ask("GET", f"/v2/apps/{entry['app_id']}/record-rules")[1]["rules"]
             assert {one["obs_addr"]["location"]: one["rule_id"] for one in rules} == app.rules
             assert entry["auto_record_mode"].get("record_rule_id") == app.auto_rule
+            assert entry["callbacks"]["record_callback"]["url"] == app.callback
         for job_id, job in self.jobs.items():
             shown = self.ask("GET", f"/v2/apps/{job.app}/individual-stream-jobs/{job_id}")[1]
             assert (shown["state"] != "STOPPED", shown["record_param"]["record_rule_id"]) == (job.live, job.rule)
