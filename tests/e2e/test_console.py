@@ -161,14 +161,18 @@ def test_hls_of_another_app_is_watched_while_it_is_recorded(person: Person, serv
     assert person.complaints == []
 
 
-def test_the_screen_is_a_stream_of_its_own(person: Person, server: Server, room: str) -> None:
+def test_the_screen_is_a_stream_of_its_own_and_a_dismissed_room_is_told(
+    person: Person, server: Server, room: str
+) -> None:
     person.sign_in(server.url)
     for name in ("Camera", "Microphone", "Screen"):
         person.page.get_by_role("checkbox", name=name).click()
     person.join(room)
 
     expect(person.page.locator("#rooms > li", has_text=room)).to_contain_text("screen · h264")
-    assert person.complaints == []
+    ask(server, "POST", f"/v2/apps/demo/rooms/{room}/dismiss")
+    expect(person.page.locator("#message")).to_have_text(re.compile("no longer in the room: the screen"))
+    expect(person.page.get_by_role("button", name="Join")).to_be_visible()
 
 
 def test_an_event_that_was_given_up_is_seen_and_sent_again(person: Person, server: Server, sdk: Sdk, room: str) -> None:
@@ -196,11 +200,11 @@ def tell(server: Server, url: str) -> None:
     ask(server, "PUT", "/v2/apps/demo/record-callback", {"url": url})
 
 
-def ask(server: Server, method: str, path: str, body: dict) -> dict:
+def ask(server: Server, method: str, path: str, body: dict | None = None) -> dict:
     headers = {"X-Auth-Token": TOKEN, "Content-Type": "application/json"}
-    request = urllib.request.Request(server.url + path, json.dumps(body).encode(), headers, method=method)  # noqa: S310 - our own
+    request = urllib.request.Request(server.url + path, json.dumps(body or {}).encode(), headers, method=method)  # noqa: S310 - our own
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own
-        return json.load(answer)
+        return json.loads(answer.read() or b"{}")
 
 
 def wait_no_longer(server: Server) -> None:

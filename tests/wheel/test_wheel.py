@@ -60,6 +60,12 @@ def test_the_native_module_needs_no_openssl_of_the_machine(environment):
     assert "libcrypto" not in needed
 
 
+def test_the_console_is_in_the_wheel(environment):
+    installed = {path.name for path in next(environment.rglob("soloist/console")).iterdir()}
+
+    assert installed == {path.name for path in (ROOT / "src" / "soloist" / "console").iterdir()}
+
+
 def test_no_rust_is_within_reach_of_the_installed_command(environment):
     program = "import shutil, soloist; print(shutil.which('cargo'), soloist.__file__)"
     python = str(environment / "bin" / "python")

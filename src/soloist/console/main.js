@@ -9,7 +9,7 @@ const POLL_MS = 2000;
 const PAGE = 20;
 const LIMIT_MAX = 100;
 
-const state = { app: "", jobs: [], limit: PAGE, hasEvents: true, timer: 0, round: 0 };
+const state = { app: "", jobs: [], limit: PAGE, timer: 0, round: 0 };
 
 function say(error) {
   show($("message"), Boolean(error), error ? error.message : "");
@@ -78,29 +78,18 @@ async function refresh() {
   try {
     const app = state.app;
     const [jobs, rooms, events] = await Promise.all([
-      api.jobs(app, $("state").value, state.limit), api.rooms(app), state.hasEvents ? eventsOf(app) : null,
+      api.jobs(app, $("state").value, state.limit), api.rooms(app), api.events(app),
     ]);
     if (round !== state.round) return; // A later question has been asked meanwhile.
     showJobs(jobs);
     showRooms(rooms);
-    if (events) showEvents(events);
+    showEvents(events);
     showHealth(true);
   } catch (error) {
     if (error.status === 401) return say(error);
     showHealth(false, error.message);
   }
   if (round === state.round) state.timer = setTimeout(refresh, POLL_MS);
-}
-
-/** Events, or null for good where this server has none. */
-async function eventsOf(app) {
-  try {
-    return await api.events(app);
-  } catch (error) {
-    if (error.status !== 404) throw error;
-    state.hasEvents = false;
-    return null;
-  }
 }
 
 function showJobs({ jobs, has_more: hasMore }) {
@@ -117,12 +106,12 @@ function showRooms({ rooms, complete }) {
   fill($("rooms"), rooms, (room) => room.room_id, signature, (room) => roomRow(room, { record, isRecorded }));
   show($("rooms-empty"), !rooms.length && complete);
   show($("rooms-partial"), !complete);
+  if (complete) publisher.compare(rooms);
 }
 
 function showEvents({ events }) {
   fill($("events"), events, (one) => one.event_id, JSON.stringify, (one) => eventRow(one, { replay }));
   show($("events-empty"), !events.length);
-  show($("events-card"), true);
 }
 
 function showHealth(isWell, text = "Connected") {

@@ -76,6 +76,7 @@ export class Publisher {
 
   async join({ app, room, user, camera, microphone, screen, height }) {
     if (!camera && !microphone && !screen) throw new ApiError(0, "", "Choose what to send: camera, microphone or screen.");
+    Object.assign(this, { room, user });
     try {
       // The screen first: browsers ask for it only as the answer to a click.
       const captured = screen && (await capture(() => navigator.mediaDevices.getDisplayMedia({ video: true })));
@@ -103,6 +104,16 @@ export class Publisher {
       track.addEventListener("ended", () => this.drop(session, `The ${session.name}'s ${track.kind} has ended.`));
     }
     this.onChange();
+  }
+
+  /** Notice what a connection takes half a minute to: that the server has sent us out of the room. */
+  compare(rooms) {
+    for (const session of [...this.sessions]) {
+      const isThere = rooms.some(({ room_id: room, streams }) =>
+        room === this.room && streams.some((one) => one.user_id === this.user && one.stream === session.name));
+      if (session.wasSeen && !isThere) this.drop(session, `You are no longer in the room: the ${session.name} was sent out of it.`);
+      session.wasSeen ||= isThere;
+    }
   }
 
   drop(session, reason) {
