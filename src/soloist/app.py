@@ -186,7 +186,6 @@ async def run_recorder(settings: Settings, index: int) -> None:
     from soloist.jobs.automatic import AutomaticRecording  # noqa: PLC0415 - only recorders need media and engine
     from soloist.jobs.engine import Engine  # noqa: PLC0415 - likewise
     from soloist.jobs.recorder import Recorder  # noqa: PLC0415 - likewise
-    from soloist.jobs.sweep import Sweeper  # noqa: PLC0415 - likewise
     from soloist.sources.receiver import open_media_thread  # noqa: PLC0415 - likewise
     from soloist.sources.rooms import Rooms  # noqa: PLC0415 - likewise
     from soloist.storage.spool import Spool  # noqa: PLC0415 - likewise
@@ -214,15 +213,23 @@ async def run_recorder(settings: Settings, index: int) -> None:
             tell_ready(media=f"{_media_host(settings)}:{media.port}")
             log.info("recorder_ready", slot=slot)
             # One of a node's recorders looks after the spool they share.
-            sweeping = [Sweeper(database, shelf).run()] if index == 0 else []
+            tending = [_tend_storage(database, shelf)] if index == 0 else []
             automatic = AutomaticRecording(database, rooms, _job_service(settings, database, url))
-            await _first(stopped.wait(), running, serving, _end_with(media), automatic.run(), *sweeping)
+            await _first(stopped.wait(), running, serving, _end_with(media), automatic.run(), *tending)
             await engine.drain()
             server.should_exit = True
             await asyncio.gather(running, serving)
         finally:
             await asyncio.to_thread(media.stop)
             socket_path.unlink(missing_ok=True)
+
+
+async def _tend_storage(database: AsyncEngine, shelf: "Shelf") -> None:
+    """Look at the rules' buckets once and after the spool for ever."""
+    from soloist.jobs.stores import look_at_stores  # noqa: PLC0415 - only recorders need it
+    from soloist.jobs.sweep import Sweeper  # noqa: PLC0415 - likewise
+
+    await asyncio.gather(look_at_stores(database, shelf), Sweeper(database, shelf).run())
 
 
 def _recorder_server(

@@ -105,6 +105,20 @@ async def test_a_bucket_that_is_not_there_is_told_by_name(server, spooled):
             await attempt
 
 
+async def test_variables_of_another_account_around_the_service_change_nothing(server, spooled, monkeypatch):
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "another",
+        "AWS_SECRET_ACCESS_KEY": "another",
+        "AWS_SESSION_TOKEN": "another",
+        "AWS_SKIP_SIGNATURE": "true",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    }.items():
+        monkeypatch.setenv(name, value)
+    bucket = Bucket.at(server.location, "recordings", clock=utc_now)
+
+    assert (await bucket.commit(spooled(b"media"), "by-its-own-settings.mp4")).size == 5
+
+
 async def test_a_refused_credential_is_told_as_such(tmp_path, spooled):
     with versitygw(tmp_path / "s3") as server:
         wrong = replace(server.location, credential=S3Credential("testkey", "not its secret", "us-east-1"))

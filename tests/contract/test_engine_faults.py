@@ -9,9 +9,10 @@ from datetime import timedelta
 import pytest
 from procrastinate.jobs import Status
 from procrastinate.manager import JobManager
-from sqlalchemy import text, update
+from sqlalchemy import insert, text, update
 from support.database import connected, restartable_server
 from support.engine import SLOT, a_recorder, an_office, until
+from support.jobs import NOW
 from support.recordings import ScriptedRecordings, a_file
 
 from soloist.jobs import schema
@@ -193,10 +194,23 @@ async def test_ended_jobs_are_forgotten_after_their_time_and_live_ones_never(dat
         await office.stop(ended)
         await forget_old(office.database, timedelta(days=1))
         assert len(await office.jobs.list_jobs()) == 2
+        await _fill(office.database, ended.job_id)
         await forget_old(office.database, timedelta(0))
         assert [job.job_id for job in await office.jobs.list_jobs()] == [live.job_id]
         async with office.database.connect() as connection:
             assert (await connection.execute(text("SELECT count(*) FROM procrastinate_jobs"))).scalar() == 1
+            for table in ("files", "job_events", "deliveries"):
+                query = text(f"SELECT count(*) FROM {table} WHERE job_id = :job")  # noqa: S608 - ours
+                assert (await connection.execute(query, {"job": ended.job_id})).scalar() == 0
+
+
+async def _fill(database, job_id):
+    """Give a job a file and something that is still to be told."""
+    async with database.begin() as connection:
+        started = {"state": "COMPLETED", "started_at": NOW, "epoch": 1, "format": "MP4"}
+        await connection.execute(insert(schema.files).values(job_id=job_id, key="a.mp4", **started))
+        waiting = {"app_id": "demo", "state": "WAITING", "created_at": NOW, "next_at": NOW}
+        await connection.execute(insert(schema.deliveries).values(job_id=job_id, seq=1, **waiting))
 
 
 @pytest.mark.parametrize(("how", "seconds"), [(signal.SIGINT, 2), (signal.SIGKILL, 2), (signal.SIGINT, 10)])

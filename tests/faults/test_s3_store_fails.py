@@ -51,6 +51,14 @@ def told_files(taken: Take) -> list[tuple[str, int, str]]:
     return taken.service.query(query, taken.job_id)
 
 
+def test_a_start_tells_of_every_bucket_that_a_rule_names(service: Instance) -> None:
+    until(lambda: "bucket_ready" in service.log.read_text(), 10, "no bucket was looked at")
+
+    (line,) = [line for line in service.log.read_text().splitlines() if "bucket_ready" in line]
+    for said in ("bucket=recordings", "location=cn-north-4", "creates_only=True"):
+        assert said in line
+
+
 @pytest.mark.parametrize(
     ("fault", "says"),
     [

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import obstore
 import structlog
@@ -27,6 +28,9 @@ from soloist.storage.links import link, sync
 from soloist.storage.location import Location, S3Location
 from soloist.storage.s3 import S3Api
 from soloist.wire.keys import content_type
+
+if TYPE_CHECKING:
+    from obstore.store import S3Credential  # Only there: it is no name at run time.
 
 log = structlog.get_logger("soloist.storage")
 
@@ -148,6 +152,17 @@ class Bucket:
         except (OSError, BaseError) as error:
             raise await self._refusal(error) from error
         raise ObjectDamagedError if is_ours else KeyTakenError
+
+    async def probe(self) -> bool:
+        """Return whether the bucket is create-only for one request's objects; tried once, by putting a probe there.
+
+        Raises:
+            DestinationError: the store refused the probe, which it would objects as well.
+        """
+        try:
+            return await self._creates_only()
+        except (OSError, BaseError) as error:
+            raise await self._refusal(error) from error
 
     async def exists(self, key: str) -> bool:
         """Return whether an object stands under `key`.
@@ -275,13 +290,24 @@ class Bucket:
 
 def open_s3(location: S3Location, name: str) -> S3Store:
     """Return obstore's view of a bucket; nothing is asked yet."""
-    credential = location.credential
+    keys = location.credential
+
+    def credential() -> "S3Credential":
+        """Leave no token of AWS_* variables in force, as plain arguments would."""
+        return {
+            "access_key_id": keys.access_key,
+            "secret_access_key": keys.secret_key,
+            "token": None,
+            "expires_at": None,
+        }
+
     return S3Store(
         name,
         endpoint=location.base_url(name),
-        region=credential.region,
-        access_key_id=credential.access_key,
-        secret_access_key=credential.secret_key,
+        region=keys.region,
+        credential_provider=credential,
+        skip_signature=False,
+        unsigned_payload=False,
         virtual_hosted_style_request=location.is_virtual_hosted,
         client_options={"allow_http": True, "timeout": location.request_timeout},
         retry_config={"max_retries": RETRIES_MAX, "retry_timeout": location.patience},
