@@ -46,6 +46,13 @@ java_packages() {
   command -v javac >/dev/null && command -v mvn >/dev/null || echo "default-jdk-headless maven"
 }
 
+fetch_java_sdk() {
+  [[ -d build/java ]] && return
+  step "fetching the vendor's Java SDK" bash -c "rm -rf build/java.part && mvn -q -B -ntp -f tests/contract/java/pom.xml \
+    org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DincludeScope=runtime \
+    -DoutputDirectory='$PWD/build/java.part' && mv build/java.part build/java"
+}
+
 install_packages() {
   local missing
   mapfile -t missing < <(missing_packages "$@")
@@ -96,7 +103,7 @@ find_go() {
 # shellcheck disable=SC2086 # the lists are words
 case $1 in
   base) install_packages $BASE_PACKAGES ;;
-  tests) install_packages $BASE_PACKAGES $TEST_PACKAGES $(java_packages) && build_versitygw ;;
+  tests) install_packages $BASE_PACKAGES $TEST_PACKAGES $(java_packages) && build_versitygw && fetch_java_sdk ;;
   interop) install_packages $BASE_PACKAGES $TEST_PACKAGES $INTEROP_PACKAGES && find_go ;;
   bench) install_packages $BASE_PACKAGES && find_go ;;
 esac

@@ -4,26 +4,14 @@ import os
 import subprocess
 from pathlib import Path
 
-import pytest
-
 HERE = Path(__file__).parent / "java"
-JARS = Path(__file__).parents[2] / "build" / "java"
-COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+JARS = Path(__file__).parents[2] / "build" / "java"  # scripts/setup.sh fetches them
 
 
-@pytest.fixture(scope="session")
-def jars():
-    """The SDK and what it needs, from Maven Central once."""
-    if not any(JARS.glob("huaweicloud-sdk-cloudrtc-*.jar")):
-        command = ["mvn", "-q", "-B", "-ntp", "-f", HERE / "pom.xml", COPY, f"-DoutputDirectory={JARS}"]
-        subprocess.run([*command, "-DincludeScope=runtime"], check=True, timeout=300)
-    return JARS
-
-
-def test_the_official_java_sdk_creates_shows_and_stops_a_job(server, jars, who):
+def test_the_official_java_sdk_creates_shows_and_stops_a_job(server, who):
     room, user = who["room_id"], who["user_id"]
     keys = {"HUAWEICLOUD_SDK_AK": "devkey", "HUAWEICLOUD_SDK_SK": "devsecret"}
-    command = ["java", "-cp", f"{jars}/*", HERE / "Round.java", server.url, room, user]
+    command = ["java", "-cp", f"{JARS}/*", HERE / "Round.java", server.url, room, user]
 
     done = subprocess.run(command, env=os.environ | keys, capture_output=True, text=True, timeout=120, check=False)
 
