@@ -100,6 +100,32 @@ async def test_a_room_exists_from_first_join_to_last_leave(house: House) -> None
     assert house.left == ["left", "left"]
 
 
+async def test_users_removed_leave_with_all_they_publish_and_their_sessions_are_closed(house: House) -> None:
+    camera, screen = house.join(), house.join(source=TrackSource.SCREEN)
+    house.join("bob")
+
+    assert house.rooms.remove(APP, ROOM, [ParticipantId("alice"), ParticipantId("nobody")])
+
+    assert [publisher.key.participant_id for publisher in house.rooms.publishers(APP, ROOM)] == ["bob"]
+    assert house.left == ["removed", "removed"]
+    assert house.core.sessions_closed == [camera.session, screen.session]
+
+
+async def test_a_dismissed_room_is_empty_and_its_idle_clock_runs(house: House) -> None:
+    house.join("alice")
+    house.join("bob")
+    task = await house.watch_idle(30)
+
+    assert house.rooms.remove(APP, ROOM)
+    assert house.rooms.rooms_count == 0
+    assert not house.rooms.remove(APP, ROOM)
+
+    await house.clock.advance(30)
+    assert not task.done()
+    await house.clock.advance(1)
+    await task
+
+
 async def test_a_publisher_whose_connection_dies_leaves_by_itself(house: House) -> None:
     alice = house.join()
 
