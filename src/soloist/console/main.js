@@ -9,7 +9,7 @@ const POLL_MS = 2000;
 const PAGE = 20;
 const LIMIT_MAX = 100;
 
-const state = { app: "", jobs: [], limit: PAGE, timer: 0, round: 0 };
+const state = { app: "", running: [], limit: PAGE, timer: 0, round: 0 };
 
 function say(error) {
   show($("message"), Boolean(error), error ? error.message : "");
@@ -77,11 +77,12 @@ async function refresh() {
   if (!state.app || document.hidden) return;
   try {
     const app = state.app;
-    const [jobs, rooms, events] = await Promise.all([
-      api.jobs(app, $("state").value, state.limit), api.rooms(app), api.events(app),
+    const [jobs, running, rooms, events] = await Promise.all([
+      api.jobs(app, $("state").value, state.limit), api.jobs(app, "RUNNING", LIMIT_MAX), api.rooms(app), api.events(app),
     ]);
     if (round !== state.round) return; // A later question has been asked meanwhile.
     showJobs(jobs);
+    state.running = running.jobs; // Whatever page of jobs is shown, rooms tell who is recorded.
     showRooms(rooms);
     showEvents(events);
     showHealth(true);
@@ -93,7 +94,6 @@ async function refresh() {
 }
 
 function showJobs({ jobs, has_more: hasMore }) {
-  state.jobs = jobs;
   // Addresses are made anew for each answer; a row changes only with what they lead to.
   const signature = (job) => JSON.stringify(job, (name, value) => (name === "download_url" ? Boolean(value) : value));
   fill($("jobs"), jobs, (job) => job.job_id, signature, (job) => jobRow(job, { stop, control, play }));
@@ -121,8 +121,8 @@ function showHealth(isWell, text = "Connected") {
 
 const videoType = (stream) => ({ camera: stream.kinds.includes("video") ? "CAMERASTREAM" : "", screen: "SCREENSTREAM" })[stream.stream];
 
-const isRecorded = (room, stream) => state.jobs.some((job) =>
-  job.state !== "STOPPED" && job.room_id === room.room_id && job.user_id === stream.user_id && job.video_type === videoType(stream));
+const isRecorded = (room, stream) => state.running.some((job) =>
+  job.room_id === room.room_id && job.user_id === stream.user_id && job.video_type === videoType(stream));
 
 $("state").addEventListener("change", refresh);
 $("more").addEventListener("click", () => { state.limit = Math.min(LIMIT_MAX, state.limit + PAGE); refresh(); });
