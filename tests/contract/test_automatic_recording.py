@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from support.engine import APP, PROJECT, RULE, a_command, an_office
 
 from soloist.jobs import schema, store
+from soloist.jobs.apps import AppService
 from soloist.jobs.automatic import FAILED_PAUSE, AutomaticRecording
 from soloist.jobs.clock import utc_now
 from soloist.model.ids import AppId, ParticipantId, RoomId
@@ -94,7 +95,7 @@ async def test_nothing_is_recorded_while_the_mode_is_off_or_the_app_is_disabled(
         assert await jobs_of(office) == {}
 
         await switch(office, RULE)
-        await office.accounts.enable_app(APP, enabled=False)
+        await AppService(office.database).enable(PROJECT, APP, enabled=False)
         await automatic.reconcile()
         assert await jobs_of(office) == {}
 

@@ -5,7 +5,7 @@ compares what is published with what the database says is recorded, so a missed 
 Spec: API section 2.6.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -83,7 +83,7 @@ class AutomaticRecording:
         streams = self._rooms.streams()
         modes = await self._modes() if streams else {}
         wanted = [stream for stream in streams if _is_wanted(stream, modes.get(stream.key.app_id), now)]
-        rows = await self._jobs_of({(stream.key.app_id, stream.key.room_id) for stream in wanted})
+        rows = await self._jobs_of(wanted, now)
         self._refused = {key: why for key, why in self._refused.items() if any(key == s.key for s in wanted)}
         for stream in wanted:
             if not any(_settles(row, stream, now) for row in rows):
@@ -98,14 +98,17 @@ class AutomaticRecording:
                 AppId(row.app_id): _Mode(ProjectId(row.project_id), row.auto_rule_id, row.auto_since) for row in rows
             }
 
-    async def _jobs_of(self, rooms: Collection[tuple[str, str]]) -> list[Row[Any]]:
-        """Return the jobs of some rooms, running or not."""
-        if not rooms:
+    async def _jobs_of(self, streams: Sequence[PublishedStream], now: datetime) -> list[Row[Any]]:
+        """Return the jobs of the streams' rooms that may settle one of them: what runs, and what stopped lately."""
+        if not streams:
             return []
+        rooms = {(stream.key.app_id, stream.key.room_id) for stream in streams}
+        longest = max(timedelta(seconds=stream.age_s) for stream in streams)
         table = schema.jobs
         columns = (table.c.app_id, table.c.room_id, table.c.participant_id, table.c.video)
         query = select(*columns, table.c.state, table.c.stop_reason, table.c.stopped_at)
-        query = query.where(tuple_(table.c.app_id, table.c.room_id).in_(rooms))
+        lately = table.c.stopped_at >= now - max(longest, FAILED_PAUSE)
+        query = query.where(tuple_(table.c.app_id, table.c.room_id).in_(rooms), table.c.stopped_at.is_(None) | lately)
         async with self._database.connect() as connection:
             return list(await connection.execute(query))
 

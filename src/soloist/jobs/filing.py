@@ -24,7 +24,7 @@ from soloist.jobs.recording import MediaFacts, segments_zero_ns
 from soloist.jobs.shelf import Shelf
 from soloist.jobs.store import EpochLostError
 from soloist.jobs.summary import manifest_of, resumed, told_job
-from soloist.model.errors import DestinationError, InternalError, SoloistError
+from soloist.model.errors import DestinationError, SoloistError, told
 from soloist.model.event import FileStarted
 from soloist.model.job import Job
 from soloist.model.media import Kind
@@ -134,7 +134,7 @@ class Filing:
             log.warning("epoch_lost", job_id=self._job.job_id)
         except Exception as error:
             log.exception("leftovers_not_settled", job_id=self._job.job_id)
-            self._fail(InternalError(f"What an earlier recorder left could not be settled: {error}"))
+            self._fail(told(error))
 
     async def _run(self) -> None:
         await self._settling
@@ -151,7 +151,7 @@ class Filing:
                 self._fail(error)
             except Exception as error:
                 log.exception("filing_failed", job_id=self._job.job_id)
-                self._fail(InternalError(f"A file could not be published: {error}"))
+                self._fail(told(error))
             finally:
                 self._facts.task_done()
 

@@ -17,7 +17,7 @@ from soloist.jobs.recording import Recording
 from soloist.jobs.salvage import salvage
 from soloist.jobs.selection import sources_of
 from soloist.jobs.shelf import Shelf
-from soloist.model.errors import InternalError, SoloistError
+from soloist.model.errors import InternalError, SoloistError, told
 from soloist.model.job import Job, StopReason
 from soloist.model.rule import RecordRule
 from soloist.sources.receiver import MediaThread
@@ -128,8 +128,7 @@ class RunningRecording:
             self._failure.set_result(error)
 
     def _fail_from_media(self, error: Exception) -> None:
-        fault = error if isinstance(error, SoloistError) else InternalError(f"Recording failed: {error}")
-        self._loop.call_soon_threadsafe(self._fail, fault)
+        self._loop.call_soon_threadsafe(self._fail, told(error))
 
 
 def _new_path(spool: Spool, job: Job, index: int, extension: str) -> Path:

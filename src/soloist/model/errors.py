@@ -37,6 +37,15 @@ class InternalError(SoloistError):
     """Soloist failed; the log line with this request or job id says where."""
 
 
+def told(error: Exception) -> SoloistError:
+    """Return what customers may be told of a fault: what is not ours to word might name paths of this machine."""
+    if isinstance(error, SoloistError):
+        return error
+    if isinstance(error, OSError):
+        return InternalError(f"The system refused ({error.strerror}); the log line with this job id says where.")
+    return InternalError()
+
+
 class MalformedBodyError(RequestError):
     """The body is not a JSON object; send one, UTF-8 encoded."""
 
