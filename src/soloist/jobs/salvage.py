@@ -18,6 +18,7 @@ from soloist.jobs.cutting import FileSummary
 from soloist.jobs.filing import Leftovers
 from soloist.jobs.notes import FileNote, read_notes, remove_note
 from soloist.jobs.playlist_salvage import PlaylistSalvage
+from soloist.jobs.playlists import ENDED_SUFFIX
 from soloist.jobs.port import Journal
 from soloist.jobs.publishing import SETTLING_PATIENCE_S, completed, publish
 from soloist.jobs.recording import TimelineFacts
@@ -175,11 +176,14 @@ def _discard(note: FileNote) -> None:
 
 
 def _remove_if_empty(folder: Path) -> None:
-    """Remove an epoch's folder, with files that died before their note was written: nothing had been put in them."""
+    """Remove an epoch's folder, with files that died before their note was written: nothing had been put in them.
+
+    The mark that a playlist has ended says what it has to say without a byte; it goes with its playlist.
+    """
     if not folder.exists():
         return  # It went with its last file.
     for path in folder.iterdir():
-        if path.stat().st_size == 0:
+        if path.stat().st_size == 0 and path.suffix != ENDED_SUFFIX:
             path.unlink()
     if not any(folder.iterdir()):
         folder.rmdir()

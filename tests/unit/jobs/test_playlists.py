@@ -403,6 +403,22 @@ async def test_forgotten_playlists_are_ended_by_the_sweep(tmp_path):
     assert killed.spooled == []
 
 
+async def test_a_playlist_that_ended_before_its_recorder_died_is_ended_and_nothing_is_cut_from_it(tmp_path):
+    killed = Desk(tmp_path, hls_job(merge_gap_s=0))
+    killed.play(5)
+    await killed.told()
+    killed.stage.recording.on_detached(killed.publisher, "left")
+    killed.stage.wait(10)
+    killed.filing.abandon()
+
+    left = await salvage(hls_job(epoch=2, merge_gap_s=0), PaperJournal(), killed.shelf)
+
+    assert (left.refusal, left.playlist) == (None, None)
+    assert the_playlist(killed).is_ended
+    assert the_playlist(killed).duration_s == pytest.approx(5.02, abs=0.05)
+    assert killed.spooled == []
+
+
 async def test_a_playlist_of_a_sender_without_keyframes_no_longer_claims_that_segments_stand_alone(tmp_path):
     desk = Desk(tmp_path, hls_job())
     alice = a_publisher()
