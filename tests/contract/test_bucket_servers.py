@@ -23,7 +23,7 @@ from unit.storage.test_bucket import (  # noqa: F401 - collected from here, with
 )
 
 from soloist.jobs.clock import utc_now
-from soloist.storage.bucket import WHOLE_BYTES_MAX, Bucket
+from soloist.storage.bucket import READ_BYTES, WHOLE_BYTES_MAX, Bucket
 from soloist.storage.errors import BucketMissingError, KeyTakenError, StoreDeniedError
 from soloist.wire.sigv4 import S3Credential
 
@@ -58,9 +58,13 @@ async def test_an_object_is_verified_by_its_e_tag_without_reading_it_back(bucket
 async def test_a_store_with_e_tags_of_its_own_is_read_back_whole(bucket, spooled, monkeypatch):
     monkeypatch.setattr("soloist.storage.bucket._e_tag", lambda *_: "an e-tag of nobody")
 
+    large = os.urandom(READ_BYTES * 2 + 5)
     assert (await bucket.commit(spooled(b"media"), "a.mp4")).size == 5
+    assert (await bucket.commit(spooled(large), "large.mp4")).size == len(large)
     with pytest.raises(KeyTakenError):
         await bucket.commit(spooled(b"other"), "a.mp4")
+    with pytest.raises(KeyTakenError):
+        await bucket.commit(spooled(large[:-1] + b"x"), "large.mp4")
 
 
 async def test_the_store_is_found_to_keep_its_word_and_the_probe_is_removed(bucket, spooled):
@@ -129,5 +133,5 @@ async def test_a_refused_credential_is_told_as_such(tmp_path, spooled):
                 await attempt
 
 
-async def _unread(_key: str) -> str:
+async def _unread(_key: str, _size: int) -> str:
     raise AssertionError("the object was read back")

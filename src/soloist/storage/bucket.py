@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -42,7 +42,8 @@ PARTS_AT_ONCE = 2
 """Of one file; each is held in memory."""
 RETRIES_MAX = 500
 """More than fit into a location's patience, which is to rule: obstore's own ten are used up within seconds."""
-READ_BYTES = 1024 * 1024
+READ_BYTES = 4 * 1024 * 1024
+"""Of one request: a time limit then holds for so much, and not for gigabytes."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -272,13 +273,12 @@ class Bucket:
             return None
         if (meta["e_tag"] or "").strip('"') == digest.e_tag:
             return committed
-        return committed if await self._read_sha256(key) == digest.sha256 else None
+        return committed if await self._read_sha256(key, digest.size) == digest.sha256 else None
 
-    async def _read_sha256(self, key: str) -> str:
-        answer = await obstore.get_async(self._store, key)
+    async def _read_sha256(self, key: str, size: int) -> str:
         sha256 = hashlib.sha256()
-        async for chunk in answer.stream(min_chunk_size=READ_BYTES):
-            await asyncio.to_thread(sha256.update, memoryview(chunk))
+        async for data in read_pieces(self._store, key, 0, size):
+            await asyncio.to_thread(sha256.update, data)
         return sha256.hexdigest()
 
     async def _refusal(self, error: Exception) -> Exception:
@@ -312,6 +312,14 @@ def open_s3(location: S3Location, name: str) -> S3Store:
         client_options={"allow_http": True, "timeout": location.request_timeout},
         retry_config={"max_retries": RETRIES_MAX, "retry_timeout": location.patience},
     )
+
+
+async def read_pieces(store: ObjectStore, key: str, start: int, end: int) -> AsyncIterator[bytes]:
+    """Yield an object's bytes from `start` up to, but without, `end`, as they come by requests of `READ_BYTES`."""
+    while start < end:
+        data = bytes(await obstore.get_range_async(store, key, start=start, end=min(start + READ_BYTES, end)))
+        start += len(data)
+        yield data
 
 
 def _digest(path: Path) -> _Digest:

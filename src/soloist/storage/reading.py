@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import ObjectStore
 
-from soloist.storage.bucket import check_bucket_name, check_key, open_s3
+from soloist.storage.bucket import check_bucket_name, check_key, open_s3, read_pieces
 from soloist.storage.errors import destination_error
 from soloist.storage.location import Location
 
@@ -53,7 +53,7 @@ async def open_object(location: Location, bucket: str, key: str) -> Reading:
         raise ObjectMissingError from error
     except BaseError as error:
         raise destination_error(error) from error
-    return Reading(meta["size"], meta["e_tag"] or "", meta["last_modified"], _pieces_of_object(store, key))
+    return Reading(meta["size"], meta["e_tag"] or "", meta["last_modified"], partial(read_pieces, store, key))
 
 
 def _open_file(bucket: Path, key: str) -> Reading:
@@ -81,16 +81,5 @@ def _pieces_of_file(path: Path) -> Callable[[int, int], AsyncIterator[bytes]]:
                 yield data
         finally:
             await asyncio.to_thread(file.close)
-
-    return pieces
-
-
-def _pieces_of_object(store: ObjectStore, key: str) -> Callable[[int, int], AsyncIterator[bytes]]:
-    async def pieces(start: int, end: int) -> AsyncIterator[bytes]:
-        if start == end:
-            return
-        answer = await obstore.get_async(store, key, options={"range": (start, end)})
-        async for data in answer.stream(min_chunk_size=PIECE_BYTES):
-            yield bytes(data)
 
     return pieces
