@@ -176,7 +176,9 @@ class Filing:
         self._open[fact.index] = note
         if note != first:
             await asyncio.to_thread(write_note, note)
-        await self._journal.file_started(FileStarted(note.key, note.record_format, _started_at(fact, media)))
+        await self._journal.file_started(
+            FileStarted(note.key, note.record_format, _started_at(fact, media), note.location, note.bucket)
+        )
         if note.detail:
             await self._journal.described(note.detail)
         if note.playlist is not None:

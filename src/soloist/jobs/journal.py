@@ -86,6 +86,8 @@ class DatabaseJournal:
         return {
             "job_id": self._claim.job_id,
             "key": fact.key,
+            "location": fact.location,
+            "bucket": fact.bucket,
             "epoch": self._claim.epoch,
             "format": fact.record_format,
             "started_at": fact.started_at,

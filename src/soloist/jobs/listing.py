@@ -35,7 +35,7 @@ class RecordedFile:
     """One file of a job."""
 
     key: str
-    """Object key in the rule's bucket."""
+    """Object key in the bucket its rule named when it was recorded."""
     record_format: str
     """A `RecordFormat` value."""
     is_complete: bool
@@ -82,7 +82,7 @@ async def page_of_jobs(
         found = await store.list_jobs(connection, scope, offset=number * size, limit=size + 1)
         shown = found[:size]
         rows = await _rows_of_files(connection, [job.job_id for job in shown])
-    entries = [ListedJob(job, tuple(_file(row, job, url_of) for row in rows[job.job_id])) for job in shown]
+    entries = [ListedJob(job, tuple(_file(row, url_of) for row in rows[job.job_id])) for job in shown]
     return JobPage(tuple(entries), len(found) > size)
 
 
@@ -95,8 +95,7 @@ async def _rows_of_files(connection: AsyncConnection, job_ids: Sequence[JobId]) 
     return rows
 
 
-def _file(row: Row[Any], job: Job, url_of: UrlOf) -> RecordedFile:
-    address = job.rule.address
+def _file(row: Row[Any], url_of: UrlOf) -> RecordedFile:
     is_complete = row.state == "COMPLETED"
     is_readable = is_complete or row.format == RecordFormat.HLS
     return RecordedFile(
@@ -109,5 +108,5 @@ def _file(row: Row[Any], job: Job, url_of: UrlOf) -> RecordedFile:
         duration=None if row.duration_ms is None else timedelta(milliseconds=row.duration_ms),
         width=row.width,
         height=row.height,
-        download_url=url_of(address.location, address.bucket, row.key) if is_readable else "",
+        download_url=url_of(row.location, row.bucket, row.key) if is_readable else "",
     )

@@ -139,6 +139,8 @@ files = Table(
     metadata,
     Column("job_id", ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True),
     Column("key", String(2048), primary_key=True),
+    Column("location", String(64), nullable=False, server_default=""),
+    Column("bucket", String(256), nullable=False, server_default=""),
     Column("epoch", Integer, nullable=False),
     Column("format", String(8), nullable=False),
     Column("state", String(16), nullable=False),
@@ -150,7 +152,8 @@ files = Table(
     Column("width", Integer),
     Column("height", Integer),
 )
-"""`state` is STARTED or COMPLETED."""
+"""`state` is STARTED or COMPLETED. `location` and `bucket` are where the file was recorded to: the job's rule may have
+another address by now."""
 
 job_events = Table(
     "job_events",

@@ -36,6 +36,9 @@ class FileStarted:
     record_format: RecordFormat
     started_at: datetime
     """Wall clock of its first media, UTC."""
+    location: str = ""
+    """Storage region id of the object; with `bucket` it is the rule's at the time, which may change afterwards."""
+    bucket: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,10 @@ ALTER TABLE jobs
     ADD COLUMN automatic BOOLEAN DEFAULT false NOT NULL,
     ADD COLUMN suspended BOOLEAN DEFAULT false NOT NULL;
 
+ALTER TABLE files
+    ADD COLUMN location VARCHAR(64) DEFAULT '' NOT NULL,
+    ADD COLUMN bucket VARCHAR(256) DEFAULT '' NOT NULL;
+
 CREATE INDEX jobs_by_room ON jobs (app_id, room_id);
 
 CREATE TABLE record_callbacks (
