@@ -9,11 +9,13 @@ import hashlib
 import hmac
 import re
 import threading
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
 from standardwebhooks import Webhook
 from support.delivering import PLAIN, QUICK, URLS, delivering
 from support.engine import APP, PROJECT, an_office, until
@@ -34,6 +36,8 @@ from support.telling import (
 
 from soloist.api.notices import NoticeOptions, Notices
 from soloist.callbacks.post import Poster, PostLimits
+from soloist.jobs import schema
+from soloist.jobs.apps import AppService
 from soloist.jobs.callbacks import Callbacks
 from soloist.jobs.clock import utc_now
 from soloist.jobs.events import Events
@@ -359,15 +363,47 @@ async def test_a_new_address_gets_at_once_what_the_old_one_refused(office, custo
 
 
 async def test_of_several_processes_one_delivers_and_the_next_takes_over(office, customer):
-    async with delivering(office.url):
+    async with AsyncExitStack() as first:
+        await first.enter_async_context(delivering(office.url))
+        first_job = await a_told_job(office, customer)
+        await until(lambda: all_delivered(office))
         async with delivering(office.url):
-            await a_told_job(office, customer, count=20)
+            await tell_files(office, first_job, count=20, first=1)
             await until(lambda: all_delivered(office))
-        assert len(customer.received) == 41
-        await set_callback(office, customer.url)
-        job = await office.start(room_id="another")
-        await end(office, job)
-        await until(lambda: customer.of(job))
+            assert [each.seq for each in customer.received] == list(range(2, 45))
+            await first.aclose()
+            job = await office.start(room_id="another")
+            await end(office, job)
+            await until(lambda: customer.of(job))
+
+
+async def test_who_stops_finishes_what_is_on_its_way_before_the_next_takes_over(office, customer):
+    customer.answer = answers(200, after_s=1.5)
+    patient = {"limits": PostLimits(total_s=10), "drain_s": 10.0}
+    async with AsyncExitStack() as first:
+        await first.enter_async_context(delivering(office.url, **patient))
+        job = await a_told_job(office, customer)
+        await until(lambda: customer.received)
+        async with delivering(office.url, **patient):
+            await first.aclose()
+            assert await states(office, job) == ["DELIVERED", "WAITING", "WAITING"]
+            customer.answer = answers(200)
+            await until(lambda: all_delivered(office))
+
+    assert [each.seq for each in customer.of(job)] == [2, 3, 4]
+
+
+async def test_what_waits_for_an_app_that_is_deleted_is_given_up(office):
+    app = await another_app(office, "gone")
+    await set_callback(office, "https://shop.example/", app=app)
+    job = await office.start(app_id=app)
+    await tell_files(office, job)
+    async with office.database.begin() as connection:
+        await connection.execute(delete(schema.record_rules).where(schema.record_rules.c.app_id == app))
+    await AppService(office.database).enable(PROJECT, app, enabled=False)
+    await AppService(office.database).delete(PROJECT, app)
+
+    assert await states(office, job) == ["DEAD", "DEAD"]
 
 
 async def test_a_file_found_after_its_job_ended_is_told_after_the_end(office, customer):

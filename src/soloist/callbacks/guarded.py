@@ -25,8 +25,10 @@ class RefusedConnectionError(OSError):
     """A connection to this address is not permitted."""
 
 
-def guarded_connector(guard: OutgoingGuard, *, connections_max: int = 256) -> aiohttp.TCPConnector:
-    """Return a connector that connects only where `guard` permits; its owner closes it with its session.
+def guarded_connector(
+    guard: OutgoingGuard, resolver: AbstractResolver, *, connections_max: int = 256
+) -> aiohttp.TCPConnector:
+    """Return a connector that connects only where `guard` permits; its session closes it, but not `resolver`.
 
     Connections are made anew for each request: what a name means is asked, and checked, each time.
     """
@@ -40,7 +42,7 @@ def guarded_connector(guard: OutgoingGuard, *, connections_max: int = 256) -> ai
         return socket.socket(family, kind, protocol)
 
     return aiohttp.TCPConnector(
-        resolver=_ThreadedResolver(),
+        resolver=resolver,
         use_dns_cache=False,
         force_close=True,
         limit=connections_max,
@@ -48,7 +50,9 @@ def guarded_connector(guard: OutgoingGuard, *, connections_max: int = 256) -> ai
     )
 
 
-class _ThreadedResolver(AbstractResolver):
+class ThreadedResolver(AbstractResolver):
+    """Resolves as the system does, in threads of its own."""
+
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolver")
 

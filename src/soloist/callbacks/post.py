@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from soloist.callbacks.guarded import RefusedConnectionError, guarded_connector
+from soloist.callbacks.guarded import RefusedConnectionError, ThreadedResolver, guarded_connector
 from soloist.model.errors import DestinationError
 from soloist.wire.addresses import OutgoingGuard
 
@@ -39,8 +39,9 @@ class Poster:
 
     def __init__(self, guard: OutgoingGuard, limits: PostLimits = PostLimits()) -> None:
         self._limits = limits
+        self._resolver = ThreadedResolver()
         self._session = aiohttp.ClientSession(
-            connector=guarded_connector(guard, connections_max=limits.connections_max),
+            connector=guarded_connector(guard, self._resolver, connections_max=limits.connections_max),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_s),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -50,6 +51,7 @@ class Poster:
     async def close(self) -> None:
         """Close every connection."""
         await self._session.close()
+        await self._resolver.close()
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> None:
         """Send `body` and return once it is answered with any 2xx.

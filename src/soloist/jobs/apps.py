@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from soloist.jobs import schema
+from soloist.jobs import outbox, schema
 from soloist.jobs.accounts import VIDEO_CODECS, Accounts, App, app_of_row, app_values
 from soloist.jobs.callbacks import find_callbacks
 from soloist.jobs.clock import utc_now
@@ -111,6 +111,7 @@ class AppService:
             rules = schema.record_rules
             if await connection.scalar(select(rules.c.rule_id).where(rules.c.app_id == app_id).limit(1)):
                 raise RuleExistsError("delete the app's record rules first")
+            await outbox.bury(connection, app_id, "the app was deleted")
             await connection.execute(delete(apps).where(apps.c.app_id == app_id))
 
     async def record_automatically(self, project_id: ProjectId, app_id: AppId, rule_id: RuleId | None) -> App:

@@ -106,15 +106,16 @@ class Deliverer:
             if not self._is_stopping:
                 await asyncio.sleep(POLL_S)
         await self._drain()
+        await self._database.dispose()
 
     async def _drain(self) -> None:
+        """Let what is on its way arrive within the time limit, and drop the rest."""
         if self._attempts:
             await asyncio.wait(self._attempts.values(), timeout=self._settings.drain_s)
         late = list(self._attempts.values())
         for attempt in late:
             attempt.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-        await self._database.dispose()
 
     async def _stand_by_and_deliver(self) -> None:
         url = conninfo(self._settings.database_url)
@@ -128,6 +129,9 @@ class Deliverer:
             listening = asyncio.create_task(self._listen(connection), name="deliverer listening")
             try:
                 await self._deliver(listening)
+                # Still under the lock: who leads next must not send what is on its way here.
+                if self._is_stopping:
+                    await self._drain()
             finally:
                 listening.cancel()
                 await asyncio.gather(listening, return_exceptions=True)

@@ -1,6 +1,6 @@
 """Telling a customer what happened to a job: to whom, what, and how far the telling got. Spec: API section 7."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -17,7 +17,7 @@ class RecordCallback:
 
     url: str
     """http:// or https://; empty while nobody is to be told."""
-    auth_key: str
+    auth_key: str = field(repr=False)
     """What requests are signed with; empty for none."""
     updated_at: datetime
     paused: bool = False

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from soloist.callbacks.guarded import RefusedConnectionError, guarded_connector
+from soloist.callbacks.guarded import RefusedConnectionError, ThreadedResolver, guarded_connector
 from soloist.wire.addresses import LOOPBACK, OutgoingGuard
 
 pytestmark = pytest.mark.anyio
@@ -32,16 +32,22 @@ async def receiver():
     await runner.cleanup()
 
 
-async def fetch(url, *, allowed=()):
-    async with (
-        aiohttp.ClientSession(connector=guarded_connector(OutgoingGuard(allowed))) as session,
-        session.get(url, allow_redirects=False) as answer,
-    ):
-        return await answer.text()
+@pytest.fixture
+async def fetch():
+    """Fetch a URL where `allowed` permits it; return the answer's text."""
+    resolver = ThreadedResolver()
+
+    async def get(url, *, allowed=()):
+        connector = guarded_connector(OutgoingGuard(allowed), resolver)
+        async with aiohttp.ClientSession(connector=connector) as session, session.get(url) as answer:
+            return await answer.text()
+
+    yield get
+    await resolver.close()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"])
-async def test_loopback_is_refused_by_number_by_name_and_in_disguise(receiver, host):
+async def test_loopback_is_refused_by_number_by_name_and_in_disguise(fetch, receiver, host):
     port, hosts = receiver
 
     with pytest.raises(aiohttp.ClientConnectorError) as refused:
@@ -51,14 +57,14 @@ async def test_loopback_is_refused_by_number_by_name_and_in_disguise(receiver, h
     assert hosts == []
 
 
-async def test_what_the_operator_allows_is_reached(receiver):
+async def test_what_the_operator_allows_is_reached(fetch, receiver):
     port, hosts = receiver
 
     assert await fetch(f"http://localhost:{port}/", allowed=LOOPBACK) == "here"
     assert hosts == [f"localhost:{port}"]
 
 
-async def test_a_number_that_only_some_systems_read_as_an_address_is_refused(receiver):
+async def test_a_number_that_only_some_systems_read_as_an_address_is_refused(fetch, receiver):
     port, hosts = receiver
     for host in ("2130706433", "127.1", "0x7f.0.0.1"):
         with pytest.raises((aiohttp.ClientError, OSError)):
@@ -66,7 +72,7 @@ async def test_a_number_that_only_some_systems_read_as_an_address_is_refused(rec
     assert hosts == []
 
 
-async def test_the_address_that_was_checked_is_the_one_connected_to(receiver, monkeypatch):
+async def test_the_address_that_was_checked_is_the_one_connected_to(fetch, receiver, monkeypatch):
     """A name that means a public address when asked first and loopback when asked again gains nothing."""
     port, hosts = receiver
     answers = iter(["192.0.2.1", "127.0.0.1"])
@@ -85,7 +91,7 @@ async def test_the_address_that_was_checked_is_the_one_connected_to(receiver, mo
     assert hosts == []
 
 
-async def test_of_several_addresses_of_a_name_only_the_permitted_one_is_reached(receiver, monkeypatch):
+async def test_of_several_addresses_of_a_name_only_the_permitted_one_is_reached(fetch, receiver, monkeypatch):
     port, hosts = receiver
 
     def look_up(_host, wanted_port, *_arguments, **_named):
