@@ -8,7 +8,8 @@ Spec: design sections 5 (HLS), 6 (the same playlist after a restart); API sectio
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,6 +53,15 @@ log = structlog.get_logger("soloist.playlists")
 
 ENDED_SUFFIX = ".ended"
 """Of a mark beside a playlist to which its recorder will add nothing more, although it may not be told of yet."""
+
+
+@contextmanager
+def _spooling() -> Iterator[None]:
+    """Say of the spool's refusals whose fault they are: what was to be written is then not published either."""
+    try:
+        yield
+    except OSError as error:
+        raise InternalError(f"The spool refused a playlist ({error.strerror}); free its disk.") from error
 
 
 class OpenPlaylist:
@@ -103,7 +113,7 @@ class OpenPlaylist:
         """Read what was published before, and write the text that says so.
 
         Raises:
-            InternalError: the ledger cannot be read.
+            InternalError: the ledger cannot be read, or the text not be written.
         """
         await asyncio.to_thread(self._resume)
 
@@ -115,6 +125,7 @@ class OpenPlaylist:
         Raises:
             EpochLostError: the job is another recorder's; nothing is published.
             DestinationError: the store went on refusing; what is not published stays in the spool, in order.
+            InternalError: the spool refused what tells of it; the same holds.
         """
         self._shelf.waiting.add(segment.path)
         if self._refusal is not None:
@@ -164,6 +175,7 @@ class OpenPlaylist:
         """Go on in a later epoch's folder and under its note; killed at any instant, one of the two has it all."""
         await asyncio.to_thread(self._go_on_as, note)
 
+    @_spooling()
     def _resume(self) -> None:
         mend(self._ledger)
         self._last, self._first_ns, self._count, self._is_independent = None, None, 0, True
@@ -189,6 +201,7 @@ class OpenPlaylist:
         self._count += 1
         self._is_independent &= entry.is_independent
 
+    @_spooling()
     def _write_down(self, entry: LedgerEntry) -> None:
         before = self._last.listed if self._last else None
         is_first_dependent = self._is_independent and not entry.is_independent

@@ -1,12 +1,15 @@
 """What becomes of HLS recordings: segments and playlists in the bucket while they grow, after crashes, at the end."""
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import tracemalloc
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from support.filed import Desk, PaperJournal
@@ -17,7 +20,7 @@ from support.media import opus_samples, video_samples
 from support.stage import a_publisher, frames_of, merged
 
 from soloist.jobs.salvage import salvage, settled
-from soloist.model.errors import DestinationError
+from soloist.model.errors import DestinationError, InternalError
 from soloist.model.event import FileCompleted, FileStarted
 from soloist.model.media import Codec
 from soloist.model.rule import HlsConfig, Mp4Config, RecordFormat
@@ -417,6 +420,46 @@ async def test_a_playlist_that_ended_before_its_recorder_died_is_ended_and_nothi
     assert the_playlist(killed).is_ended
     assert the_playlist(killed).duration_s == pytest.approx(5.02, abs=0.05)
     assert killed.spooled == []
+
+
+async def test_a_disk_that_refuses_a_playlists_text_has_nothing_published_that_lacks_a_segment(tmp_path, monkeypatch):
+    desk = Desk(tmp_path, hls_job())
+    desk.play(3)
+    await desk.told()
+    before = playlists(desk)
+    with monkeypatch.context() as full:
+        full.setattr(Path, "open", _full_for(Path.open, ".m3u8"))
+        desk.play(2, at_s=3, publisher=desk.publisher)
+        await desk.told()
+    desk.play(2, at_s=5, publisher=desk.publisher)
+    await desk.finish()
+
+    assert isinstance(desk.failures[0], InternalError)
+    assert playlists(desk) == before
+    assert not the_playlist(desk).is_ended
+
+    # The next try has its room, and everything is still there.
+    journal = PaperJournal()
+    assert (await salvage(hls_job(epoch=2), journal, desk.shelf, own=True)).refusal is None
+    playlist = the_playlist(desk)
+    manifest = json.loads(desk.objects["p/s_job1_room1_alice.json"].read_text())
+    listed = [segment["key"].removeprefix("p/") for segment in manifest["files"][0]["segments"]]
+    assert (playlist.complaints, playlist.is_ended) == ([], True)
+    assert [segment.uri for segment in playlist.segments] == listed
+    assert playlist.duration_s == pytest.approx(7.02, abs=0.1)
+    assert [type(fact) for fact in journal.facts] == [FileCompleted]
+    assert desk.spooled == []
+
+
+def _full_for(really, suffix):
+    """Return an `open` to which the disk is full when such a file is to be written."""
+
+    def refuse(path, mode="r", *args, **kwargs):
+        if path.suffix == suffix and mode[0] in "aw":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return really(path, mode, *args, **kwargs)
+
+    return refuse
 
 
 async def test_a_playlist_of_a_sender_without_keyframes_no_longer_claims_that_segments_stand_alone(tmp_path):
