@@ -92,7 +92,7 @@ class PlaylistSalvage:
         paths = await asyncio.to_thread(segments_in_spool, playlist.note.path)
         for path in paths:
             if f"{path.parent.name}/{path.name}" in listed:
-                await asyncio.to_thread(path.unlink)
+                await self._remove(path)
             else:
                 is_torn = path == paths[-1] and not ended_mark(playlist.note.path).exists()
                 await self._publish(playlist, path, is_torn=is_torn)
@@ -105,7 +105,7 @@ class PlaylistSalvage:
         init = inits[-1] if inits else None
         found = await asyncio.to_thread(repair_segment, path, init, is_torn=is_torn)
         if found.is_empty:
-            await asyncio.to_thread(path.unlink)
+            await self._remove(path)
             return
         segment = _segment(path, init, found, playlist)
         zero_ns = playlist.terms.zero_ns - playlist.note.origin_ns
@@ -120,6 +120,11 @@ class PlaylistSalvage:
         log.info("segment_salvaged", job_id=playlist.note.job_id, key=playlist.note.key, file=path.name)
         if playlist.last is not None:
             self._advance(playlist.last)
+
+    async def _remove(self, path: Path) -> None:
+        """Take away a segment that is not to be published: it stands in the bucket already, or holds nothing."""
+        await asyncio.to_thread(path.unlink)
+        self._shelf.waiting.discard(path)
 
     def _advance(self, entry: LedgerEntry) -> None:
         for kind, end_ns in entry.ends_at_ns.items():

@@ -437,6 +437,7 @@ async def test_a_disk_that_refuses_a_playlists_text_has_nothing_published_that_l
     assert isinstance(desk.failures[0], InternalError)
     assert playlists(desk) == before
     assert not the_playlist(desk).is_ended
+    assert desk.shelf.usage()["objects_pending"] > 0
 
     # The next try has its room, and everything is still there.
     journal = PaperJournal()
@@ -449,6 +450,7 @@ async def test_a_disk_that_refuses_a_playlists_text_has_nothing_published_that_l
     assert playlist.duration_s == pytest.approx(7.02, abs=0.1)
     assert [type(fact) for fact in journal.facts] == [FileCompleted]
     assert desk.spooled == []
+    assert desk.shelf.usage()["objects_pending"] == 0
 
 
 def _full_for(really, suffix):
