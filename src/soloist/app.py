@@ -119,7 +119,7 @@ async def _telling(settings: Settings, database: AsyncEngine, url: str) -> Async
     poster = Poster(guard)
     options = NoticeOptions(settings.callback_user_id, settings.callback_standard_headers)
     notices = Notices(object_urls(settings), poster.post, options, clock=utc_now)
-    patience = DeliverySettings(url, drain_s=settings.drain_s, tells_job_over=settings.callback_job_over)
+    patience = DeliverySettings(url, tells_job_over=settings.callback_job_over)
     deliverer = Deliverer(patience, notices)
     delivering = asyncio.create_task(deliverer.run(), name="deliverer")
     try:

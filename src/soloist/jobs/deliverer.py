@@ -66,8 +66,9 @@ class DeliverySettings:
     first_delay: timedelta = timedelta(seconds=1)
     delay_max: timedelta = timedelta(minutes=10)
     give_up: timedelta = timedelta(hours=24)
-    drain_s: float = 5.0
-    """How long a stopped deliverer waits for receivers; who confirms later is told once more."""
+    drain_s: float = 3.0
+    """How long a stopped deliverer waits for receivers; who confirms later is told once more. Below the 5 s after which
+    the supervisor kills an api that does not end."""
     tells_job_over: bool = True
     """Whether the end of a job is told, which the vendor's own configuration does not name. Spec: API section 4.7."""
 
