@@ -15,10 +15,11 @@ import av
 from soloist.jobs.notes import parse_note
 from soloist.model.errors import SoloistError
 from soloist.model.media import Codec, Kind, Tier
-from soloist.model.rule import AudioMode, Mp4Config, RecordFormat
+from soloist.model.rule import AudioMode, HlsConfig, Mp4Config, RecordFormat
 from soloist.model.timing import Cause, Missing
-from soloist.sinks.repair import repair
+from soloist.sinks.repair import repair, repair_segment
 from soloist.wire.manifest import Manifest, ManifestFile, ManifestJob, ManifestTrack, render_manifest
+from soloist.wire.playlist import target_duration_s
 from soloist.wire.timeline import LEAP_NS
 from support.frames import NS, START_NS, FrameValue
 from support.jobs import a_job, a_rule
@@ -78,7 +79,10 @@ def frames(data: bytes) -> None:
         return
     codec, how = CODECS[data[0] & 3], data[0] >> 2
     rule = a_rule(
-        audio=AudioMode.COPY if how & 1 else AudioMode.AAC, mp4=Mp4Config(record_cycle_s=1 if how & 2 else 60)
+        formats=(RecordFormat.HLS,) if how & 4 else (RecordFormat.MP4,),
+        audio=AudioMode.COPY if how & 1 else AudioMode.AAC,
+        mp4=Mp4Config(record_cycle_s=1 if how & 2 else 60),
+        hls=HlsConfig(record_cycle_s=0, slice_s=2 if how & 2 else 10, merge_gap_s=-1),
     )
     with tempfile.TemporaryDirectory() as folder:
         stage, alice = Stage(Path(folder), a_job(rule=rule)), a_publisher(codec=codec)
@@ -89,8 +93,12 @@ def frames(data: bytes) -> None:
             stage.recording.on_items(alice, [frame.but(received_ns=arrived_ns)])
             stage.recording.on_tick(arrived_ns)
         stage.recording.on_tick(arrived_ns + 11 * NS)
-        for path in stage.stop():
+        for path in filter(Path.exists, stage.stop()):
             assert end_s(path) < (arrived_ns - START_NS + LEAP_NS) / NS + 15
+        for segment in stage.segments:
+            lasts_s = (segment.end_ns - segment.start_ns) / NS
+            assert 0 <= lasts_s <= target_duration_s(rule.hls.slice_s)
+            repair_segment(segment.path, segment.init, is_torn=False)
         assert all(isinstance(error, SoloistError) and str(error) for error in stage.failures)
 
 

@@ -8,6 +8,7 @@ Spec: API sections 5.5, 6.2; design section 5 (spool, manifest).
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -75,6 +76,8 @@ class Filing:
         self._leftovers = Leftovers()
         self._refusal: SoloistError | None = None
         self._playlists: dict[int, OpenPlaylist] = {}
+        self._concluded: set[int] = set()
+        """Playlists that have ended, although they may not be published yet."""
         self._opened_ns = int(utc_now().timestamp()) * NS
         self._is_handing_over = False
         self._settling = asyncio.create_task(self._settle(settle), name=f"settling-{job.job_id}")
@@ -92,7 +95,9 @@ class Filing:
             self._open[fact.index] = note = _first_note(self._job, fact, media)
             write_note(note)
         elif isinstance(fact, FileEnded) and not self._is_handing_over and isinstance(fact.file, HlsFile):
-            ended_mark(fact.path).touch()
+            self._concluded.add(fact.index)
+            with suppress(OSError):  # It only helps whoever comes after a crash.
+                ended_mark(fact.path).touch()
         if isinstance(fact, SegmentEnded):
             self._shelf.waiting.add(fact.segment.path)
         elif isinstance(fact, FileEnded):
@@ -216,7 +221,7 @@ class Filing:
     async def _playlist_ended(self, fact: FileEnded, media: MediaFacts) -> None:
         del self._open[fact.index]
         playlist = self._playlists.pop(fact.index, None)
-        if playlist is not None and ended_mark(fact.path).exists():
+        if playlist is not None and fact.index in self._concluded:
             await playlist.complete(tuple(shifted(missing, media.origin_ns) for missing in media.missing))
 
     async def _file_ended(self, fact: FileEnded, media: MediaFacts) -> None:

@@ -8,14 +8,17 @@ Spec: RFC 8216 §4.3.2.1 (duration), §4.3.2.3 (discontinuity), §4.3.3.1 (targe
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from soloist.model.errors import InternalError
 from soloist.model.media import AudioFormat, Codec, Kind, Sample, VideoFormat
 from soloist.sinks.aac import RATE_HZ, AacTranscoder
 from soloist.sinks.matrix import Container, Plan
 from soloist.sinks.segment import Fmp4Segment, TsSegment
+from soloist.sinks.template import video_template
 from soloist.wire.playlist import target_duration_s
 
 NS = 1_000_000_000
@@ -168,19 +171,25 @@ class HlsFile:
     def _begin(self, sample: Sample, *, is_discontinuous: bool) -> None:
         """Open the next segment, whose first sample is this one."""
         if sample.is_keyframe and sample.kind is Kind.VIDEO and self._video is not None:
-            self._video = VideoFormat(self._video.codec, sample.width, sample.height, sample.data)
+            self._describe(VideoFormat(self._video.codec, sample.width, sample.height, sample.data))
         file = self._segment(self._begin_sound(sample.pts_ns))
         is_other = file.coding != self._coding
         if is_other and file.init:
             # Named after the first segment that needs it.
             self._init = self._new_path(f"init{self._count}.mp4")
-            self._init.write_bytes(file.init)
+            _write_init(self._init, file.init)
         self._open = _Open(
             file, sample.pts_ns, is_discontinuous or (is_other and self._count > 0), None, end_ns=sample.pts_ns
         )
         self._coding = file.coding
         self._count += 1
         self._is_due = False
+
+    def _describe(self, video: VideoFormat) -> None:
+        """Take a keyframe for what tells of the pictures from now on, unless it is none: then the last one stands."""
+        with suppress(InternalError):
+            video_template(video)
+            self._video = video
 
     def _segment(self, audio: AudioFormat | None) -> TsSegment | Fmp4Segment:
         path = self._new_path(f"{self._count:05d}.{_EXTENSIONS[self._plan.container]}")
@@ -250,6 +259,13 @@ class HlsFile:
             rid=now.picture.rid if now.picture else None,
         )
         self._emit(segment)
+
+
+def _write_init(path: Path, init: bytes) -> None:
+    try:
+        path.write_bytes(init)
+    except OSError as error:
+        raise InternalError(f"The spool refused a segment ({error.strerror}); free its disk.") from error
 
 
 _EXTENSIONS = {Container.TS: "ts", Container.FMP4: "m4s"}

@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.container import InputContainer
 
 from soloist.model.errors import InternalError
 from soloist.model.media import Codec, Kind
@@ -80,7 +81,8 @@ def repair_segment(path: Path, init: Path | None, *, is_torn: bool) -> FoundMedi
                 file.truncate(len(data))
         if not data:
             return FoundMedia()
-        return _read(io.BytesIO((init.read_bytes() if init else b"") + data))
+        with av.open(io.BytesIO((init.read_bytes() if init else b"") + data), mode="r") as container:
+            return _found(container)
     except Exception as error:
         raise InternalError(f"{path.name} in the spool cannot be read ({error}); it is left there.") from error
 
@@ -116,26 +118,34 @@ def whole_fragments_bytes(data: bytes) -> int:
     return whole
 
 
-def _read(source: Path | io.BytesIO) -> FoundMedia:
-    found = FoundMedia()
-    with av.open(str(source) if isinstance(source, Path) else source, mode="r") as container:
-        kinds = {stream.index: Kind(stream.type) for stream in container.streams if stream.type in ("audio", "video")}
-        for packet in container.demux():
-            kind = kinds.get(packet.stream.index)
-            if kind is None or packet.pts is None or packet.time_base is None:
-                continue
-            found.frames[kind] = found.frames.get(kind, 0) + 1
-            start_ns = round(packet.pts * packet.time_base * NS)
-            _note_hole(found, kind, start_ns)
-            found.starts_ns.setdefault(kind, start_ns)
-            end = Fraction(packet.pts + (packet.duration or 0)) * packet.time_base
-            found.ends_ns[kind] = max(found.ends_ns.get(kind, 0), round(end * NS))
+def _read(path: Path) -> FoundMedia:
+    with av.open(str(path)) as container:
+        found = _found(container)
         for stream in container.streams.video:
-            found.width, found.height = stream.codec_context.width, stream.codec_context.height
             found.codecs[Kind.VIDEO] = Codec(stream.codec_context.name.removeprefix("lib").replace("dav1d", "av1"))
         for sound in container.streams.audio:
-            found.channels = sound.codec_context.channels
             found.codecs[Kind.AUDIO] = Codec(sound.codec_context.name.removeprefix("lib"))
+    return found
+
+
+def _found(container: InputContainer) -> FoundMedia:
+    """Return what an open file holds, but for its codecs: a short segment does not always tell."""
+    found = FoundMedia()
+    kinds = {stream.index: Kind(stream.type) for stream in container.streams if stream.type in ("audio", "video")}
+    for packet in container.demux():
+        kind = kinds.get(packet.stream.index)
+        if kind is None or packet.pts is None or packet.time_base is None:
+            continue
+        found.frames[kind] = found.frames.get(kind, 0) + 1
+        start_ns = round(packet.pts * packet.time_base * NS)
+        _note_hole(found, kind, start_ns)
+        found.starts_ns.setdefault(kind, start_ns)
+        end = Fraction(packet.pts + (packet.duration or 0)) * packet.time_base
+        found.ends_ns[kind] = max(found.ends_ns.get(kind, 0), round(end * NS))
+    for stream in container.streams.video:
+        found.width, found.height = stream.codec_context.width, stream.codec_context.height
+    for sound in container.streams.audio:
+        found.channels = sound.codec_context.channels
     return found
 
 

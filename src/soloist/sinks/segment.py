@@ -78,6 +78,9 @@ class TsSegment:
         ticks = sample.pts_ticks - round(self._start * sample.rate_hz)
         if ticks < 0:
             return
+        if sample.kind is Kind.VIDEO and not _is_annex_b(sample.data):
+            self.refused_count += 1
+            return
         packet = av.Packet(sample.data)
         packet.stream = self._streams[sample.kind]
         packet.time_base = Fraction(1, _TS_HZ)
@@ -109,6 +112,11 @@ class TsSegment:
             return
 
 
+def _is_annex_b(data: bytes) -> bool:
+    """Return whether bytes are a picture the muxer takes: with others it would give the segment up."""
+    return len(data) > 4 and data.startswith((b"\0\0\1", b"\0\0\0\1"))
+
+
 class Fmp4Segment(Mp4Sink):
     """One fMP4 segment: VP9 or AV1 with AAC or Opus; a `Mp4Sink` that keeps its fragments and gives away its header."""
 
@@ -121,7 +129,15 @@ class Fmp4Segment(Mp4Sink):
             InternalError: the spool refused the file, or the keyframe is not one.
         """
         self._number = number
-        super().__init__(path, video=video, audio=audio, start=start)
+        try:
+            self._body = _Fragments(path)
+        except OSError as error:
+            raise InternalError(f"A segment could not be opened: {error}") from error
+        try:
+            super().__init__(path, video=video, audio=audio, start=start)
+        except InternalError:
+            self._body.close()
+            raise
 
     @property
     def init(self) -> bytes:
@@ -134,9 +150,14 @@ class Fmp4Segment(Mp4Sink):
         return self._body.init
 
     def _open(self, path: Path) -> OutputContainer:
-        self._body = _Fragments(path)
+        del path  # It has been opened.
         options = OPTIONS | {"fragment_index": str(self._number * _FRAGMENTS_PER_SEGMENT_MAX + 1)}
         return av.open(self._body, "w", format="mp4", options=options)
+
+    def push(self, sample: Sample) -> None:
+        """Write one sample; see `TsSegment.push`."""
+        super().push(sample)
+        self._body.check()
 
     def close(self, end: Fraction | None = None) -> None:
         """Write what is held back, the last picture lasting until `end`; see `TsSegment.close`."""
@@ -146,6 +167,7 @@ class Fmp4Segment(Mp4Sink):
             held.duration_ticks = max(round(end * held.rate_hz) - held.pts_ticks, 1)
         self.end()
         self._body.close()
+        self._body.check()
 
     def abort(self) -> None:
         """Close at once; see `TsSegment.abort`."""
@@ -157,11 +179,15 @@ _FRAGMENTS_PER_SEGMENT_MAX = 1000
 
 
 class _Fragments:
-    """A file that takes what a muxer writes, but for the header (ftyp and moov), which is kept apart."""
+    """A file that takes what a muxer writes, but for the header (ftyp and moov), which is kept apart.
+
+    PyAV makes of an error in here one that nobody knows: a failure is kept for `check`.
+    """
 
     def __init__(self, path: Path) -> None:
         self.init = b""
         self._head = b""
+        self._failure: OSError | None = None
         self._file = path.open("wb", buffering=0)
 
     def write(self, data: Any) -> int:
@@ -178,12 +204,25 @@ class _Fragments:
                 break
         return len(data)
 
+    def check(self) -> None:
+        """Tell of a write that failed.
+
+        Raises:
+            InternalError: the spool refused the bytes.
+        """
+        if self._failure is not None:
+            reason = self._failure.strerror
+            raise InternalError(f"The spool refused a sample ({reason}); free its disk.") from self._failure
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
     def _put(self, data: bytes) -> int:
         rest = memoryview(data)
-        while rest:
-            rest = rest[self._file.write(rest) or 0 :]
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) or 0 :]
+        except OSError as error:
+            self._failure = self._failure or error
         return len(data)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.media import interleaved, opus_format, opus_samples, video_format, video_samples
 
+from soloist.model.errors import InternalError
 from soloist.model.media import Codec, Kind
 from soloist.model.rule import AudioMode, RecordFormat
 from soloist.sinks.hls import HOLE_NS, NS, HlsFile
@@ -216,3 +217,38 @@ def test_a_segment_torn_at_any_byte_keeps_its_whole_frames_and_nothing_else(tmp_
 def test_a_transport_stream_without_a_whole_frame_holds_nothing():
     assert whole_ts_bytes(b"\x47" + bytes(187)) == 0
     assert whole_ts_bytes(b"") == 0
+
+
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.VP9, Codec.AV1])
+def test_a_keyframe_that_is_none_costs_itself_and_not_the_playlist(tmp_path, codec):
+    pictures = [
+        replace(sample, data=b"\x99" * 50) if sample.is_keyframe and sample.pts_ns >= 2 * NS else sample
+        for sample in sized(video_samples(codec, 7))
+    ]
+    segments = record(tmp_path, interleaved(tuple(pictures), opus_samples(7)), codec=codec)
+
+    assert lengths_s(segments) == [2, 2, 2, 1]
+    assert all(packets(segment, "audio") for segment in segments)
+
+
+def test_a_full_disk_is_named(tmp_path):
+    for codec in (Codec.H264, Codec.VP9):
+        chosen = plan(codec, with_audio=False, audio_mode=AudioMode.AAC, wanted=RecordFormat.HLS)
+        file = HlsFile(
+            chosen,
+            video=video_format(codec, video_samples(codec, 1)),
+            audio=None,
+            zero_ns=0,
+            start_ns=0,
+            slice_s=SLICE_S,
+            new_path=lambda name: tmp_path / name if name.startswith("init") else Path("/dev/full"),
+            emit=lambda _segment: None,
+        )
+        with pytest.raises(InternalError, match="disk"):
+            push_all(file, sized(video_samples(codec, 3)))
+        file.abort()
+
+
+def push_all(file, samples):
+    for sample in samples:
+        file.push(sample)
