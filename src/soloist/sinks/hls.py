@@ -158,13 +158,14 @@ class HlsFile:
     def _ends_before(self, now: _Open, sample: Sample) -> bool:
         """Return whether a segment ends just before a sample, and whether it is due to."""
         length_ns = sample.pts_ns - now.start_ns
-        if now.picture is not None and sample.width and _size(sample) != _size(now.picture):
+        is_keyframe = sample.kind is Kind.VIDEO and sample.is_keyframe
+        if length_ns > 0 and is_keyframe and now.picture is not None and _size(sample) != _size(now.picture):
             return True
         if length_ns < self._slice_ns:
             return False
         still_ns = sample.pts_ns - now.ends_ns.get(Kind.VIDEO, now.start_ns)
         has_no_picture = self._video is None or (sample.kind is Kind.AUDIO and still_ns > STILL_NS)
-        is_cut_point = has_no_picture or (sample.kind is Kind.VIDEO and sample.is_keyframe)
+        is_cut_point = has_no_picture or is_keyframe
         self._is_due = not is_cut_point
         return is_cut_point or sample.end_ns - now.start_ns > self._target_ns - NS
 
