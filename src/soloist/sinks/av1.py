@@ -5,18 +5,22 @@ Spec: AV1 Bitstream Specification §5.3.1 (OBU), §4.10.5 (leb128).
 """
 
 _LEB128_BYTES_MAX = 8
+_LEFT_OUT = frozenset({2, 7, 8, 15})
+"""Temporal delimiters, redundant headers, tile lists and padding: the muxer leaves them out. Of these alone comes a
+sample of no bytes, with which a fragment does not open. Spec: AV1 in ISOBMFF §2.4."""
 
 
 def is_obu_sequence(data: bytes) -> bool:
-    """Return whether `data` is made of whole OBUs and nothing else; payloads are not looked at."""
-    at, end = 0, len(data)
+    """Return whether `data` is made of whole OBUs, one at least a file keeps; payloads are not looked at."""
+    at, end, is_kept = 0, len(data), False
     while at < end:
         header = data[at]
+        is_kept |= (header >> 3 & 0xF) not in _LEFT_OUT
         at += 2 if header & 0x04 else 1
         if header & 0x80 or at > end:
             return False
         if not header & 0x02:
-            return True  # Without a size it reaches to the end.
+            return is_kept  # Without a size it reaches to the end.
         size = shift = 0
         while True:
             if at >= end or shift >= 7 * _LEB128_BYTES_MAX:
@@ -28,4 +32,4 @@ def is_obu_sequence(data: bytes) -> bool:
             if byte < 0x80:
                 break
         at += size
-    return at == end and end > 0
+    return at == end and is_kept
