@@ -11,7 +11,8 @@ from support.database import connected
 
 from soloist.jobs.accounts import Accounts
 from soloist.jobs.clock import utc_now
-from soloist.model.ids import AppId, RuleId
+from soloist.jobs.rules import RuleService
+from soloist.model.ids import AppId, ProjectId, RuleId
 
 GMT = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d GMT\+00:00")
 OBJECTS = {"a/one.mp4": 1, "a/two.mp4": 1025, "a/deep/three.mp4": 5000, "b/four five.mp4": 0, "房间.mp4": 7}
@@ -193,9 +194,34 @@ def test_a_bucket_that_only_another_projects_rules_name_is_not_shown(sdk, server
     assert refused(authorise, sdk, place.location, "their-bucket", 1).status_code == 400
 
 
-async def _their_rule(database_url, location):
+def test_another_projects_bucket_does_not_become_mine_by_naming_it(sdk, server, place, fresh_app, *, refused):
+    place.make("victim")
+    asyncio.run(_their_rule(server.database_url, place.location, "victim", forget=True))
+    address = RecordObsFileAddr(location=place.location, project_id="dev", bucket="victim")
+    rule = RecordRuleReq(obs_addr=address, record_formats=["MP4"], mp4_config=MP4RecordConfig(record_cycle=60))
+    mine = RecordRuleReq(
+        obs_addr=RecordObsFileAddr(location=place.location, project_id="dev", bucket="mine"),
+        record_formats=["MP4"],
+        mp4_config=MP4RecordConfig(record_cycle=60),
+    )
+    rule_id = sdk.call("create_record_rule", app_id=fresh_app, body=mine).rule_id
+
+    for error in (
+        refused(sdk.call, "create_record_rule", app_id=fresh_app, body=rule),
+        refused(sdk.call, "update_record_rule", app_id=fresh_app, rule_id=rule_id, body=rule),
+    ):
+        assert (error.status_code, error.error_code) == (400, "RTC.00001003")
+        assert "obs_addr.bucket" in error.error_msg
+    assert refused(found_in, sdk, place, bucket="victim").status_code == 404
+
+
+async def _their_rule(database_url, location, bucket="their-bucket", *, forget=False):
+    """Let the project `other` have a rule into a bucket, or have had one."""
     async with connected(database_url) as database:
         accounts = Accounts(database)
         rule = await accounts.rule(AppId("theirs"), RuleId("their-rule"))
-        address = replace(rule.address, location=location, bucket="their-bucket")
-        await accounts.save_rule(replace(rule, rule_id=RuleId(f"in-{location}"), address=address), utc_now())
+        address = replace(rule.address, location=location, bucket=bucket)
+        rule_id = RuleId(f"in-{location}")
+        await accounts.save_rule(replace(rule, rule_id=rule_id, address=address), utc_now())
+        if forget:
+            await RuleService(database).delete(ProjectId("other"), AppId("theirs"), rule_id)

@@ -16,11 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from soloist.jobs import schema
 from soloist.jobs.codec import render_rule_body, rule_of_row
+from soloist.jobs.ownership import find_owner, own_bucket
 from soloist.model.callback import RecordCallback
 from soloist.model.errors import NotFoundError, TokenExpiredError
 from soloist.model.ids import AppId, ProjectId, RuleId
 from soloist.model.media import Codec
-from soloist.model.rule import RecordRule
+from soloist.model.rule import RecordRule, StorageAddress
 
 VIDEO_CODECS = (Codec.H264, Codec.VP8, Codec.VP9, Codec.AV1)
 """What a new app prefers: H.264, which every player takes, then the others in the order players do."""
@@ -190,12 +191,15 @@ class Accounts:
         table = schema.record_rules
         values = {"location": rule.address.location, "body": render_rule_body(rule), "updated_at": now}
         statement = insert(table).values(app_id=rule.app_id, rule_id=rule.rule_id, created_at=now, **values)
-        await self._upsert(statement.on_conflict_do_update(index_elements=["app_id", "rule_id"], set_=values))
+        async with self._database.begin() as connection:
+            await connection.execute(statement.on_conflict_do_update(index_elements=["app_id", "rule_id"], set_=values))
+            await own_bucket(connection, rule.app_id, rule.address)
 
     async def set_rule(self, rule: RecordRule, now: datetime) -> StoredRule:
         """Store a record rule for its location, in place of the app's rule there, whose id it then takes over.
 
-        Running jobs keep their snapshot. Return the rule as it is stored. Spec: API section 2.5.
+        Running jobs keep their snapshot. Return the rule as it is stored. Its bucket becomes the project's if it is
+        nobody's yet; whether another's is refused is for the caller to decide. Spec: API section 2.5.
         """
         table = schema.record_rules
         values = {"body": render_rule_body(rule), "updated_at": now}
@@ -203,7 +207,13 @@ class Accounts:
         statement = insert(table).values(rule_id=rule.rule_id, created_at=now, **key, **values)
         statement = statement.on_conflict_do_update(constraint="record_rules_one_per_location", set_=values)
         async with self._database.begin() as connection:
+            await own_bucket(connection, rule.app_id, rule.address)
             return stored_rule((await connection.execute(statement.returning(*table.c))).one())
+
+    async def bucket_owner(self, address: StorageAddress) -> ProjectId | None:
+        """Return whose bucket an address names; None if no rule ever named it."""
+        async with self._database.connect() as connection:
+            return await find_owner(connection, address)
 
     async def _upsert(self, statement: object) -> None:
         async with self._database.begin() as connection:

@@ -1,7 +1,7 @@
 """What the API can ask of storage: buckets and objects listed, a bucket's authority, and an object read by its ticket.
 
 Every location is the operator's and any project may record into any bucket of it, unless it has revoked that bucket for
-itself. A bucket that only other projects' rules name is theirs: nobody else is shown it. Spec: API section 2.6.
+itself. A bucket that another project owns (`ownership.py`) is shown to nobody else. Spec: API section 2.6.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from soloist.jobs import schema
 from soloist.jobs.accounts import Accounts
 from soloist.jobs.clock import utc_now
+from soloist.jobs.ownership import foreign_places
 from soloist.model.errors import InvalidValueError, LocationUnknownError, NotFoundError
 from soloist.model.ids import ProjectId
 from soloist.model.rule import RecordRule
@@ -26,9 +27,6 @@ from soloist.storage.reading import ObjectMissingError, Reading, open_object
 from soloist.wire.object_path import check_ticket
 
 revoked = schema.revoked_buckets
-
-Place = tuple[str, str]
-"""Location and bucket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ class Library:
             DestinationError: a store cannot be asked.
         """
         async with self._database.connect() as connection:
-            foreign = await _foreign(connection, project_id)
+            foreign = await foreign_places(connection, project_id)
             mine = select(revoked.c.location, revoked.c.bucket).where(revoked.c.project_id == project_id)
             refused = {(row.location, row.bucket) for row in await connection.execute(mine)}
         found = [
@@ -93,7 +91,7 @@ class Library:
         """
         place = self._place(location)
         async with self._database.connect() as connection:
-            foreign = await _foreign(connection, project_id)
+            foreign = await foreign_places(connection, project_id)
         if (location, bucket) in foreign:
             raise NotFoundError(f"bucket {bucket} does not exist")
         try:
@@ -113,7 +111,7 @@ class Library:
         values = {"project_id": project_id, "location": location, "bucket": bucket}
         await self._accounts.create_project(project_id)
         async with self._database.begin() as connection:
-            if not is_there or (location, bucket) in await _foreign(connection, project_id):
+            if not is_there or (location, bucket) in await foreign_places(connection, project_id):
                 raise InvalidValueError(f"bucket {bucket} does not exist")
             if granted:
                 await connection.execute(delete(revoked).filter_by(**values))
@@ -155,13 +153,3 @@ async def refuse_revoked(connection: AsyncConnection, project_id: ProjectId, rul
         raise InvalidValueError(
             f"bucket {rule.address.bucket} of rule {rule.rule_id} is not authorized; grant it first"
         )
-
-
-async def _foreign(connection: AsyncConnection, project_id: ProjectId) -> set[Place]:
-    """Return the buckets that rules of other projects name, and none of this one's."""
-    rules, apps = schema.record_rules, schema.apps
-    bucket = rules.c.body["address"]["bucket"].astext.label("bucket")
-    query = select(apps.c.project_id, rules.c.location, bucket).join_from(rules, apps).distinct()
-    rows = (await connection.execute(query)).all()
-    mine = {(row.location, row.bucket) for row in rows if row.project_id == project_id}
-    return {(row.location, row.bucket) for row in rows} - mine

@@ -199,6 +199,15 @@ the database's."""
 Index("deliveries_waiting", deliveries.c.next_at, postgresql_where=text("state = 'WAITING'"))
 Index("deliveries_by_app", deliveries.c.app_id, deliveries.c.created_at)
 
+bucket_owners = Table(
+    "bucket_owners",
+    metadata,
+    Column("location", String(64), primary_key=True),
+    Column("bucket", String(256), primary_key=True),
+    Column("project_id", ForeignKey("projects.project_id"), nullable=False),
+)
+"""The project whose rule was the first to name a bucket; it stays its owner when its last rule is deleted."""
+
 revoked_buckets = Table(
     "revoked_buckets",
     metadata,

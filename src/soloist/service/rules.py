@@ -77,7 +77,12 @@ async def rule_created(office: Office, choice: RuleChoice) -> None:
     rule = check_rule(choice, app.project_id)
     async with office.accounts() as accounts:
         stored = await accounts.set_rule(rule, utc_now())
+        owner = await accounts.bucket_owner(rule.address)
     _print_rules(office, [stored.rule])
+    if owner != app.project_id:
+        office.out.print(
+            f"Bucket {rule.address.bucket} is project {owner}'s; recordings by this rule go there as well."
+        )
     location = stored.rule.address.location
     if location not in office.locations:
         office.out.print(

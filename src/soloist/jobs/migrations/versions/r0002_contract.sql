@@ -46,6 +46,14 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_waiting ON deliveries (next_at) WHERE state = 'WAITING';
 CREATE INDEX deliveries_by_app ON deliveries (app_id, created_at);
 
+CREATE TABLE bucket_owners (
+    location VARCHAR(64) NOT NULL,
+    bucket VARCHAR(256) NOT NULL,
+    project_id VARCHAR(128) NOT NULL,
+    PRIMARY KEY (location, bucket),
+    FOREIGN KEY(project_id) REFERENCES projects (project_id)
+);
+
 CREATE TABLE revoked_buckets (
     project_id VARCHAR(128) NOT NULL,
     location VARCHAR(64) NOT NULL,
