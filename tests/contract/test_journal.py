@@ -1,9 +1,12 @@
 """What the journal keeps of files, on a real PostgreSQL: where each was recorded to, and who has which name."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
 
 import pytest
 from support.engine import APP, PROJECT, SLOT, an_office
+from support.filed import Desk
+from support.jobs import a_rule
 from support.telling import a_completed_file
 
 from soloist.jobs import store
@@ -13,9 +16,12 @@ from soloist.jobs.listing import JobFilter
 from soloist.jobs.outage import Reachability
 from soloist.jobs.queue import open_engine
 from soloist.jobs.service import JobService
+from soloist.jobs.shelf import Shelf
 from soloist.model.event import FileStarted
-from soloist.model.ids import RuleId
-from soloist.model.rule import RecordFormat
+from soloist.model.ids import RoomId, RuleId
+from soloist.model.rule import HlsConfig, RecordFormat
+from soloist.storage.errors import KeyTakenError
+from soloist.storage.spool import Spool
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +39,9 @@ async def taken(office, job):
     """Take a job, as a recorder that starts does; return its journal."""
     async with office.database.begin() as connection:
         job = await store.take(connection, job.job_id, f"{SLOT}#boot", utc_now())
-    return DatabaseJournal(office.database, store.Claim(job.job_id, job.epoch), Reachability(), utc_now)
+    reachability = Reachability()
+    reachability.answered()
+    return DatabaseJournal(office.database, store.Claim(job.job_id, job.epoch), reachability, utc_now)
 
 
 def a_started_file(key="rec.mp4", record_format=RecordFormat.MP4):
@@ -53,3 +61,52 @@ async def test_a_file_is_read_where_it_was_recorded_to_although_its_job_has_anot
         (shown,) = (await jobs.page(PROJECT, JobFilter(), number=0, size=10)).entries
         assert shown.job.rule.address.location == "elsewhere"
         assert [file.download_url for file in shown.files] == ["cn-north-4/recordings/rec.mp4"]
+
+
+async def test_a_name_is_given_once_also_when_its_first_file_is_complete_or_its_recorder_started_anew(database_url):
+    async with an_office(database_url) as office:
+        first, second = [await office.start(room_id=RoomId(f"room{number}")) for number in range(2)]
+        journal, other = await taken(office, first), await taken(office, second)
+        started = a_started_file()
+        await journal.file_started(started)
+        await journal.file_started(started)
+
+        with pytest.raises(KeyTakenError):
+            await other.file_started(a_started_file("rec.m3u8", RecordFormat.HLS))
+        await journal.file_completed(a_completed_file("rec.mp4"))
+        for late in (other, await taken(office, first)):
+            with pytest.raises(KeyTakenError):
+                await late.file_started(a_started_file())
+
+        told = ["JobAccepted", "JobTaken", "FileStarted", "FileCompleted", "JobTaken"]
+        assert [kind for kind, _ in await office.events(first)] == told
+        assert [kind for kind, _ in await office.events(second)] == told[:2]
+
+
+async def test_of_two_that_announce_a_name_at_once_one_gets_it(database_url):
+    async with an_office(database_url) as office:
+        jobs = [await office.start(room_id=RoomId(f"room{number}")) for number in range(5)]
+        journals = [await taken(office, job) for job in jobs]
+
+        done = await asyncio.gather(
+            *(journal.file_started(a_started_file()) for journal in journals), return_exceptions=True
+        )
+
+        assert sorted(str(type(outcome).__name__) for outcome in done) == ["KeyTakenError"] * 4 + ["NoneType"]
+
+
+async def test_two_jobs_whose_rules_make_one_name_have_a_playlist_each(database_url, tmp_path):
+    rule = a_rule(formats=(RecordFormat.HLS,), mp4=None, hls=HlsConfig(0, prefix="rec"))
+    shelf = Shelf(Spool(tmp_path / "spool"), {"cn-north-4": tmp_path / "storage"})
+    async with an_office(database_url) as office:
+        desks = []
+        for number in range(2):
+            job = await office.start(room_id=RoomId(f"room{number}"))
+            journal = await taken(office, job)
+            desks.append(Desk(tmp_path, replace(job, rule=rule, epoch=1), shelf=shelf, journal=journal))
+        for desk in desks:
+            desk.play(2)
+        await asyncio.gather(*(desk.finish() for desk in desks))
+
+        assert [desk.failures for desk in desks] == [[], []]
+        assert {"rec.m3u8", "rec.json", "rec_1.m3u8", "rec_1.json"} <= set(desks[0].objects)

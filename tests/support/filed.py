@@ -39,9 +39,9 @@ class PaperJournal:
 class Desk:
     """A recording whose files are really filed."""
 
-    def __init__(self, folder, job, settle=None, *, shelf=None):
-        """`shelf` may be another than one of `folder`, such as one that many recordings share."""
-        self.folder, self.job, self.journal, self.failures = folder, job, PaperJournal(), []
+    def __init__(self, folder, job, settle=None, *, shelf=None, journal=None):
+        """`shelf` may be another than one of `folder`, such as one that many recordings share; `journal` a real one."""
+        self.folder, self.job, self.journal, self.failures = folder, job, journal or PaperJournal(), []
         self.shelf = shelf or Shelf(Spool(folder / "spool"), {"cn-north-4": folder / "storage"})
         settle = settle or partial(salvage, job, self.journal, self.shelf)
         self.filing = Filing(job, self.journal, self.shelf, fail=self.failures.append, settle=settle)

@@ -32,6 +32,7 @@ from soloist.model.media import Kind
 from soloist.model.rule import ALWAYS_APPEND, HlsConfig
 from soloist.sinks.hls import HlsFile
 from soloist.sinks.matrix import SEGMENTED
+from soloist.storage.errors import KeyTakenError
 from soloist.wire.clock import NS
 
 log = structlog.get_logger("soloist.filing")
@@ -176,14 +177,19 @@ class Filing:
         first = self._open[fact.index]
         if first.playlist is not None and await self._goes_on(fact, first):
             return
-        note = await retrying(lambda: self._shelf.freed(first, self._taken), first)
-        self._taken.add(self._shelf.stem(note))
-        self._open[fact.index] = note
-        if note != first:
-            await asyncio.to_thread(write_note, note)
-        await self._journal.file_started(
-            FileStarted(note.key, note.record_format, _started_at(fact, media), note.location, note.bucket)
-        )
+        while True:
+            note = await retrying(lambda: self._shelf.freed(first, self._taken), first)
+            self._taken.add(self._shelf.stem(note))
+            self._open[fact.index] = note
+            if note != first:
+                await asyncio.to_thread(write_note, note)
+            try:
+                await self._journal.file_started(
+                    FileStarted(note.key, note.record_format, _started_at(fact, media), note.location, note.bucket)
+                )
+                break
+            except KeyTakenError:
+                log.info("name_taken", job_id=self._job.job_id, key=note.key)
         if note.detail:
             await self._journal.described(note.detail)
         if note.playlist is not None:

@@ -8,13 +8,15 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Insert, func, select
+from sqlalchemy import Insert, and_, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from soloist.jobs import schema, store
 from soloist.jobs.outage import Reachability, persist
 from soloist.model.event import Event, FileCompleted, FileStarted
+from soloist.storage.errors import KeyTakenError
+from soloist.wire.keys import EXTENSIONS
 
 STARTED = "STARTED"
 COMPLETED = "COMPLETED"
@@ -40,9 +42,21 @@ class DatabaseJournal:
             await self._reachability.wait_until_answered()
 
     async def file_started(self, fact: FileStarted) -> None:
-        """Persist that a file was opened."""
-        row = insert(files).values(**self._row(fact), state=STARTED).on_conflict_do_nothing()
-        await self._write(row, fact)
+        """Persist that a file was opened, unless any file ever had its name there, which is kept as long as its job."""
+        values = self._row(fact) | {"state": STARTED}
+        ours = and_(*(files.c[name] == value for name, value in values.items()))
+        there = and_(*(files.c[name] == values[name] for name in ("location", "bucket", "stem")))
+
+        async def work(connection: AsyncConnection) -> None:
+            rows = (await connection.execute(select(ours.label("is_ours")).where(there))).all()
+            if any(row.is_ours for row in rows):
+                return
+            # Who announces the name in this moment is not seen yet; the insert waits for it and then changes nothing.
+            row = insert(files).values(**values).on_conflict_do_nothing()
+            if rows or not await self._insert(connection, row, fact):
+                raise KeyTakenError
+
+        await self._persist(work, what="FileStarted")
 
     async def file_completed(self, fact: FileCompleted) -> None:
         """Persist that a file stands in the bucket."""
@@ -88,6 +102,7 @@ class DatabaseJournal:
             "key": fact.key,
             "location": fact.location,
             "bucket": fact.bucket,
+            "stem": fact.key.removesuffix(EXTENSIONS[fact.record_format]),
             "epoch": self._claim.epoch,
             "format": fact.record_format,
             "started_at": fact.started_at,
@@ -97,13 +112,18 @@ class DatabaseJournal:
         """Write a file's row and, if that changed anything, its event."""
 
         async def work(connection: AsyncConnection) -> None:
-            # The event comes first: it takes the job's row lock and checks the epoch before anything is changed.
-            async with connection.begin_nested() as savepoint:
-                await store.append_event(connection, self._claim, fact, self._clock())
-                if (await connection.execute(row.returning(files.c.key))).first() is None:
-                    await savepoint.rollback()
+            await self._insert(connection, row, fact)
 
         await self._persist(work, what=type(fact).__name__)
+
+    async def _insert(self, connection: AsyncConnection, row: Insert, fact: Event) -> bool:
+        # The event comes first: it takes the job's row lock and checks the epoch before anything is changed.
+        async with connection.begin_nested() as savepoint:
+            await store.append_event(connection, self._claim, fact, self._clock())
+            has_changed = (await connection.execute(row.returning(files.c.key))).first() is not None
+            if not has_changed:
+                await savepoint.rollback()
+        return has_changed
 
     async def _persist(self, work: Callable[[AsyncConnection], Awaitable[None]], *, what: str) -> None:
         async def transaction() -> None:

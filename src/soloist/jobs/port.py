@@ -24,7 +24,11 @@ class Journal(Protocol):
         """Return once it is certain that nobody has taken the job over; call it before publishing an object."""
 
     async def file_started(self, fact: FileStarted) -> None:
-        """Persist that a file was opened."""
+        """Persist that a file was opened, which gives its name to it.
+
+        Raises:
+            KeyTakenError: another file has that name in that bucket, or had it; choose the next one.
+        """
 
     async def file_completed(self, fact: FileCompleted) -> None:
         """Persist that a file stands in the bucket; call it after the object was verified, never before."""

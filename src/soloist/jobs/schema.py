@@ -141,6 +141,7 @@ files = Table(
     Column("key", String(2048), primary_key=True),
     Column("location", String(64), nullable=False, server_default=""),
     Column("bucket", String(256), nullable=False, server_default=""),
+    Column("stem", String(2048), nullable=False, server_default=""),
     Column("epoch", Integer, nullable=False),
     Column("format", String(8), nullable=False),
     Column("state", String(16), nullable=False),
@@ -153,7 +154,18 @@ files = Table(
     Column("height", Integer),
 )
 """`state` is STARTED or COMPLETED. `location` and `bucket` are where the file was recorded to: the job's rule may have
-another address by now."""
+another address by now. `stem` is the key without its extension, which playlists' segments and manifests begin with."""
+
+Index("files_by_stem", files.c.location, files.c.bucket, files.c.stem)
+Index(
+    "files_one_open_per_stem",
+    files.c.location,
+    files.c.bucket,
+    files.c.stem,
+    unique=True,
+    postgresql_where=text("state = 'STARTED' AND stem <> ''"),
+)
+"""No two files that are being recorded have one name (rule R34); of two that want it at once, one gets it."""
 
 job_events = Table(
     "job_events",

@@ -15,7 +15,12 @@ ALTER TABLE jobs
 
 ALTER TABLE files
     ADD COLUMN location VARCHAR(64) DEFAULT '' NOT NULL,
-    ADD COLUMN bucket VARCHAR(256) DEFAULT '' NOT NULL;
+    ADD COLUMN bucket VARCHAR(256) DEFAULT '' NOT NULL,
+    ADD COLUMN stem VARCHAR(2048) DEFAULT '' NOT NULL;
+
+CREATE INDEX files_by_stem ON files (location, bucket, stem);
+CREATE UNIQUE INDEX files_one_open_per_stem ON files (location, bucket, stem)
+    WHERE state = 'STARTED' AND stem <> '';
 
 CREATE INDEX jobs_by_room ON jobs (app_id, room_id);
 
