@@ -228,7 +228,8 @@ class Filing:
         del self._open[fact.index]
         playlist = self._playlists.pop(fact.index, None)
         if playlist is not None and fact.index in self._concluded:
-            await playlist.complete(tuple(shifted(missing, media.origin_ns) for missing in media.missing))
+            untold = (missing for missing in media.missing if missing.end_ns > 0)  # What was before, a segment told.
+            await playlist.complete(tuple(shifted(missing, media.origin_ns) for missing in untold))
 
     async def _file_ended(self, fact: FileEnded, media: MediaFacts) -> None:
         await asyncio.to_thread(fact.file.finish)

@@ -146,7 +146,7 @@ class OpenPlaylist:
     async def complete(self, missing: tuple[Missing, ...] = ()) -> None:
         """End the playlist, put its manifest beside it, tell of it, and take what is left of it out of the spool.
 
-        `missing` is what is known of its end, nanoseconds of Unix time.
+        `missing` is what none of its segments told, nanoseconds of Unix time.
 
         Raises:
             EpochLostError: the job is another recorder's; nothing is published.
@@ -281,7 +281,8 @@ class OpenPlaylist:
         origin_ns = media.origin_ns
         starts_at_ns = origin_ns + segment.start_ns
         is_other_epoch = self._last is not None and not self._last.spooled.startswith(f"{segment.path.parent.name}/")
-        since_ns = self._last.end_ns if self._last is not None and not is_other_epoch else None
+        # What was missing before this recording is told with the first of its segments.
+        since_ns = origin_ns if self._last is not None and not is_other_epoch else None
         missing = (shifted(missing, origin_ns) for missing in media.missing)
         clocks = (
             StreamClock(

@@ -13,7 +13,8 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from soloist.jobs.cutting import Cuts, Fact, FileEnded, FileSeries, FileSummary, SegmentEnded
+from soloist.jobs.absences import Absences
+from soloist.jobs.cutting import Cuts, Fact, FileEnded, FileSeries, FileSummary
 from soloist.jobs.selection import Selection
 from soloist.jobs.selfcheck import SelfCheck
 from soloist.model.errors import SoloistError
@@ -49,7 +50,7 @@ class TimelineFacts:
 
     origin_ns: int
     missing: tuple[Missing, ...] = ()
-    """What is missing from the file on, oldest first."""
+    """What is missing from the file and was not told before: by a segment of the same playlist."""
     placements: tuple[Placement, ...] = ()
 
 
@@ -82,7 +83,7 @@ class Recording:
         self._check = SelfCheck(job.job_id)
         self._emit = emit
         self._fail = fail
-        self._missing: list[Missing] = []
+        self._absences = Absences()
         self._rule = job.rule
         self._new_path = new_path
         self._indexes = count()
@@ -295,20 +296,11 @@ class Recording:
             self._fail(error)
 
     def _tell(self, fact: Fact) -> None:
-        self._missing += self._timeline.missing
+        self._absences.add(self._timeline.missing)
         self._timeline.missing.clear()
-        if not isinstance(fact, SegmentEnded):
-            self._missing = [missing for missing in self._missing if missing.end_ns > self._begun_ns(fact)]
         placements = tuple(filter(None, (self._timeline.placement(kind) for kind in Kind)))
-        missing = tuple(self._missing) + (self._ended_early(fact.summary) if isinstance(fact, FileEnded) else ())
+        missing = self._absences.of(fact) + (self._ended_early(fact.summary) if isinstance(fact, FileEnded) else ())
         self._emit(fact, MediaFacts(self._wall_ns(0), missing, placements, rule=self._rule))
-
-    def _begun_ns(self, fact: Fact) -> int:
-        """Return where the earliest of the files begins that are open, or just ended."""
-        starts = [series.start_ns for series in self._series.values() if series.start_ns is not None]
-        if isinstance(fact, FileEnded):
-            starts.append(fact.summary.start_ns)
-        return min(starts)
 
     def _ended_early(self, summary: FileSummary) -> tuple[Missing, ...]:
         """Return what a file lacks at its end, where one track goes on longer than the other."""
