@@ -133,11 +133,13 @@ class FileSeries:
         wall_ns: Callable[[int], int] = lambda ns: ns,
         indexes: Iterator[int] | None = None,
         zero_ns: int = 0,
+        channels: int = 0,
     ) -> None:
         """`wall_ns` turns nanoseconds from the origin into Unix time, for what files state of themselves.
 
         `wrote` is told of each sample a file took; `indexes` numbers the files of all series of a recording.
-        `zero_ns` is the Unix time that the segments of all playlists call 0.
+        `zero_ns` is the Unix time that the segments of all playlists call 0; `channels` is what was heard of sound
+        before this series.
         """
         self._cuts = cuts
         self._wall_ns = wall_ns
@@ -150,7 +152,8 @@ class FileSeries:
         self._current: _Current | None = None
         self._held_sound: list[Sample] = []
         self._is_cut_due = False
-        self._channels = 0
+        self.channels = channels
+        """Of the sound heard so far; 0 before any."""
         self._is_declined = False
         """True while the picture is of a coding that another series of the recording keeps in the same container."""
 
@@ -175,6 +178,16 @@ class FileSeries:
         """Return whether an interruption so long leaves the open file open."""
         return self._cuts.merge_gap_ns is None or absent_ns <= self._cuts.merge_gap_ns
 
+    def may_cut_at(self, sample: Sample) -> bool:
+        """Return whether a file may end just before a sample: a keyframe, or sound where none is to be expected."""
+        if not sample.data:
+            return False
+        if sample.kind is Kind.VIDEO:
+            return sample.is_keyframe
+        if self._current is None:
+            return Kind.VIDEO not in self._expected
+        return self._has_no_picture(self._current, sample.pts_ns)
+
     def expect(self, kinds: frozenset[Kind]) -> None:
         """Say which tracks are negotiated: a file opened from now on declares these and no others."""
         if self._current is not None and kinds - self._declared(self._current):
@@ -183,7 +196,7 @@ class FileSeries:
 
     def hear(self, packet: bytes) -> None:
         """Note an Opus packet's channels before it is placed: a file is stereo if any packet until it opened was."""
-        self._channels = max(self._channels, channel_count(packet))
+        self.channels = max(self.channels, channel_count(packet))
 
     def update(self, cuts: Cuts) -> None:
         """Go on under other cuts: the current file ends at the next cut point."""
@@ -287,7 +300,7 @@ class FileSeries:
             self._write(current, sample)
 
     def _open(self, video: VideoFormat | None, start_ns: int) -> _Current:
-        channels = (self._channels or 2) if Kind.AUDIO in self._expected or video is None else 0
+        channels = (self.channels or 2) if Kind.AUDIO in self._expected or video is None else 0
         chosen = plan(
             video.codec if video else None,
             with_audio=bool(channels),

@@ -59,7 +59,7 @@ class MediaFacts(TimelineFacts):
     """What is known beside a file fact, taken at the same moment."""
 
     rule: RecordRule
-    """The rule in force: that of a file is the one it was opened under."""
+    """The rule in force then; a file's own is the one told when it opened."""
 
 
 Emit = Callable[[Fact, MediaFacts], None]
@@ -85,6 +85,8 @@ class Recording:
         self._fail = fail
         self._absences = Absences()
         self._rule = job.rule
+        self._next_rule: RecordRule | None = None
+        """From the next cut point on."""
         self._new_path = new_path
         self._indexes = count()
         self._zero_ns = segments_zero_ns(job)
@@ -173,14 +175,12 @@ class Recording:
                 self._guarded(partial(series.tick, now_ns - self._timeline.origin_ns))
 
     def update(self, rule: RecordRule) -> None:
-        """Go on under another rule: files end at the next keyframe, those of a format it does not ask for at once."""
-        for wanted in self._series.keys() - cuts_of(rule).keys():
-            series = self._series[wanted]
-            self._guarded(series.close)
-            self._series.pop(wanted, None)
-        self._rule = rule
-        self._follow(rule)
-        self._selection.request_keyframe()
+        """Go on under another rule from the next cut point: files end there, and those it asks for begin."""
+        self._next_rule = rule
+        if any(series.is_begun for series in self._series.values()):
+            self._selection.request_keyframe()
+        else:
+            self._guarded(self._change_rule)
 
     def suspend(self, *, suspended: bool) -> None:
         """Record nothing for a while, or go on: an interruption of the stream, declared as a pause (rule R52)."""
@@ -210,8 +210,19 @@ class Recording:
         for series in self._series.values():
             series.abort()
 
+    def _change_rule(self) -> None:
+        """Let the next rule be in force: what opened under the one before and is no longer asked for ends here."""
+        if self._next_rule is None:
+            return
+        self._follow(self._next_rule)
+        for wanted in self._series.keys() - cuts_of(self._next_rule).keys():
+            self._series[wanted].close()
+            del self._series[wanted]
+        self._rule, self._next_rule = self._next_rule, None
+
     def _follow(self, rule: RecordRule) -> None:
         """Let there be a series for each format of a rule, cut as it says."""
+        channels = max((series.channels for series in self._series.values()), default=0)
         for wanted, cuts in cuts_of(rule).items():
             if wanted in self._series:
                 self._series[wanted].update(cuts)
@@ -224,6 +235,7 @@ class Recording:
                 wall_ns=self._wall_ns,
                 indexes=self._indexes,
                 zero_ns=self._zero_ns,
+                channels=channels,
             )
             self._series[wanted].expect(self._selection.kinds)
 
@@ -238,8 +250,8 @@ class Recording:
 
     def _ask_for_keyframe(self, now_ns: int) -> None:
         """Ask for a keyframe if a cut waits for one and none is on its way; the core keeps the rate (rule R15)."""
-        is_wanted = self._awaits_keyframe or any(series.wants_keyframe for series in self._series.values())
-        if is_wanted and now_ns - self._keyframe_ns > KEYFRAME_LAG_NS:
+        is_cut_wanted = self._next_rule is not None or any(series.wants_keyframe for series in self._series.values())
+        if (self._awaits_keyframe or is_cut_wanted) and now_ns - self._keyframe_ns > KEYFRAME_LAG_NS:
             self._selection.request_keyframe()
 
     def _admits(self, kind: Kind, frame: EncodedFrame) -> bool:
@@ -276,10 +288,14 @@ class Recording:
             self._write(self._interleaver.flush())
         for series in ending if absent_ns is not None else self._series.values():
             self._guarded(series.close)
+        if not any(series.is_begun for series in self._series.values()):
+            self._guarded(self._change_rule)
 
     def _write(self, samples: Sequence[Sample]) -> None:
         def write() -> None:
             for sample in samples:
+                if self._next_rule and any(series.may_cut_at(sample) for series in self._series.values()):
+                    self._change_rule()
                 for series in self._series.values():
                     series.push(sample)
 
