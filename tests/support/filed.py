@@ -44,10 +44,15 @@ class Desk:
         self.folder, self.job, self.journal, self.failures = folder, job, journal or PaperJournal(), []
         self.shelf = shelf or Shelf(Spool(folder / "spool"), {"cn-north-4": folder / "storage"})
         settle = settle or partial(salvage, job, self.journal, self.shelf)
-        self.filing = Filing(job, self.journal, self.shelf, fail=self.failures.append, settle=settle)
+        self.filing = Filing(
+            job, self.journal, self.shelf, fail=self.failures.append, went_on=self._went_on, settle=settle
+        )
         self.stage = Stage(folder, job)
         self.stage.make_path = self._path
         self.stage.recording._emit = self.filing.tell
+
+    def _went_on(self, index, began_at_ns):
+        self.stage.recording.count_from(index, began_at_ns)
 
     def _path(self, index, extension):
         return self.shelf.spool.create(self.job.job_id, self.job.epoch, f"{index:05d}.{extension}")

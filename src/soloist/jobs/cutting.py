@@ -115,6 +115,8 @@ class _Current:
     start_ns: int
     video: VideoFormat | None
     channels: int
+    cycle_from_ns: int
+    """Where its cycle counts from: its start, or that of the playlist it goes on with."""
     frames: dict[Kind, int] = field(default_factory=dict)
     ends_ns: dict[Kind, int] = field(default_factory=dict)
     layers: list[LayerSpan] = field(default_factory=list)
@@ -203,6 +205,11 @@ class FileSeries:
         self._cuts = cuts
         self._is_cut_due = self._current is not None
 
+    def count_from(self, index: int, ns: int) -> None:
+        """Count the cycle of a file from an earlier moment, if it is still open: it goes on with a playlist."""
+        if self._current is not None and self._current.index == index:
+            self._current.cycle_from_ns = ns
+
     def push(self, sample: Sample) -> None:
         """Take the next sample; both tracks merged, in time order.
 
@@ -212,7 +219,7 @@ class FileSeries:
         if not sample.data:
             return  # It shows nothing, and a file that began with it would not open.
         if self._current is not None and self._cuts.cycle_ns:
-            self._is_cut_due |= sample.pts_ns - self._current.start_ns >= self._cuts.cycle_ns
+            self._is_cut_due |= sample.pts_ns - self._current.cycle_from_ns >= self._cuts.cycle_ns
         if sample.kind is Kind.AUDIO:
             self._push_sound(sample)
         elif sample.is_keyframe:
@@ -312,7 +319,7 @@ class FileSeries:
         audio = AudioFormat(Codec.OPUS, channels) if channels else None
         make = self._playlist if chosen.container in SEGMENTED else self._one_file
         opened = FileOpened(index, path, chosen, start_ns, self._cuts.wanted, _codecs(chosen, video), channels)
-        self._current = _Current(index, chosen, path, make(opened, video, audio), start_ns, video, channels)
+        self._current = _Current(index, chosen, path, make(opened, video, audio), start_ns, video, channels, start_ns)
         self._is_cut_due = False
         self._emit(opened)
         return self._current

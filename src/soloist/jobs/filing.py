@@ -63,13 +63,19 @@ class Filing:
         shelf: Shelf,
         *,
         fail: Callable[[SoloistError], None],
+        went_on: Callable[[int, int], None],
         settle: Callable[[], Awaitable[Leftovers]] | None = None,
     ) -> None:
-        """`settle` is awaited before the first fact is worked off; media need not wait for it."""
+        """`settle` is awaited before the first fact is worked off; media need not wait for it.
+
+        `went_on` is told which file turned out to be an earlier epoch's playlist going on, and when that one began,
+        nanoseconds of Unix time.
+        """
         self._job = job
         self._journal = journal
         self._shelf = shelf
         self._fail = fail
+        self._went_on = went_on
         self._loop = asyncio.get_running_loop()
         self._facts: asyncio.Queue[tuple[Fact, MediaFacts]] = asyncio.Queue()
         self._open: dict[int, FileNote] = {}
@@ -206,6 +212,8 @@ class Filing:
         inherited.patience_s = None
         self._open[fact.index], self._playlists[fact.index] = inherited.note, inherited
         self._taken.add(self._shelf.stem(inherited.note))
+        if inherited.starts_at_ns is not None:
+            self._went_on(fact.index, inherited.starts_at_ns)
         return True
 
     def _is_same_visit(self, note: FileNote) -> bool:

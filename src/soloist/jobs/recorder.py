@@ -5,6 +5,7 @@ Spec: API section 5; design section 5 (spool); rules R36, R42.
 """
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from soloist.jobs.shelf import Shelf
 from soloist.model.errors import InternalError, SoloistError, told
 from soloist.model.job import Job, StopReason
 from soloist.model.rule import RecordRule
-from soloist.sources.receiver import MediaThread
+from soloist.sources.receiver import MediaStoppedError, MediaThread
 from soloist.sources.rooms import Rooms, Subscription
 from soloist.storage.spool import Spool
 
@@ -56,7 +57,7 @@ class RunningRecording:
         self._loop = asyncio.get_running_loop()
         self._failure: asyncio.Future[SoloistError] = self._loop.create_future()
         self._salvage = partial(salvage, job, journal, shelf)
-        self._filing = Filing(job, journal, shelf, fail=self._fail, settle=self._salvage)
+        self._filing = Filing(job, journal, shelf, fail=self._fail, went_on=self._count_from, settle=self._salvage)
         self._subscription: Subscription | None = None
         self._recording = Recording(
             job,
@@ -122,6 +123,10 @@ class RunningRecording:
         if self._subscription is not None:
             await self._subscription.close()
             await asyncio.wrap_future(self._media.call(self._recording.abort))
+
+    def _count_from(self, index: int, began_at_ns: int) -> None:
+        with suppress(MediaStoppedError):  # The file is closed then.
+            self._media.post(lambda: self._recording.count_from(index, began_at_ns))
 
     def _fail(self, error: SoloistError) -> None:
         if not self._failure.done():

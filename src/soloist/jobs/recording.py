@@ -182,6 +182,11 @@ class Recording:
         else:
             self._guarded(self._change_rule)
 
+    def count_from(self, index: int, began_at_ns: int) -> None:
+        """Count a playlist's cycle from when it began, nanoseconds of Unix time: an earlier epoch did."""
+        for series in self._series.values():
+            series.count_from(index, began_at_ns - self._wall_ns(0))
+
     def suspend(self, *, suspended: bool) -> None:
         """Record nothing for a while, or go on: an interruption of the stream, declared as a pause (rule R52)."""
         if suspended == self._is_suspended:
