@@ -152,7 +152,10 @@ def test_hls_and_mp4_of_one_recording_play_while_it_goes_on_and_afterwards(
         assert seen.has_sound
 
     path = server.bucket / key
-    assert ffmpeg_complaints(path) == ""
+    complaints = ffmpeg_complaints(path).splitlines()
+    # A busy sender may change its picture; ffmpeg 5.1 knows one initialisation section and says so of others.
+    is_changed = len({segment.map_uri for segment in playlist.segments}) > 1
+    assert [line for line in complaints if not (is_changed and "duplicated MOOV" in line)] == []
     of_mp4, of_hls = Recorded(mp4, created_ms), Recorded(path, created_ms)
     assert playlist.duration_s == pytest.approx(float(probe(mp4).duration_s or 0), abs=FRAME_S)
     assert len(of_hls.pictures) == len(of_mp4.pictures)

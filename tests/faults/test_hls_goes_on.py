@@ -98,7 +98,8 @@ def test_one_playlist_goes_on_through_a_kill_and_a_restart_and_ends_with_the_job
     assert [change for before, after in pairwise(take.texts) for change in changes(before, after)] == []
     assert playlist.is_ended
     assert sum(segment.is_discontinuous for segment in playlist.segments) == 2
-    assert ffmpeg_complaints(take.path) == ""
+    # By default ffmpeg takes out what it finds a jump, of one track, and then finds that the other one goes back.
+    assert ffmpeg_complaints(take.path, "-copyts") == ""
 
 
 def test_its_beginning_and_its_end_are_told_once_and_nothing_stays_in_the_spool(take: Take) -> None:

@@ -25,11 +25,24 @@ def wait_for_files(bucket: Path, job_id: str, *, extension: str, count: int = 1,
     return found
 
 
-def ffmpeg_complaints(path: Path) -> str:
-    """Return what ffmpeg says while it decodes the whole file; empty if nothing is wrong."""
+def ffmpeg_complaints(path: Path, *options: str) -> str:
+    """Return what ffmpeg says while it decodes the whole file, read with `options`; empty if nothing is wrong."""
     # In the file's own time base: by default ffmpeg would round times to the frame rate it guesses, and complain of two
     # pictures that a camera took less than half a period apart.
-    command = ["ffmpeg", "-v", "warning", "-nostdin", "-i", str(path), "-enc_time_base", "-1", "-f", "null", "-"]
+    command = [
+        "ffmpeg",
+        "-v",
+        "warning",
+        "-nostdin",
+        *options,
+        "-i",
+        str(path),
+        "-enc_time_base",
+        "-1",
+        "-f",
+        "null",
+        "-",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     return done.stderr if done.returncode == 0 else done.stderr or f"ffmpeg ended with {done.returncode}"
 
