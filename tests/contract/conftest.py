@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import count
 
 import pytest
-from huaweicloudsdkcloudrtc.v2 import AppReq, AutoRecordModeReq
+from huaweicloudsdkcloudrtc.v2 import AppCallbackUrlReq, AppReq, AutoRecordModeReq
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 from support.database import connected
 from support.s3 import versitygw
@@ -89,8 +89,9 @@ def fresh_app(sdk):
     sdk.call("update_auto_record", app_id=app_id, body=AutoRecordModeReq(mode="AUTO_RECORD_OFF"))
     for rule in sdk.call("list_record_rules", app_id=app_id).rules:
         sdk.call("delete_record_rule", app_id=app_id, rule_id=rule.rule_id)
+    sdk.call("update_record_callback", app_id=app_id, body=AppCallbackUrlReq(url=""))
     sdk.call("stop_app", app_id=app_id)
-    sdk.call("delete_app", app_id=app_id)
+    sdk.delete_finished(app_id)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Apps, rules, callbacks, automatic recording and jobs in any order: the server answers as a model of a page would."""
 
 import json
+import time
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -19,7 +20,8 @@ projects = count()
 OK, MADE, GONE = (200, None), (201, None), (204, None)
 NOT_FOUND = (404, "RTC.00001003")
 DISABLED, RUNNING, DONE, IN_USE = ((400, f"RTC.000010{number}") for number in ("16", "06", "09", "13"))
-NO_SUCH_RULE, STILL_ENABLED, HAS_RULES = (400, "RTC.00001003"), (400, "RTC.00001003"), (400, "RTC.00001019")
+NO_SUCH_RULE = STILL_ENABLED = NOT_TOLD = (400, "RTC.00001003")
+HAS_RULES = (400, "RTC.00001019")
 
 
 @dataclass
@@ -48,7 +50,7 @@ class Lifecycles(RuleBasedStateMachine):
 
     def __init__(self, server, http):
         super().__init__()
-        self.http = http
+        self.http, self.database_url = http, server.database_url
         project = f"machine{next(projects)}"
         self.headers = {"X-Auth-Token": f"{project}-token"}
         with psycopg.connect(server.database_url) as connection:
@@ -67,6 +69,17 @@ class Lifecycles(RuleBasedStateMachine):
         """Return the id of an app that is or was there, or of none."""
         known = [*self.apps, *self.deleted, "none"]
         return known[pick % len(known)]
+
+    def untold(self, app_id):
+        """Return whether something waits for an app's callback, which never takes it, once its stopped jobs ended."""
+        ended = "SELECT count(*) FROM jobs WHERE app_id = %s AND ended_at IS NULL"
+        waiting = "SELECT count(*) FROM deliveries WHERE app_id = %s AND state = 'WAITING'"
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            deadline = time.monotonic() + 20
+            while connection.execute(ended, [app_id]).fetchone()[0]:
+                assert time.monotonic() < deadline, "a stopped job does not end"
+                time.sleep(0.05)
+            return connection.execute(waiting, [app_id]).fetchone()[0] > 0
 
     def live_jobs(self, **wanted):
         return [job for job in self.jobs.values() if job.live and all(getattr(job, k) == v for k, v in wanted.items())]
@@ -91,8 +104,13 @@ class Lifecycles(RuleBasedStateMachine):
     def delete_app(self, pick):
         app_id = self.app(pick)
         app = self.apps.get(app_id)
+        if app is None:
+            expected = NOT_FOUND
+        elif app.enabled or app.rules:
+            expected = STILL_ENABLED if app.enabled else HAS_RULES
+        else:
+            expected = NOT_TOLD if self.untold(app_id) else GONE
         said, _ = self.ask("DELETE", f"/v2/apps/{app_id}")
-        expected = NOT_FOUND if app is None else STILL_ENABLED if app.enabled else HAS_RULES if app.rules else GONE
         assert said == expected
         if said == GONE:
             del self.apps[app_id]

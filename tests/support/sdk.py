@@ -1,6 +1,7 @@
 """The unmodified official Python SDK, pointed at a server, with one short call per operation."""
 
 import json
+import time
 
 import huaweicloudsdkcloudrtc.v2 as vendor
 from huaweicloudsdkcloudrtc.v2 import (
@@ -14,6 +15,7 @@ from huaweicloudsdkcloudrtc.v2 import (
     UpdateIndividualStreamJobRequest,
 )
 from huaweicloudsdkcore.auth.credentials import BasicCredentials
+from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 
 __all__ = ["RecordParam", "Sdk", "fields_of"]
 
@@ -61,3 +63,14 @@ class Sdk:
 
     def stop(self, job_id, app="demo"):
         return self.client.stop_individual_stream_job(StopIndividualStreamJobRequest(app_id=app, job_id=job_id))
+
+    def delete_finished(self, app_id):
+        """Delete a disabled app as soon as its jobs' files are finished."""
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                return self.call("delete_app", app_id=app_id)
+            except ClientRequestException as error:
+                if "still being finished" not in error.error_msg or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)

@@ -52,7 +52,7 @@ class AppCommands(Protocol):
         """Enable or disable an app and return it."""
 
     async def delete(self, project_id: ProjectId, app_id: AppId) -> None:
-        """Delete a disabled app without rules."""
+        """Delete a disabled app that has no rules and nothing left to tell."""
 
     async def record_automatically(self, project_id: ProjectId, app_id: AppId, rule_id: RuleId | None) -> App:
         """Switch automatic recording on by a rule, or off by None; return the app."""
@@ -89,7 +89,7 @@ def app_routes(apps: AppCommands) -> APIRouter:
 
     @router.delete(ITEM, status_code=204, responses=answers(400, 404))
     async def delete_app(app_id: AppPath, request: Request) -> None:
-        """Delete an app that is disabled and has no record rule."""
+        """Delete an app that is disabled, has no record rule and has told its callback everything."""
         await apps.delete(project_of(request), AppId(app_id))
 
     @router.post(ITEM + "/enable", responses=answers(404))

@@ -90,6 +90,13 @@ async def due(connection: AsyncConnection, *, limit: int, busy: Collection[str],
     ]
 
 
+async def unsent_count(connection: AsyncConnection, app_id: AppId) -> int:
+    """Return how many notices wait for an app's callback, also a paused one; none if it has no address."""
+    of_app = (deliveries.c.app_id == app_id, deliveries.c.state == DeliveryState.WAITING, callbacks.c.url != "")
+    query = select(func.count()).select_from(deliveries).join(callbacks, callbacks.c.app_id == deliveries.c.app_id)
+    return await connection.scalar(query.where(*of_app)) or 0
+
+
 async def settle(connection: AsyncConnection, notice: Notice, state: DeliveryState) -> None:
     """Note that a notice is DELIVERED or SKIPPED; one that somebody else has settled meanwhile stays as it is."""
     values = {"state": state, "settled_at": func.now(), "last_error": "", "attempts": deliveries.c.attempts + 1}
