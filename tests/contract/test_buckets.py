@@ -225,3 +225,8 @@ async def _their_rule(database_url, location, bucket="their-bucket", *, forget=F
         await accounts.save_rule(replace(rule, rule_id=rule_id, address=address), utc_now())
         if forget:
             await RuleService(database).delete(ProjectId("other"), AppId("theirs"), rule_id)
+
+
+@pytest.mark.parametrize("prefix", ["n" * 256 + "/", "n" * 300 + "/a", "a/" + "n" * 256])
+def test_below_a_name_longer_than_any_file_has_there_is_nothing(sdk, place, prefix):
+    assert found_in(sdk, place, prefix).count == 0

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from soloist.api.body import parse_object
-from soloist.api.fields import Body, parse_body
+from soloist.api.fields import PLAIN_PATTERN, Body, PlainText, parse_body
 from soloist.api.routing import answers, body_of, new_router, project_of
 from soloist.jobs.library import ShownBucket
 from soloist.model.ids import ProjectId
@@ -26,10 +26,10 @@ PREFIX_LENGTH_MAX = 1024
 class BucketAuthorityBody(Body):
     """The body of update authority. Spec: API section 2.6."""
 
-    bucket: str = Field(min_length=1, max_length=63)
+    bucket: PlainText = Field(min_length=1, max_length=63)
     operation: int = Field(ge=0, le=1, description="1 grants, 0 revokes")
-    location: str = Field(min_length=1, max_length=LOCATION_LENGTH_MAX)
-    project_id: str | None = Field(default=None, max_length=128)
+    location: PlainText = Field(min_length=1, max_length=LOCATION_LENGTH_MAX)
+    project_id: PlainText | None = Field(default=None, max_length=128)
 
 
 class BucketView(BaseModel):
@@ -91,10 +91,10 @@ def bucket_routes(buckets: BucketCommands) -> APIRouter:
     @router.get(COLLECTION + "/objects", response_model_exclude_none=True, responses=answers(400, 404))
     async def list_obs_bucket_objects(  # noqa: PLR0917 - the operation's query
         request: Request,
-        bucket: Annotated[str, Query(min_length=1, max_length=63)],
+        bucket: Annotated[str, Query(min_length=1, max_length=63, pattern=PLAIN_PATTERN)],
         type: Annotated[Literal["folders", "objects"], Query()],  # noqa: A002 - the vendor's name
-        location: Annotated[str, Query(min_length=1, max_length=LOCATION_LENGTH_MAX)],
-        prefix: Annotated[str, Query(max_length=PREFIX_LENGTH_MAX)] = "",
+        location: Annotated[str, Query(min_length=1, max_length=LOCATION_LENGTH_MAX, pattern=PLAIN_PATTERN)],
+        prefix: Annotated[str, Query(max_length=PREFIX_LENGTH_MAX, pattern=PLAIN_PATTERN)] = "",
     ) -> ObjectsView:
         """List up to 1000 objects whose keys begin with `prefix`, or the folders right below it, by key."""
         found = await buckets.objects(

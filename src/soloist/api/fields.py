@@ -15,6 +15,8 @@ APP_ID_PATTERN = "^[A-Za-z0-9_-]{1,32}$"
 JOB_ID_PATTERN = "^[A-Za-z0-9_-]{1,64}$"
 ROOM_ID_PATTERN = "^[A-Za-z0-9_-]{1,64}$"
 RULE_ID_PATTERN = "^[A-Za-z0-9_-]{1,128}$"
+PLAIN_PATTERN = r"^[^\x00-\x1f\x7f]*$"
+"""Of free text: no control characters, of which NUL is in no file's name and in no text of the database."""
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
 
 
@@ -23,6 +25,8 @@ def _decimal(value: object) -> object:
     is_whole = isinstance(value, int) and not isinstance(value, bool)
     return str(value) if is_whole and INTEGER_MIN <= value <= INTEGER_MAX else value  # type: ignore[operator]
 
+
+PlainText = Annotated[str, Field(pattern=PLAIN_PATTERN)]
 
 NumericId = Annotated[
     str,

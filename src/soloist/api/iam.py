@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from soloist.api.body import parse_object
 from soloist.api.errors import ForbiddenError, UnauthorizedError
-from soloist.api.fields import Body, parse_body, render_time
+from soloist.api.fields import Body, PlainText, parse_body, render_time
 from soloist.api.gate import Keys, read_body, source_of
 from soloist.api.routing import answers, body_of, new_router, project_of
 from soloist.api.throttle import FailureThrottle
@@ -37,14 +37,14 @@ class TokenKeys(Keys, Protocol):
 class NamedBody(Body):
     """A project by id or by name; names are the vendor's regions, and any will do."""
 
-    id: str | None = None
-    name: str | None = None
+    id: PlainText | None = None
+    name: PlainText | None = None
 
 
 class UserBody(Body):
     """Whose token is asked for: an access key as the name, its secret as the password."""
 
-    name: str = Field(min_length=1, max_length=128)
+    name: PlainText = Field(min_length=1, max_length=128)
     password: str = Field(min_length=1, max_length=256)
 
 

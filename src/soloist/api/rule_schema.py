@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from soloist.api.fields import Body, nullable, parse_body, render_time
+from soloist.api.fields import Body, PlainText, nullable, parse_body, render_time
 from soloist.jobs.accounts import StoredRule
 from soloist.model.errors import InvalidCombinationError
 from soloist.model.ids import AppId, RuleId
@@ -58,10 +58,10 @@ def _with_cycles(schema: dict[str, Any]) -> None:
 class ObsAddress(Body):
     """Where a rule's files go."""
 
-    location: str = Field(min_length=1, max_length=64)
-    project_id: str = Field(min_length=1, max_length=128)
-    bucket: str = Field(min_length=1, max_length=256)
-    object: str = Field(default="", max_length=1024)
+    location: PlainText = Field(min_length=1, max_length=64)
+    project_id: PlainText = Field(min_length=1, max_length=128)
+    bucket: PlainText = Field(min_length=1, max_length=256)
+    object: PlainText = Field(default="", max_length=1024)
 
 
 class Mp4ConfigBody(Body):

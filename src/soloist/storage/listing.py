@@ -5,6 +5,7 @@ not followed. Spec: API section 2.6 (OBS helpers).
 """
 
 import asyncio
+import errno
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -119,8 +120,12 @@ def _walk(bucket: Path, folder: str, prefix: str, *, only_folders: bool) -> Iter
     try:
         with os.scandir(bucket / folder) as entries:
             named = sorted((_key(folder, entry), entry) for entry in entries if not entry.is_symlink())
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # a NUL is in no name
         return
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return
+        raise
     for key, entry in named:
         if not key.startswith(prefix):
             continue

@@ -22,7 +22,7 @@ UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 SKEW_MAX = timedelta(minutes=15)
 
 _AUTHORIZATION = re.compile(
-    r"(?P<algorithm>[A-Za-z0-9-]+)\s+Access=(?P<access>[^,\s]+)\s*,"
+    r"(?P<algorithm>[A-Za-z0-9-]+)\s+Access=(?P<access>[^,\s\x00-\x1f\x7f]+)\s*,"
     r"\s*SignedHeaders=(?P<headers>[^,\s]+)\s*,\s*Signature=(?P<signature>[^,\s]+)"
 )
 _DATE = re.compile(r"[0-9]{8}T[0-9]{6}Z")
