@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, text, update
 from standardwebhooks import Webhook
 from support.delivering import PLAIN, QUICK, URLS, delivering
 from support.engine import APP, PROJECT, an_office, until
@@ -305,6 +305,31 @@ async def test_what_is_given_up_is_kept_and_can_be_replayed(office, customer):
 
     assert tried >= 3
     assert [each.seq for each in customer.of(job)[tried:]] == [2, 3, 4]
+
+
+async def test_however_many_were_given_up_all_are_replayed(office, customer):
+    await set_callback(office, customer.url)
+    job = (await start_jobs(office, 1))[0]
+    await tell_files(office, job)
+    many = {"job_id": job.job_id, "count": 12_000}
+    async with office.database.begin() as connection:
+        for statement in A_MONTH_GIVEN_UP:
+            await connection.execute(text(statement), many)
+
+    assert await Events(office.database).replay_dead(PROJECT, APP) == 12_002
+
+    assert {each.state.value for each in await deliveries(office)} == {"WAITING"}
+
+
+A_MONTH_GIVEN_UP = (
+    """INSERT INTO job_events (job_id, seq, epoch, type, body, at)
+    SELECT job_id, seq + number, epoch, type, body, at FROM job_events, generate_series(100, 99 + :count) AS number
+    WHERE job_id = :job_id AND seq = 3""",
+    """INSERT INTO deliveries (job_id, seq, app_id, state, created_at, next_at)
+    SELECT job_id, seq, 'demo', 'WAITING', now(), now() FROM job_events WHERE job_id = :job_id AND seq > 100""",
+    "UPDATE deliveries SET state = 'DEAD' WHERE job_id = :job_id",
+)
+"""A receiver's absence of a month: `count` copies of an event, and everything of the job given up."""
 
 
 async def _all_dead(office):

@@ -1,10 +1,9 @@
 """What customers were or are to be told, to be looked through and told again. Rules R49, R51."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, func, select
+from sqlalchemy import ColumnElement, Row, Select, func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -54,7 +53,11 @@ class Events:
             found = (await connection.execute(_deliveries().where(*scope))).one_or_none()
             if found is None:
                 raise NotFoundError(f"event {event_id} does not exist")
-            return await _queue_again(connection, AppId(found.app_id), [(job_id, seq)])
+            fresh = await _queued_again(connection, AppId(found.app_id))
+            again = insert(deliveries).values(job_id=job_id, seq=seq, app_id=found.app_id, **fresh)
+            await connection.execute(again.on_conflict_do_update(index_elements=["job_id", "seq"], set_=fresh))
+            await outbox.announce(connection)
+        return 1
 
     async def replay_dead(self, project_id: ProjectId | None, app_id: AppId) -> int:
         """Tell again every event of an app that was given up, in each job's order; return how many.
@@ -63,34 +66,27 @@ class Events:
             NotFoundError: the project (any project if None) has no such app.
             InvalidValueError: it has no callback.
         """
-        dead = select(deliveries.c.job_id, deliveries.c.seq).where(
-            deliveries.c.app_id == app_id, deliveries.c.state == DeliveryState.DEAD
-        )
+        is_dead = (deliveries.c.app_id == app_id, deliveries.c.state == DeliveryState.DEAD)
         async with self._database.begin() as connection:
             await require_app(connection, project_id, app_id)
-            return await _queue_again(
-                connection, app_id, [(row.job_id, row.seq) for row in await connection.execute(dead)]
-            )
+            fresh = await _queued_again(connection, app_id)
+            again = await connection.execute(update(deliveries).where(*is_dead).values(fresh))
+            await outbox.announce(connection)
+        return again.rowcount
 
 
-async def _queue_again(connection: AsyncConnection, app_id: AppId, keys: Sequence[tuple[str, int]]) -> int:
+async def _queued_again(connection: AsyncConnection, app_id: AppId) -> dict[str, Any]:
+    """Return the columns of a delivery that is due anew, if the app has a callback to tell it to."""
     callback = await find_callback(connection, app_id)
     if callback is None or not callback.url:
         raise InvalidValueError(f"app {app_id} has no callback to tell it to; set one first")
-    if not keys:
-        return 0
-    fresh = {
+    return {
         "state": DeliveryState.WAITING.value,
         "attempts": 0,
         "created_at": func.now(),
         "next_at": func.now(),
         "settled_at": None,
     }
-    rows = [{"job_id": job_id, "seq": seq, "app_id": app_id, **fresh} for job_id, seq in keys]
-    again = insert(deliveries).values(rows)
-    await connection.execute(again.on_conflict_do_update(index_elements=["job_id", "seq"], set_=fresh))
-    await outbox.announce(connection)
-    return len(keys)
 
 
 def _deliveries() -> Select[Any]:
