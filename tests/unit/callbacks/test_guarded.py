@@ -1,7 +1,9 @@
 """Connections to addresses that strangers name are made only where the guard permits; on real sockets."""
 
 import asyncio
+import contextlib
 import socket
+import threading
 
 import aiohttp
 import pytest
@@ -102,3 +104,30 @@ async def test_of_several_addresses_of_a_name_only_the_permitted_one_is_reached(
 
     assert await fetch(f"http://two.example:{port}/", allowed=["127.0.0.0/8"]) == "here"
     assert hosts == [f"two.example:{port}"]
+
+
+async def test_names_that_never_resolve_hold_one_thread_each_and_delay_nobody_else(fetch, receiver, monkeypatch):
+    port, hosts = receiver
+    real, asked, released = socket.getaddrinfo, [], threading.Event()
+
+    def look_up(host, *arguments, **named):
+        asked.append(host)
+        if host.startswith("tarpit"):
+            released.wait(30)
+        return real("localhost", *arguments, **named)
+
+    async def give_up(number):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await fetch(f"http://tarpit{number % 4}.example:{port}/")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    try:
+        await asyncio.gather(*(give_up(number) for number in range(100)))
+        async with asyncio.timeout(10):
+            assert await fetch(f"http://quick.example:{port}/", allowed=LOOPBACK) == "here"
+    finally:
+        released.set()
+
+    assert sorted(asked) == ["quick.example", *(f"tarpit{number}.example" for number in range(4))]
+    assert hosts == [f"quick.example:{port}"]
