@@ -51,3 +51,15 @@ def test_a_step_of_the_wall_clock_cannot_reach_media() -> None:
     files = [*(ROOT / "src" / "soloist").rglob("*.py"), *(ROOT / "crates").glob("*/src/**/*.rs")]
     readers = {str(path.relative_to(ROOT)) for path in files if reads.search(path.read_text())}
     assert readers == set(WALL_CLOCK_READERS)
+
+
+def test_every_decision_has_a_number_of_its_own_and_is_listed():
+    folder = ROOT / "docs" / "adr"
+    listed = re.findall(r"^(\d+)\. \[(.+)\]\((.+)\)$", (folder / "README.md").read_text(), re.MULTILINE)
+    titles = {path.name: path.read_text().splitlines()[0] for path in folder.glob("[0-9]*.md")}
+
+    assert [int(number) for number, _, _ in listed] == list(range(1, len(titles) + 1))
+    assert {file for _, _, file in listed} == set(titles)
+    for number, title, file in listed:
+        assert file.startswith(f"{int(number):04}-")
+        assert re.fullmatch(rf"# 0*{number}[.:] {re.escape(title)}", titles[file])
