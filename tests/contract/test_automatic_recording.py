@@ -56,7 +56,7 @@ async def switch(office, rule, since_s=60.0):
 
 async def jobs_of(office):
     """Return the live jobs by stream name, oldest first."""
-    jobs = await office.jobs.list_jobs(PROJECT)
+    jobs = await office.listed()
     return {job.stream_name: job for job in reversed(jobs) if job.is_live}
 
 

@@ -193,10 +193,10 @@ async def test_ended_jobs_are_forgotten_after_their_time_and_live_ones_never(dat
         ended, live = await office.start(), await office.start(room_id=RoomId("other"))
         await office.stop(ended)
         await forget_old(office.database, timedelta(days=1))
-        assert len(await office.jobs.list_jobs()) == 2
+        assert len(await office.listed()) == 2
         await _fill(office.database, ended.job_id)
         await forget_old(office.database, timedelta(0))
-        assert [job.job_id for job in await office.jobs.list_jobs()] == [live.job_id]
+        assert [job.job_id for job in await office.listed()] == [live.job_id]
         async with office.database.connect() as connection:
             assert (await connection.execute(text("SELECT count(*) FROM procrastinate_jobs"))).scalar() == 1
             for table in ("files", "job_events", "deliveries"):

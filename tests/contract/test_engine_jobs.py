@@ -124,7 +124,7 @@ async def test_a_second_job_for_a_live_stream_is_refused_and_leaves_nothing(data
         await office.start()
         with pytest.raises(JobRunningError):
             await office.start()
-        assert len(await office.jobs.list_jobs(PROJECT)) == 1
+        assert len(await office.listed()) == 1
 
 
 async def test_of_twenty_equal_starts_at_once_one_succeeds(database_url):

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from soloist.jobs import schema
 from soloist.jobs.accounts import Accounts, App
 from soloist.jobs.engine import Engine, EngineSettings
+from soloist.jobs.listing import JobFilter
 from soloist.jobs.queue import open_engine
 from soloist.jobs.service import JobService
 from soloist.model.ids import AppId, ParticipantId, ProjectId, RoomId, RuleId
@@ -44,6 +45,11 @@ class Office:
 
     async def show(self, job):
         return await self.jobs.show(PROJECT, APP, job.job_id)
+
+    async def listed(self):
+        """Return the project's jobs, newest first."""
+        page = await self.jobs.page(PROJECT, JobFilter(), number=0, size=100)
+        return [entry.job for entry in page.entries]
 
     async def events(self, job):
         """Return the job's events as (type, epoch), in order; their numbers must count from one."""

@@ -48,7 +48,7 @@ class JobCommands(Protocol):
 
 
 def job_routes(jobs: JobCommands) -> APIRouter:
-    """Return the four operations over `jobs`."""
+    """Return the five operations over `jobs`."""
     router = new_router("individual-stream-jobs")
 
     @router.post(

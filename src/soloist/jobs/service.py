@@ -1,4 +1,4 @@
-"""What the API can ask of jobs: start, show, update, stop, list.
+"""What the API can ask of jobs: start, show, update, stop, look through.
 
 Every command is one transaction: what it changes, the engine's work and the event it causes are committed together or
 not at all, before it returns. Nothing here waits for a recorder. Spec: API sections 2.1-2.4, 5.
@@ -15,7 +15,7 @@ import procrastinate
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from soloist.jobs import queue, schema, store
+from soloist.jobs import queue, store
 from soloist.jobs.accounts import Accounts
 from soloist.jobs.clock import utc_now
 from soloist.jobs.library import refuse_revoked
@@ -174,21 +174,6 @@ class JobService:
         """Return the page of this number, counted from 0, of a project's jobs with their files, newest first."""
         url_of = functools.partial(self._urls.download_url, now=self._clock()) if self._urls else lambda *_: ""
         return await page_of_jobs(self._database, project_id, wanted, number=number, size=size, url_of=url_of)
-
-    async def list_jobs(
-        self,
-        project_id: ProjectId | None = None,
-        *,
-        app_id: AppId | None = None,
-        state: JobState | None = None,
-        offset: int = 0,
-        limit: int = 100,
-    ) -> list[Job]:
-        """Return jobs, newest first; of every project if none is named."""
-        wanted = {schema.jobs.c.project_id: project_id, schema.jobs.c.app_id: app_id, schema.jobs.c.state: state}
-        scope = [column == value for column, value in wanted.items() if value is not None]
-        async with self._database.connect() as connection:
-            return await store.list_jobs(connection, scope, offset=offset, limit=limit)
 
     async def _rule_for(self, project_id: ProjectId, app_id: AppId, rule_id: str) -> RecordRule:
         app = await self._accounts.app(project_id, app_id)
