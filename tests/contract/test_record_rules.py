@@ -186,6 +186,7 @@ def test_a_changed_rule_leaves_jobs_that_run_as_they_are(server, rules, sdk, who
         (a_rule(mp4_config={"record_cycle": "60"}), "RTC.00001003", "mp4_config.record_cycle"),
         (a_rule(mp4_config={"record_cycle": 60, "record_prefix": ""}), "RTC.00001003", "record_prefix"),
         (a_rule(mp4_config={"record_cycle": 60, "record_prefix": "p" * 513}), "RTC.00001003", "record_prefix"),
+        (a_rule(mp4_config={"record_cycle": 60, "record_prefix": "p" * 300}), "RTC.00001003", "record_prefix"),
         (a_rule(mp4_config={"record_cycle": 60, "record_prefix": "{user}"}), "RTC.00001003", "record_prefix"),
         (a_rule(mp4_config={"record_cycle": 60, "record_prefix": "../x"}), "RTC.00001003", "record_prefix"),
         (

@@ -22,7 +22,7 @@ from soloist.model.ids import AppId, ProjectId, RuleId
 from soloist.model.job import JobState
 from soloist.model.rule import RecordRule
 from soloist.storage.bucket import check_bucket_name, check_key
-from soloist.wire.keys import check_prefix
+from soloist.wire.keys import check_length, check_prefix
 
 rules = schema.record_rules
 
@@ -134,6 +134,7 @@ def check_places(rule: RecordRule) -> None:
     for config in (rule.mp4, rule.hls):
         if config is not None:
             check_prefix(config.prefix)
+            check_length(rule.address.object, config.prefix, rule.app_id)
 
 
 async def hold_rule(connection: AsyncConnection, app_id: AppId, rule_id: RuleId) -> bool:

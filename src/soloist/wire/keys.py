@@ -28,6 +28,11 @@ KEY_BYTES_MAX = 900
 COMPONENT_BYTES_MAX = 240
 """Leaves room below the 255 bytes a file system allows for one path component."""
 
+STREAM_NAME_LENGTH_MAX = 199
+"""Of three ids of 64 characters, as automatic recording puts them together. Spec: API section 2.6."""
+COLLISIONS_MAX = 9999
+"""So many suffixes find room in an accepted rule's keys."""
+
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
 
@@ -87,6 +92,26 @@ def segment_name(stem: str, epoch: int | None, number: str, extension: str) -> s
     So no two owners of a job ever write one key. Spec: API section 6.2.
     """
     return f"{stem}_{f'e{epoch}_' if epoch is not None else ''}{number}{extension}"
+
+
+def check_length(folder: str, template: str, app_id: str, field: str = "record_prefix") -> None:
+    """Return if even the longest ids make a key of this folder and (checked) template that is short enough.
+
+    Raises:
+        InvalidValueError: it could get too long; names `field`.
+    """
+    longest = {
+        "app_id": app_id,
+        "record_format": "webm",
+        "stream": "x" * STREAM_NAME_LENGTH_MAX,
+        "file_start_time": "2006-01-02-15-04-05",
+    }
+    try:
+        object_key(folder, _VARIABLE.sub(lambda match: longest[match[1]], template), COLLISIONS_MAX)
+    except InvalidValueError as error:
+        raise InvalidValueError(
+            f"{field}: the object key can get too long; shorten the prefix or obs_addr.object"
+        ) from error
 
 
 def content_type(key: str) -> str:

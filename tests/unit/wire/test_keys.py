@@ -9,7 +9,7 @@ from support.jobs import a_job
 
 from soloist.model.errors import InvalidValueError
 from soloist.model.rule import DEFAULT_PREFIX, RecordFormat
-from soloist.wire.keys import check_prefix, object_key, render_prefix
+from soloist.wire.keys import check_length, check_prefix, object_key, render_prefix
 
 AT = datetime(2026, 11, 22, 12, 0, 5, tzinfo=UTC)
 
@@ -59,3 +59,11 @@ def test_collisions_count_up():
 def test_a_key_longer_than_stores_allow_is_refused():
     with pytest.raises(InvalidValueError, match="shorten"):
         object_key("", "x" * 300)
+
+
+@pytest.mark.parametrize("template", ["x" * 300, "x/" * 449 + "x", "{stream}_{stream}"])
+def test_a_prefix_whose_keys_can_get_too_long_is_refused_before_anything_is_recorded(template):
+    check_length("Record/", DEFAULT_PREFIX, "a" * 64)
+
+    with pytest.raises(InvalidValueError, match=r"record_prefix.*shorten"):
+        check_length("Record/", check_prefix(template), "demo")
