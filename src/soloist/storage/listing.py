@@ -21,6 +21,8 @@ from soloist.storage.s3 import S3Api
 
 OBJECTS_MAX = 1000
 """As many as an S3 page; who wants more asks by a longer prefix."""
+PAGES_MAX = 10
+"""Requests for one list. Folders are found among all that lies beside them, of which there may be millions."""
 
 
 async def list_buckets(location: Location, *, clock: Callable[[], datetime]) -> list[FoundBucket]:
@@ -73,10 +75,10 @@ async def list_objects(
 async def _pages(s3: S3Api, prefix: str, *, only_folders: bool) -> list[FoundObject]:
     found: list[FoundObject] = []
     token = ""
-    while len(found) < OBJECTS_MAX:
+    for _ in range(PAGES_MAX):
         page, token = await s3.page(prefix, "/" if only_folders else "", token)
         found += [item for item in page if item.key.endswith("/") == only_folders]
-        if not token:
+        if not token or len(found) >= OBJECTS_MAX:
             break
     return sorted(found[:OBJECTS_MAX], key=lambda item: item.key)
 
