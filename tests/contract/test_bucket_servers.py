@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import obstore
 import pytest
+from obstore.exceptions import PermissionDeniedError
 from support.s3 import S3Server, moto, versitygw
 
 # The suite of the bucket on disk, held against servers.
@@ -72,6 +73,19 @@ async def test_the_store_is_found_to_keep_its_word_and_the_probe_is_removed(buck
 
     assert bucket._is_create_only
     assert [item["path"] for page in obstore.list(bucket._store) for item in page] == ["a.mp4"]
+
+
+async def test_a_credential_for_one_folder_is_enough(bucket, spooled, monkeypatch):
+    put = obstore.put_async
+
+    async def put_in_folder(store, key, *arguments, **named):
+        if not key.startswith("Record/"):
+            raise PermissionDeniedError(f"{key}: 403 Forbidden")
+        return await put(store, key, *arguments, **named)
+
+    monkeypatch.setattr(obstore, "put_async", put_in_folder)
+
+    assert (await bucket.commit(spooled(b"media"), "Record/a.mp4")).size == 5
 
 
 async def test_a_store_that_cannot_create_only_never_overwrites_either(bucket, spooled):

@@ -154,14 +154,14 @@ class Bucket:
             raise await self._refusal(error) from error
         raise ObjectDamagedError if is_ours else KeyTakenError
 
-    async def probe(self) -> bool:
-        """Return whether the bucket is create-only for one request's objects; tried once, by putting a probe there.
+    async def probe(self, folder: str) -> bool:
+        """Return whether the bucket is create-only for one request's objects; tried once, by a probe in a folder of it.
 
         Raises:
             DestinationError: the store refused the probe, which it would objects as well.
         """
         try:
-            return await self._creates_only()
+            return await self._creates_only(folder)
         except (OSError, BaseError) as error:
             raise await self._refusal(error) from error
 
@@ -208,7 +208,7 @@ class Bucket:
         try:
             if self._folder is not None:
                 await asyncio.to_thread(link, local, self._folder / key, self._folder)
-            elif size <= WHOLE_BYTES_MAX and await self._creates_only():
+            elif size <= WHOLE_BYTES_MAX and await self._creates_only(key.rpartition("/")[0]):
                 data = await asyncio.to_thread(local.read_bytes)
                 await obstore.put_async(self._store, key, data, mode="create", attributes=self._attributes(key))
             elif await self._has(key):
@@ -232,14 +232,15 @@ class Bucket:
             attributes=self._attributes(key),
         )
 
-    async def _creates_only(self) -> bool:
+    async def _creates_only(self, folder: str) -> bool:
         """Return whether the store keeps its word when told to create and not to overwrite; tried once, on a probe.
 
-        A server that does not know `If-None-Match` may ignore it, and only trying tells.
+        A server that does not know `If-None-Match` may ignore it, and only trying tells. The probe goes where objects
+        are to go: the credential may have a right to nothing else.
         """
         async with self._trying:
             if self._is_create_only is None:
-                key = f".soloist-probe-{secrets.token_hex(8)}"
+                key = f"{folder.rstrip('/')}/.soloist-probe-{secrets.token_hex(8)}".lstrip("/")
                 await obstore.put_async(self._store, key, b"first")
                 try:
                     await obstore.put_async(self._store, key, b"second", mode="create")
@@ -247,7 +248,7 @@ class Bucket:
                 except AlreadyExistsError:
                     self._is_create_only = True
                 except BaseError as error:
-                    if "501" not in str(error):  # Not Implemented
+                    if "501 Not Implemented" not in str(error):
                         raise
                     self._is_create_only = False
                 with contextlib.suppress(BaseError):
