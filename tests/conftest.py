@@ -1,5 +1,6 @@
 """Fixtures of every tier: the async backend, and a real PostgreSQL started once a session when a test first asks."""
 
+import functools
 import signal
 
 import hypothesis
@@ -14,6 +15,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Unicode, which takes a second.
 hypothesis.settings.register_profile("soloist", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("soloist")
+
+
+TOLD = "told"
+"""Name of the property that holds a line of figures."""
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +38,22 @@ def database_url(database_admin):
     """URL of a migrated database of the test's own."""
     with fresh_database(database_admin) as url:
         yield url
+
+
+@pytest.fixture
+def tell(record_property):
+    """Print a line with a test's figures at the end of the run, also from a worker process."""
+    return functools.partial(record_property, TOLD)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what tests had to tell."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports if hasattr(report, "when")]
+    lines = [text for report in reports for name, text in report.user_properties if name == TOLD]
+    if lines:
+        terminalreporter.section("figures")
+        for line in dict.fromkeys(lines):
+            terminalreporter.line(line)
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def killing(processes, *, times, each):
 
 
 @pytest.mark.parametrize(("jobs_count", "kills"), [(1, 20), (10, 5)], ids=["1 job", "10 jobs"])
-async def test_every_notice_arrives_in_order_though_its_sender_is_killed(database_url, capsys, jobs_count, kills):
+async def test_every_notice_arrives_in_order_though_its_sender_is_killed(database_url, tell, jobs_count, kills):
     events_each = 200 // jobs_count
     began = time.monotonic()
     with receiver() as customer:
@@ -103,11 +103,10 @@ async def test_every_notice_arrives_in_order_though_its_sender_is_killed(databas
 
     told = [customer.of(job) for job in jobs]
     extra = [len(each) - events_each for each in told]
-    with capsys.disabled():
-        print(
-            f"\n{jobs_count} jobs: 200 notices, {processes.killed} kills, {len(customer.received)} requests, "
-            f"{sum(extra)} of them repetitions, {time.monotonic() - began:.1f} s"
-        )
+    tell(
+        f"{jobs_count} jobs: 200 notices, {processes.killed} kills, {len(customer.received)} requests, "
+        f"{sum(extra)} of them repetitions, {time.monotonic() - began:.1f} s"
+    )
     assert processes.killed == kills
     for received in told:
         seqs = [each.seq for each in received]

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ JOBS = 200
 
 
 async def test_every_object_of_200_jobs_that_stop_within_a_second_arrives(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tell: Callable[[str], None]
 ) -> None:
     monkeypatch.setattr("soloist.jobs.publishing.DELAY_S", 0.05)
     seed = random.randrange(1 << 32)
@@ -42,7 +43,7 @@ async def test_every_object_of_200_jobs_that_stop_within_a_second_arrives(
         objects = server.objects()
 
     told = {fact.key for desk in desks for fact in desk.journal.facts if isinstance(fact, FileCompleted)}
-    print(
+    tell(
         f"{JOBS} jobs stopped in {stopped_s:.2f} s, {len(objects)} objects stood after {took_s:.1f} s; "
         f"{store.refused['unavailable']} requests were refused, {store.most} uploads at once at most; seed {seed}"
     )
