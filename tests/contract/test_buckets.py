@@ -8,11 +8,16 @@ from types import SimpleNamespace
 import pytest
 from huaweicloudsdkcloudrtc.v2 import MP4RecordConfig, ObsAuthorityConfig, RecordObsFileAddr, RecordRuleReq
 from support.database import connected
+from support.s3 import CREDENTIAL
+from support.server import free_port
 
 from soloist.jobs.accounts import Accounts
 from soloist.jobs.clock import utc_now
+from soloist.jobs.library import Library
 from soloist.jobs.rules import RuleService
+from soloist.model.errors import DestinationError
 from soloist.model.ids import AppId, ProjectId, RuleId
+from soloist.storage.location import S3Location
 
 GMT = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d GMT\+00:00")
 OBJECTS = {"a/one.mp4": 1, "a/two.mp4": 1025, "a/deep/three.mp4": 5000, "b/four five.mp4": 0, "房间.mp4": 7}
@@ -230,3 +235,15 @@ async def _their_rule(database_url, location, bucket="their-bucket", *, forget=F
 @pytest.mark.parametrize("prefix", ["n" * 256 + "/", "n" * 300 + "/a", "a/" + "n" * 256])
 def test_below_a_name_longer_than_any_file_has_there_is_nothing(sdk, place, prefix):
     assert found_in(sdk, place, prefix).count == 0
+
+
+@pytest.mark.anyio
+async def test_a_location_that_does_not_answer_hides_no_other_ones_buckets(database_url, tmp_path):
+    (tmp_path / "recordings").mkdir()
+    away = S3Location(f"http://127.0.0.1:{free_port()}", CREDENTIAL)
+    async with connected(database_url) as database:
+        shown = await Library(database, {"away": away, "here": tmp_path}, "secret").buckets(ProjectId("dev"))
+        with pytest.raises(DestinationError):
+            await Library(database, {"away": away}, "secret").buckets(ProjectId("dev"))
+
+    assert [(each.location, each.bucket.name) for each in shown] == [("here", "recordings")]

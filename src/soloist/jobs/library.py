@@ -4,10 +4,12 @@ Every location is the operator's and any project may record into any bucket of i
 itself. A bucket that another project owns (`ownership.py`) is shown to nobody else. Spec: API section 2.6.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -16,7 +18,7 @@ from soloist.jobs import schema
 from soloist.jobs.accounts import Accounts
 from soloist.jobs.clock import utc_now
 from soloist.jobs.ownership import foreign_places
-from soloist.model.errors import InvalidValueError, LocationUnknownError, NotFoundError
+from soloist.model.errors import DestinationError, InvalidValueError, LocationUnknownError, NotFoundError
 from soloist.model.ids import ProjectId
 from soloist.model.rule import RecordRule
 from soloist.model.stored import FoundBucket, FoundObject
@@ -25,6 +27,8 @@ from soloist.storage.listing import has_bucket, list_buckets, list_objects
 from soloist.storage.location import Location
 from soloist.storage.reading import ObjectMissingError, Reading, open_object
 from soloist.wire.object_path import check_ticket
+
+log = structlog.get_logger("soloist.library")
 
 revoked = schema.revoked_buckets
 
@@ -58,25 +62,33 @@ class Library:
         self._clock = clock
 
     async def buckets(self, project_id: ProjectId) -> list[ShownBucket]:
-        """Return the buckets of every location, by location and name.
+        """Return the buckets of every location that answers, by location and name.
 
         Raises:
-            DestinationError: a store cannot be asked.
+            DestinationError: no store can be asked.
         """
         async with self._database.connect() as connection:
             foreign = await foreign_places(connection, project_id)
             mine = select(revoked.c.location, revoked.c.bucket).where(revoked.c.project_id == project_id)
             refused = {(row.location, row.bucket) for row in await connection.execute(mine)}
-        found = [
-            (name, bucket)
-            for name in sorted(self._locations)
-            for bucket in await list_buckets(self._locations[name], clock=self._clock)
-        ]
         return [
             ShownBucket(name, bucket, (name, bucket.name) not in refused)
-            for name, bucket in found
+            for name, found in await self._found()
+            for bucket in found
             if (name, bucket.name) not in foreign
         ]
+
+    async def _found(self) -> list[tuple[str, list[FoundBucket]]]:
+        """Ask every location at once; one that does not answer is told to the operator and left out."""
+        names = sorted(self._locations)
+        asked = (list_buckets(self._locations[name], clock=self._clock) for name in names)
+        answers = list(zip(names, await asyncio.gather(*asked, return_exceptions=True), strict=True))
+        failures = [(name, answer) for name, answer in answers if isinstance(answer, BaseException)]
+        for name, error in failures:
+            if not isinstance(error, DestinationError) or len(failures) == len(names):
+                raise error
+            log.warning("location_left_out", location=name, error=str(error))
+        return [(name, answer) for name, answer in answers if not isinstance(answer, BaseException)]
 
     async def objects(
         self, project_id: ProjectId, location: str, bucket: str, *, prefix: str, only_folders: bool
