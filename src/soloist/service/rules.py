@@ -22,7 +22,7 @@ from soloist.model.rule import (
 )
 from soloist.service.admin import Office, find_app, new_table
 from soloist.storage.bucket import check_bucket_name, check_key
-from soloist.wire.keys import check_prefix
+from soloist.wire.keys import check_length, check_prefix
 
 LOCATION_LENGTH_MAX = 64
 
@@ -61,12 +61,13 @@ def check_rule(choice: RuleChoice, project_id: ProjectId) -> RecordRule:
         bucket=check_bucket_name(choice.bucket),
         object=check_key(folder) if folder or choice.folder else "",
     )
+    check_length(address.object, check_prefix(prefix, "--prefix"), choice.app_id, "--prefix")
     return RecordRule(
         rule_id=RuleId(secrets.token_hex(12)),
         app_id=AppId(choice.app_id),
         address=address,
         formats=(RecordFormat.MP4,),
-        mp4=Mp4Config(choice.cycle_s, check_prefix(prefix, "--prefix"), choice.merge_gap_s),
+        mp4=Mp4Config(choice.cycle_s, prefix, choice.merge_gap_s),
         audio=AudioMode(choice.audio),
     )
 

@@ -35,6 +35,7 @@ def test_ends_of_the_ranges_are_taken():
         ({"prefix": ""}, "--prefix is 1 to 512"),
         ({"prefix": "{user}"}, "--prefix: {user} is not a variable"),
         ({"prefix": "a/../b"}, "--prefix"),
+        ({"prefix": "x" * 300}, "--prefix: the object key can get too long"),
         ({"bucket": "No"}, "bucket must be"),
         ({"folder": "../up"}, "no empty, . or .. segments"),
         ({"folder": "/"}, "no empty, . or .. segments"),
