@@ -53,6 +53,7 @@ class Lifecycles(RuleBasedStateMachine):
         self.http, self.database_url = http, server.database_url
         project = f"machine{next(projects)}"
         self.headers = {"X-Auth-Token": f"{project}-token"}
+        self.bucket = project
         with psycopg.connect(server.database_url) as connection:
             connection.execute("INSERT INTO projects VALUES (%s)", [project])
             values = [token_digest(f"{project}-token"), project]
@@ -119,7 +120,7 @@ class Lifecycles(RuleBasedStateMachine):
     @rule(pick=PICK, location=LOCATIONS, cycle=st.integers(60, 10_800))
     def save_rule(self, pick, location, cycle):
         app_id = self.app(pick)
-        address = {"location": location, "project_id": "p", "bucket": "recordings"}
+        address = {"location": location, "project_id": "p", "bucket": self.bucket}
         body = {"obs_addr": address, "record_formats": ["MP4"], "mp4_config": {"record_cycle": cycle}}
         said, answer = self.ask("POST", f"/v2/apps/{app_id}/record-rules", body)
         app = self.apps.get(app_id)
