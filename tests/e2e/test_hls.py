@@ -130,10 +130,11 @@ def test_hls_and_mp4_of_one_recording_play_while_it_goes_on_and_afterwards(
     server, sdk, tab, player = stage.server, stage.sdk, stage.tab, stage.player
     job, created_ms = stage.record(codec), round(time.time() * 1000)
     growth = Growth(server, job)
-    grow(growth, tab, segments=2)
+    # A player looks for new segments once a target duration (RFC 8216 §6.3.4), 6 s here: it needs to begin with more.
+    grow(growth, tab, segments=4)
     key = f"{FOLDER}/hls/s_{job}_{stage.room}_alice.m3u8"
     player.play("live", key)
-    grow(growth, tab, segments=4)
+    grow(growth, tab, segments=6)
     sdk.stop(job, stage.app)
     (mp4,) = wait_for_files(server.bucket / FOLDER / "mp4", job, extension=".mp4")
     wait_for_files(server.bucket / FOLDER / "hls", job, extension=".json")
