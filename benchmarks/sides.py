@@ -19,8 +19,8 @@ from typing import Any, Protocol
 from kept import NOTHING, Kept, kept_in_lengths, kept_in_mp4, kept_raw
 from support.server import Server, private_server
 
+from soloist.clock import utc_now
 from soloist.jobs.accounts import Accounts
-from soloist.jobs.clock import utc_now
 from soloist.jobs.database import open_database
 from soloist.model.ids import AppId, RuleId
 from soloist.model.rule import AudioMode

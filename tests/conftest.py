@@ -49,7 +49,7 @@ def tell(record_property):
 def pytest_terminal_summary(terminalreporter):
     """Print what tests had to tell."""
     reports = [report for reports in terminalreporter.stats.values() for report in reports if hasattr(report, "when")]
-    lines = [text for report in reports for name, text in report.user_properties if name == TOLD]
+    lines = [text for report in reports for name, text in getattr(report, "user_properties", ()) if name == TOLD]
     if lines:
         terminalreporter.section("figures")
         for line in dict.fromkeys(lines):

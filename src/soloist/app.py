@@ -23,8 +23,8 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from soloist.clock import utc_now
 from soloist.jobs.accounts import Accounts
-from soloist.jobs.clock import utc_now
 from soloist.jobs.database import open_database
 from soloist.jobs.dev import seed_dev_account
 from soloist.jobs.migrate import migrate
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from soloist.api.app import Telling
     from soloist.jobs.engine import EngineSettings
     from soloist.jobs.service import JobService
-    from soloist.jobs.shelf import Shelf
+    from soloist.keeping.shelf import Shelf
     from soloist.service.http import Server
     from soloist.sources.receiver import MediaThread
     from soloist.sources.rooms import Rooms
@@ -249,7 +249,7 @@ def _recorder_server(
 
 
 def _shelf(settings: Settings, spool: "Spool") -> "Shelf":
-    from soloist.jobs.shelf import Shelf  # noqa: PLC0415 - only recorders need it
+    from soloist.keeping.shelf import Shelf  # noqa: PLC0415 - only recorders need it
 
     return Shelf(spool, settings.storage_locations)
 

@@ -15,8 +15,8 @@ from support.s3 import versitygw
 from support.sdk import Sdk
 from support.server import private_server
 
+from soloist.clock import utc_now
 from soloist.jobs.accounts import Accounts
-from soloist.jobs.clock import utc_now
 from soloist.model.ids import AppId, ProjectId, RuleId
 
 numbers = count()

@@ -8,7 +8,7 @@ from huaweicloudsdkcloudrtc.v2 import ShowIndividualStreamJobRequest
 from support.sdk import Sdk
 from support.signer import signed_headers
 
-from soloist.jobs.clock import utc_now
+from soloist.clock import utc_now
 
 JOB = "/v2/apps/demo/individual-stream-jobs/none"
 

@@ -9,10 +9,10 @@ from sqlalchemy import update
 from structlog.testing import capture_logs
 from support.engine import APP, PROJECT, RULE, a_command, an_office
 
+from soloist.clock import utc_now
 from soloist.jobs import schema, store
 from soloist.jobs.apps import AppService
 from soloist.jobs.automatic import FAILED_PAUSE, AutomaticRecording
-from soloist.jobs.clock import utc_now
 from soloist.model.ids import AppId, ParticipantId, RoomId
 from soloist.model.job import JobEvent, JobState
 from soloist.model.media import Kind, NegotiatedTrack, TrackSource

@@ -23,7 +23,7 @@ from unit.storage.test_bucket import (  # noqa: F401 - collected from here, with
     test_unusual_keys_are_kept_letter_for_letter,
 )
 
-from soloist.jobs.clock import utc_now
+from soloist.clock import utc_now
 from soloist.storage.bucket import READ_BYTES, WHOLE_BYTES_MAX, Bucket
 from soloist.storage.errors import BucketMissingError, KeyTakenError, StoreDeniedError
 from soloist.wire.sigv4 import S3Credential

@@ -11,8 +11,8 @@ from support.database import connected
 from support.s3 import CREDENTIAL
 from support.server import free_port
 
+from soloist.clock import utc_now
 from soloist.jobs.accounts import Accounts
-from soloist.jobs.clock import utc_now
 from soloist.jobs.library import Library
 from soloist.jobs.rules import RuleService
 from soloist.model.errors import DestinationError

@@ -36,10 +36,10 @@ from support.telling import (
 
 from soloist.api.notices import NoticeOptions, Notices
 from soloist.callbacks.post import Poster, PostLimits
+from soloist.clock import utc_now
 from soloist.jobs import schema, store
 from soloist.jobs.apps import AppService
 from soloist.jobs.callbacks import Callbacks
-from soloist.jobs.clock import utc_now
 from soloist.jobs.events import Events
 from soloist.jobs.rules import RuleService
 from soloist.model.errors import CallbackUnavailableError, InvalidValueError

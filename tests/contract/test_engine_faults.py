@@ -20,8 +20,8 @@ from soloist.jobs.engine import Engine, EngineSettings
 from soloist.jobs.outage import SILENCE_S
 from soloist.jobs.queue import open_engine, queue_of_slot
 from soloist.jobs.reaper import adopt_orphans, forget_old, reap, rehome_jobs
-from soloist.jobs.store import EpochLostError
 from soloist.jobs.worker import new_worker
+from soloist.keeping.port import EpochLostError
 from soloist.model.errors import NotFoundError
 from soloist.model.ids import RoomId
 from soloist.model.job import JobState, StopReason

@@ -12,8 +12,8 @@ from support.engine import an_office
 from support.filed import Desk
 from support.jobs import a_job
 
-from soloist.jobs.shelf import Shelf
 from soloist.jobs.sweep import Sweeper
+from soloist.keeping.shelf import Shelf
 from soloist.model.rule import StorageAddress
 from soloist.storage.spool import Spool
 

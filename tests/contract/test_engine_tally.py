@@ -8,8 +8,8 @@ from support.database import connected
 from support.engine import APP, PROJECT, an_office
 from support.telling import callbacks_of, set_callback, tell_files
 
+from soloist.clock import utc_now
 from soloist.jobs import schema
-from soloist.jobs.clock import utc_now
 from soloist.jobs.tally import tally
 from soloist.model.ids import RoomId
 

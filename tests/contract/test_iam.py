@@ -12,8 +12,8 @@ from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.exceptions.exceptions import SdkException
 from support.sdk import Sdk
 
+from soloist.clock import utc_now
 from soloist.jobs.accounts import token_digest
-from soloist.jobs.clock import utc_now
 
 
 def credentials(server, access="devkey"):

@@ -9,14 +9,14 @@ from support.filed import Desk
 from support.jobs import a_rule
 from support.telling import a_completed_file
 
+from soloist.clock import utc_now
 from soloist.jobs import store
-from soloist.jobs.clock import utc_now
 from soloist.jobs.journal import DatabaseJournal
 from soloist.jobs.listing import JobFilter
 from soloist.jobs.outage import Reachability
 from soloist.jobs.queue import open_engine
 from soloist.jobs.service import JobService
-from soloist.jobs.shelf import Shelf
+from soloist.keeping.shelf import Shelf
 from soloist.model.event import FileStarted
 from soloist.model.ids import RoomId, RuleId
 from soloist.model.rule import HlsConfig, RecordFormat

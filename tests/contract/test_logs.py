@@ -25,8 +25,8 @@ from support.offers import OFFER
 from support.sdk import Sdk
 from support.steady import write_clip
 
+from soloist.clock import utc_now
 from soloist.jobs.accounts import Accounts
-from soloist.jobs.clock import utc_now
 from soloist.wire.join_token import JoinRole, mint_join_token
 
 CANDIDATES = (

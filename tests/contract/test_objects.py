@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from soloist.jobs.clock import utc_now
+from soloist.clock import utc_now
 from soloist.service.settings import object_key_of
 from soloist.storage.object_urls import ObjectUrls
 

@@ -18,8 +18,8 @@ from support.database import connected
 from support.signer import SignedBySdk
 
 from soloist.api.app import create_app
+from soloist.clock import utc_now
 from soloist.jobs.accounts import Accounts, Credential
-from soloist.jobs.clock import utc_now
 from soloist.model.ids import AppId, ProjectId, RuleId
 
 PROJECT, APP, RULE, TOKEN = ProjectId("generated"), AppId("generated"), RuleId("generated"), "generatedtoken"

@@ -9,7 +9,7 @@ from support.filed import Desk
 from support.jobs import NOW, a_job, a_rule
 from support.s3 import moto, versitygw
 
-from soloist.jobs.shelf import Shelf
+from soloist.keeping.shelf import Shelf
 from soloist.model.event import FileCompleted
 from soloist.model.media import Codec
 from soloist.model.rule import HlsConfig, Mp4Config, RecordFormat

@@ -7,8 +7,8 @@ import pytest
 from support.database import connected
 from support.offers import SOUND_OFFER
 
+from soloist.clock import utc_now
 from soloist.jobs.accounts import Accounts
-from soloist.jobs.clock import utc_now
 from soloist.wire.join_token import JoinRole, mint_join_token
 
 SDP = {"Content-Type": "application/sdp"}

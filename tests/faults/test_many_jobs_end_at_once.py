@@ -12,7 +12,7 @@ from support.filed import Desk
 from support.jobs import a_job
 from support.s3 import versitygw
 
-from soloist.jobs.shelf import Shelf
+from soloist.keeping.shelf import Shelf
 from soloist.model.event import FileCompleted
 from soloist.storage.pool import UPLOADS_AT_ONCE
 from soloist.storage.spool import Spool
@@ -25,7 +25,7 @@ JOBS = 200
 async def test_every_object_of_200_jobs_that_stop_within_a_second_arrives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tell: Callable[[str], None]
 ) -> None:
-    monkeypatch.setattr("soloist.jobs.publishing.DELAY_S", 0.05)
+    monkeypatch.setattr("soloist.keeping.publishing.DELAY_S", 0.05)
     seed = random.randrange(1 << 32)
     chance = random.Random(seed)
     with versitygw(tmp_path / "s3") as server, faulty_store(server) as store:

@@ -19,8 +19,8 @@ from support.jobs import a_job
 from support.offers import OFFER, RESTART, TRICKLE
 
 from soloist.api.body import parse_object
-from soloist.jobs.notes import FileNote, write_note
-from soloist.jobs.summary import told_job
+from soloist.keeping.notes import FileNote, write_note
+from soloist.keeping.summary import told_job
 from soloist.model.errors import SoloistError
 from soloist.model.media import Kind
 from soloist.model.rule import RecordFormat

@@ -25,8 +25,8 @@ from support.database import connected, private_folder
 from support.sdk import Sdk
 from support.server import START_S, Server, _stop, _tail, free_port
 
+from soloist.clock import utc_now
 from soloist.jobs.accounts import Accounts
-from soloist.jobs.clock import utc_now
 from soloist.model.ids import AppId, ParticipantId, ProjectId, RoomId, RuleId
 from soloist.model.rule import HlsConfig, Mp4Config, RecordFormat, RecordRule, StorageAddress
 from soloist.wire.join_token import JoinRole, mint_join_token

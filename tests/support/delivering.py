@@ -12,7 +12,7 @@ from pathlib import Path
 
 from soloist.api.notices import NoticeOptions, Notices
 from soloist.callbacks.post import Poster, PostLimits
-from soloist.jobs.clock import utc_now
+from soloist.clock import utc_now
 from soloist.jobs.deliverer import Deliverer, DeliverySettings
 from soloist.storage.object_urls import ObjectUrls
 from soloist.wire.addresses import LOOPBACK, OutgoingGuard

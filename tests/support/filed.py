@@ -3,9 +3,9 @@
 import asyncio
 from functools import partial
 
-from soloist.jobs.filing import Filing
-from soloist.jobs.salvage import salvage
-from soloist.jobs.shelf import Shelf
+from soloist.keeping.filing import Filing
+from soloist.keeping.salvage import salvage
+from soloist.keeping.shelf import Shelf
 from soloist.model.media import Codec
 from soloist.storage.spool import Spool
 from support.media import opus_samples, video_samples

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import av
 
-from soloist.jobs.notes import parse_note
+from soloist.keeping.notes import parse_note
 from soloist.model.errors import SoloistError
 from soloist.model.media import Codec, Kind, Tier
 from soloist.model.rule import AudioMode, HlsConfig, Mp4Config, RecordFormat

@@ -18,8 +18,8 @@ from typing import Any
 
 import psycopg
 
+from soloist.clock import utc_now
 from soloist.jobs.accounts import Accounts
-from soloist.jobs.clock import utc_now
 from soloist.jobs.database import open_database
 from soloist.model.ids import AppId, RuleId
 from soloist.model.rule import Mp4Config, RecordFormat, RecordRule, StorageAddress

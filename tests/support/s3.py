@@ -15,7 +15,7 @@ from pathlib import Path
 
 import boto3
 
-from soloist.jobs.clock import utc_now
+from soloist.clock import utc_now
 from soloist.storage.location import S3Location
 from soloist.wire.sigv4 import S3Credential, presign
 from support.server import free_port

@@ -8,7 +8,7 @@ from huaweicloudsdkcore.sdk_request import SdkRequest
 from huaweicloudsdkcore.signer.signer import Signer
 from requests.auth import AuthBase
 
-from soloist.jobs.clock import utc_now
+from soloist.clock import utc_now
 
 
 def signed_headers(method, path, body=b"", *, access="devkey", secret=None, project="dev", at=None, host="h:1"):

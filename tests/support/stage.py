@@ -7,10 +7,10 @@ be played and measured. No thread, no socket, no clock: time is that of the scri
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from soloist.jobs.cutting import FileEnded, FileOpened, SegmentEnded
-from soloist.jobs.recording import Recording
 from soloist.model.ids import AppId, ParticipantId, RoomId
 from soloist.model.media import Codec, Kind, NegotiatedTrack, TrackSource
+from soloist.recording.cutting import FileEnded, FileOpened, SegmentEnded
+from soloist.recording.recording import Recording
 from soloist.sources.ingest import Exchange, PublisherMedia, StreamKey
 from support.frames import NS, START_NS, FrameValue
 from support.jobs import a_job

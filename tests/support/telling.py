@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
+from soloist.clock import utc_now
 from soloist.jobs import store
 from soloist.jobs.callbacks import Callbacks
-from soloist.jobs.clock import utc_now
 from soloist.jobs.events import EventFilter, Events
 from soloist.model.event import FileCompleted, FileStarted, JobEnded
 from soloist.model.ids import RoomId

@@ -11,7 +11,7 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 WHIP_MUSTS = (ROOT / "docs" / "whip.md").read_text().partition("MUST by MUST")[2]
 
 WALL_CLOCK_READERS = {
-    "src/soloist/jobs/clock.py": "times of commands and events",
+    "src/soloist/clock.py": "times of commands and events",
     "src/soloist/sources/receiver.py": "once, for the offset of the steady clock",
     "crates/py/src/lib.rs": "once, for the offset of the steady clock",
     "crates/py/src/run_loop/udp.rs": "beside the kernel's own time of arrival, for the time between the two",

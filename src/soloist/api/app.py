@@ -38,7 +38,7 @@ from soloist.api.rooms import room_routes
 from soloist.api.rules import RuleCommands, rule_routes
 from soloist.api.throttle import FailureThrottle, RequestRate
 from soloist.api.whip import App, Apps, WhipProxy
-from soloist.jobs.clock import utc_now
+from soloist.clock import utc_now
 from soloist.model.errors import InvalidValueError, MissingFieldError, NotFoundError
 from soloist.model.ids import AppId
 

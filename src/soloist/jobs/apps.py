@@ -11,10 +11,10 @@ from datetime import datetime
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from soloist.clock import utc_now
 from soloist.jobs import outbox, schema
 from soloist.jobs.accounts import VIDEO_CODECS, Accounts, App, app_of_row, app_values
 from soloist.jobs.callbacks import find_callbacks
-from soloist.jobs.clock import utc_now
 from soloist.jobs.rules import hold_rule
 from soloist.model.errors import AppLimitError, InvalidValueError, NotFoundError, RuleExistsError
 from soloist.model.ids import AppId, ProjectId, RuleId

@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from soloist.jobs import store
 from soloist.jobs.outage import persist
-from soloist.jobs.port import Journal, OpenRecording, RecordingPort
+from soloist.jobs.port import OpenRecording, RecordingPort
+from soloist.keeping.port import EpochLostError, Journal
 from soloist.model.errors import DestinationError, InternalError, SoloistError
 from soloist.model.event import JobEnded
 from soloist.model.ids import JobId
@@ -112,7 +113,7 @@ class Assignment:
         with structlog.contextvars.bound_contextvars(job_id=self.job_id, epoch=self.epoch):
             try:
                 return await self._run()
-            except store.EpochLostError:
+            except EpochLostError:
                 return await self._abandon()
 
     async def _run(self) -> Outcome:
@@ -120,7 +121,7 @@ class Assignment:
             self._recording = await self._desk.port.open(self._job, self._journal)
             log.info("recording_opened", room_id=self._job.room_id, participant_id=self._job.participant_id)
             verdict = await self._await_verdict(self._recording)
-        except store.EpochLostError:
+        except EpochLostError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, this job ends and no other
             verdict = self._fail(error)
@@ -178,7 +179,7 @@ class Assignment:
             return True
         try:
             await self._recording.finish(reason)
-        except store.EpochLostError:
+        except EpochLostError:
             raise
         except DestinationError as error:
             log.warning("files_not_published", error=str(error))

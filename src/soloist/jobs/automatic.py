@@ -14,8 +14,8 @@ import structlog
 from sqlalchemy import Row, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from soloist.clock import utc_now
 from soloist.jobs import schema
-from soloist.jobs.clock import utc_now
 from soloist.jobs.outage import DATABASE_AWAY
 from soloist.jobs.service import JobService
 from soloist.model.errors import JobRunningError, SoloistError

@@ -18,9 +18,9 @@ import structlog
 from procrastinate.job_context import AbortReason
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from soloist.clock import utc_now
 from soloist.jobs import fence, reaper, store
 from soloist.jobs.assignment import Assignment, Desk, Outcome
-from soloist.jobs.clock import utc_now
 from soloist.jobs.journal import DatabaseJournal
 from soloist.jobs.outage import DATABASE_AWAY, PAUSE_S_MAX, STALLED_S, Reachability, persist
 from soloist.jobs.port import RecordingPort

@@ -14,9 +14,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from soloist.clock import utc_now
 from soloist.jobs import schema
 from soloist.jobs.accounts import Accounts
-from soloist.jobs.clock import utc_now
 from soloist.jobs.ownership import foreign_places
 from soloist.model.errors import DestinationError, InvalidValueError, LocationUnknownError, NotFoundError
 from soloist.model.ids import ProjectId

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import structlog
 
-from soloist.jobs.filing import Filing
-from soloist.jobs.port import Journal
-from soloist.jobs.recording import Recording
-from soloist.jobs.salvage import salvage
-from soloist.jobs.selection import sources_of
-from soloist.jobs.shelf import Shelf
+from soloist.keeping.filing import Filing
+from soloist.keeping.port import Journal
+from soloist.keeping.salvage import salvage
+from soloist.keeping.shelf import Shelf
 from soloist.model.errors import InternalError, SoloistError, told
 from soloist.model.job import Job, StopReason
 from soloist.model.rule import RecordRule
+from soloist.recording.recording import Recording
+from soloist.recording.selection import sources_of
 from soloist.sources.receiver import MediaStoppedError, MediaThread
 from soloist.sources.rooms import Rooms, Subscription
 from soloist.storage.spool import Spool

@@ -12,9 +12,9 @@ from sqlalchemy import Row, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from soloist.clock import utc_now
 from soloist.jobs import schema
 from soloist.jobs.accounts import Accounts, StoredRule, stored_rule
-from soloist.jobs.clock import utc_now
 from soloist.jobs.codec import render_rule_body
 from soloist.jobs.ownership import refuse_foreign
 from soloist.model.errors import LocationUnknownError, NotFoundError, RuleExistsError, RuleInUseError

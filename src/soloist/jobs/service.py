@@ -15,9 +15,9 @@ import procrastinate
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from soloist.clock import utc_now
 from soloist.jobs import queue, store
 from soloist.jobs.accounts import Accounts
-from soloist.jobs.clock import utc_now
 from soloist.jobs.library import refuse_revoked
 from soloist.jobs.listing import JobFilter, JobPage, page_of_jobs
 from soloist.jobs.rules import hold_rule

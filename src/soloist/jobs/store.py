@@ -15,17 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from soloist.jobs import outbox, schema
 from soloist.jobs.codec import job_of_row, job_values, render_event_body, render_rule_body
-from soloist.model.errors import InternalError, JobRunningError
+from soloist.keeping.port import EpochLostError
+from soloist.model.errors import JobRunningError
 from soloist.model.event import Event, JobEnded, JobTaken
 from soloist.model.ids import AppId, JobId, ProjectId
 from soloist.model.job import Job, JobEvent, JobState
 from soloist.model.rule import RecordRule
 
 jobs = schema.jobs
-
-
-class EpochLostError(InternalError):
-    """Another recorder has taken this job; stop writing for it."""
 
 
 @dataclass(frozen=True, slots=True)

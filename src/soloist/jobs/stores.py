@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from soloist.jobs.outage import persist
 from soloist.jobs.schema import record_rules
-from soloist.jobs.shelf import Shelf
+from soloist.keeping.shelf import Shelf
 from soloist.model.errors import SoloistError
 
 log = structlog.get_logger("soloist.stores")

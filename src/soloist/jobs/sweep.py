@@ -14,13 +14,13 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from soloist.clock import utc_now
 from soloist.jobs import schema, store
-from soloist.jobs.clock import utc_now
 from soloist.jobs.journal import DatabaseJournal
 from soloist.jobs.outage import Reachability, persist
-from soloist.jobs.port import Journal
-from soloist.jobs.salvage import settled
-from soloist.jobs.shelf import Shelf
+from soloist.keeping.port import EpochLostError, Journal
+from soloist.keeping.salvage import settled
+from soloist.keeping.shelf import Shelf
 from soloist.model.event import FileCompleted, FileStarted
 from soloist.model.ids import JobId
 
@@ -94,7 +94,7 @@ class Sweeper:
         folders = await asyncio.to_thread(self._shelf.spool.earlier_epochs, job_id)
         try:
             leftovers = await settled(folders, journal, self._shelf, patience_s=0)
-        except store.EpochLostError:
+        except EpochLostError:
             return  # Forgotten at this moment; the next sweep finds it so.
         left = (await asyncio.to_thread(self._folders)).get(job_id)
         if left and job_id not in self._kept:

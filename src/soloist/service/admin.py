@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from soloist.clock import utc_now
 from soloist.jobs import store
 from soloist.jobs.accounts import Accounts, App, Credential
 from soloist.jobs.apps import AppService
-from soloist.jobs.clock import utc_now
 from soloist.jobs.database import open_database
 from soloist.jobs.migrate import migrate
 from soloist.model.errors import InvalidValueError, NotFoundError

@@ -17,7 +17,7 @@ from psycopg import sql
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from soloist import __version__
-from soloist.jobs.clock import utc_now
+from soloist.clock import utc_now
 from soloist.jobs.schema import metadata
 from soloist.service.admin import Office
 from soloist.service.errors import StartError

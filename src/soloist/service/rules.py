@@ -6,7 +6,7 @@ Spec: API sections 2.5 (one rule per app and location) and 3 (ranges).
 import secrets
 from dataclasses import dataclass
 
-from soloist.jobs.clock import utc_now
+from soloist.clock import utc_now
 from soloist.model.errors import InvalidValueError
 from soloist.model.ids import AppId, ProjectId, RuleId, parse_id
 from soloist.model.rule import (

@@ -1,4 +1,4 @@
-"""What a file being written looks like to `jobs/recording.py`, whatever the container.
+"""What a file being written looks like to `recording/recording.py`, whatever the container.
 
 A sink is plain synchronous code. `push` costs microseconds and belongs on the media thread; `finish` reads back and
 syncs the whole index, so call it on any other thread once nothing more will be pushed.

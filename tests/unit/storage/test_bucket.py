@@ -9,7 +9,7 @@ import obstore
 import pytest
 from support.memory_store import memory_bucket
 
-from soloist.jobs.clock import utc_now
+from soloist.clock import utc_now
 from soloist.model.errors import DestinationError, InternalError, InvalidValueError
 from soloist.storage import bucket as bucket_module
 from soloist.storage import links

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from soloist.jobs.clock import utc_now
+from soloist.clock import utc_now
 from soloist.model.stored import FoundObject
 from soloist.storage.listing import PAGES_MAX, list_objects
 from soloist.storage.location import S3Location

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from soloist.jobs.clock import utc_now
+from soloist.clock import utc_now
 from soloist.wire.callback import callback_signature, retry_delay, standard_signature
 
 KEY = "0123456789abcdef0123456789abcdef"

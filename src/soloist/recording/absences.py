@@ -6,8 +6,8 @@ segment, does not grow with the playlist. Lives on the media thread; times are n
 
 from collections.abc import Sequence
 
-from soloist.jobs.cutting import Fact, FileEnded, FileOpened, SegmentEnded
 from soloist.model.timing import Missing
+from soloist.recording.cutting import Fact, FileEnded, FileOpened, SegmentEnded
 from soloist.sinks.matrix import SEGMENTED
 
 

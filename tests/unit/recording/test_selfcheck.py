@@ -6,8 +6,8 @@ from support.frames import NS, START_NS, audio_frame, video_frame
 from support.media import opus_samples, video_samples
 from support.stage import Stage, a_publisher, frames_of, merged
 
-from soloist.jobs.selfcheck import SelfCheck
 from soloist.model.media import Codec, Kind, Sample
+from soloist.recording.selfcheck import SelfCheck
 
 
 def complaints(lines):

@@ -13,15 +13,15 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from soloist.jobs.absences import Absences
-from soloist.jobs.cutting import Cuts, Fact, FileEnded, FileSeries, FileSummary
-from soloist.jobs.selection import Selection
-from soloist.jobs.selfcheck import SelfCheck
 from soloist.model.errors import SoloistError
 from soloist.model.job import Job
 from soloist.model.media import EncodedFrame, Kind, Sample
 from soloist.model.rule import ALWAYS_APPEND, HlsConfig, Mp4Config, RecordFormat, RecordRule
 from soloist.model.timing import Cause, Missing
+from soloist.recording.absences import Absences
+from soloist.recording.cutting import Cuts, Fact, FileEnded, FileSeries, FileSummary
+from soloist.recording.selection import Selection
+from soloist.recording.selfcheck import SelfCheck
 from soloist.sources.ingest import REPLACED, PublisherMedia
 from soloist.sources.items import Media, is_frame, is_report
 from soloist.wire.clock import NS

@@ -19,7 +19,7 @@ from support.jobs import a_job, a_rule
 from support.media import opus_samples, video_samples
 from support.stage import a_publisher, frames_of, merged
 
-from soloist.jobs.salvage import salvage, settled
+from soloist.keeping.salvage import salvage, settled
 from soloist.model.errors import DestinationError, InternalError
 from soloist.model.event import FileCompleted, FileStarted
 from soloist.model.media import Codec
@@ -265,7 +265,7 @@ async def test_a_store_that_refuses_for_a_while_loses_and_reorders_nothing(tmp_p
         return await commit(note)
 
     monkeypatch.setattr(desk.shelf, "commit", refusing)
-    monkeypatch.setattr("soloist.jobs.publishing.DELAY_S", 0.01)
+    monkeypatch.setattr("soloist.keeping.publishing.DELAY_S", 0.01)
     desk.play(7)
     await desk.finish()
 
@@ -276,7 +276,7 @@ async def test_a_store_that_refuses_for_a_while_loses_and_reorders_nothing(tmp_p
 
 
 async def test_a_store_that_goes_on_refusing_ends_the_job_and_keeps_every_segment_in_order(tmp_path, monkeypatch):
-    monkeypatch.setattr("soloist.jobs.publishing.PATIENCE_S", 0.01)
+    monkeypatch.setattr("soloist.keeping.publishing.PATIENCE_S", 0.01)
     desk = Desk(tmp_path, hls_job())
     desk.play(1)
     await desk.told()

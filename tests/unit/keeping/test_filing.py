@@ -14,17 +14,17 @@ from support.jobs import a_job, a_rule
 from support.media import opus_samples, video_samples
 from support.stage import a_publisher, frames_of, merged
 
-from soloist.jobs import publishing
-from soloist.jobs.filing import Leftovers
-from soloist.jobs.recording import MediaFacts
-from soloist.jobs.salvage import salvage
-from soloist.jobs.shelf import Shelf
-from soloist.jobs.summary import resumed
+from soloist.keeping import publishing
+from soloist.keeping.filing import Leftovers
+from soloist.keeping.salvage import salvage
+from soloist.keeping.shelf import Shelf
+from soloist.keeping.summary import resumed
 from soloist.model.errors import DestinationError
 from soloist.model.event import FileCompleted, FileStarted
 from soloist.model.media import Codec, Kind
 from soloist.model.rule import Mp4Config, StorageAddress
 from soloist.model.timing import Cause, Missing
+from soloist.recording.recording import MediaFacts
 from soloist.storage.spool import Spool
 
 pytestmark = pytest.mark.anyio
@@ -157,7 +157,7 @@ async def test_a_leftover_of_an_unknown_codec_stays_in_the_spool_and_costs_the_j
 
 
 async def test_a_bucket_that_cannot_be_asked_for_a_key_costs_no_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("soloist.jobs.publishing.PATIENCE_S", 0.01)
+    monkeypatch.setattr("soloist.keeping.publishing.PATIENCE_S", 0.01)
     folder = tmp_path / "storage" / "recordings"
     folder.parent.mkdir()
     folder.write_text("not a folder")
@@ -191,7 +191,7 @@ def two_second_job():
 
 
 async def test_a_recording_goes_on_while_its_bucket_refuses_and_loses_no_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("soloist.jobs.publishing.DELAY_S", 0.02)
+    monkeypatch.setattr("soloist.keeping.publishing.DELAY_S", 0.02)
     desk = Desk(tmp_path, two_second_job())
     desk.play(1)
     await desk.told()
@@ -212,8 +212,8 @@ async def test_a_recording_goes_on_while_its_bucket_refuses_and_loses_no_file(tm
 
 async def test_a_bucket_that_refuses_for_an_hour_ends_the_job_and_keeps_its_files(tmp_path, monkeypatch):
     assert publishing.PATIENCE_S == 3600
-    monkeypatch.setattr("soloist.jobs.publishing.PATIENCE_S", 0.05)
-    monkeypatch.setattr("soloist.jobs.publishing.DELAY_S", 0.02)
+    monkeypatch.setattr("soloist.keeping.publishing.PATIENCE_S", 0.05)
+    monkeypatch.setattr("soloist.keeping.publishing.DELAY_S", 0.02)
     desk = Desk(tmp_path, two_second_job())
     desk.play(1)
     await desk.told()

@@ -10,8 +10,8 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from soloist.jobs.clock import utc_now
-from soloist.jobs.notes import FileNote, remove_note
+from soloist.clock import utc_now
+from soloist.keeping.notes import FileNote, remove_note
 from soloist.model.errors import DestinationError
 from soloist.model.job import Job
 from soloist.model.rule import DEFAULT_PREFIX, RecordFormat, RecordRule

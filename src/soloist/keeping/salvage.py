@@ -14,21 +14,20 @@ from types import MappingProxyType
 
 import structlog
 
-from soloist.jobs.cutting import FileSummary
-from soloist.jobs.filing import Leftovers
-from soloist.jobs.notes import FileNote, read_notes, remove_note
-from soloist.jobs.playlist_salvage import PlaylistSalvage
-from soloist.jobs.playlists import ENDED_SUFFIX
-from soloist.jobs.port import Journal
-from soloist.jobs.publishing import SETTLING_PATIENCE_S, completed, publish
-from soloist.jobs.recording import TimelineFacts
-from soloist.jobs.shelf import Shelf
-from soloist.jobs.store import EpochLostError
-from soloist.jobs.summary import manifest_of, resumed
+from soloist.keeping.filing import Leftovers
+from soloist.keeping.notes import FileNote, read_notes, remove_note
+from soloist.keeping.playlist_salvage import PlaylistSalvage
+from soloist.keeping.playlists import ENDED_SUFFIX
+from soloist.keeping.port import EpochLostError, Journal
+from soloist.keeping.publishing import SETTLING_PATIENCE_S, completed, publish
+from soloist.keeping.shelf import Shelf
+from soloist.keeping.summary import manifest_of, resumed
 from soloist.model.errors import DestinationError, InternalError, SoloistError
 from soloist.model.job import Job
 from soloist.model.media import Kind
 from soloist.model.timing import Cause, Missing
+from soloist.recording.cutting import FileSummary
+from soloist.recording.recording import TimelineFacts
 from soloist.sinks.mp4_index import HEADER_BYTES_MAX
 from soloist.sinks.repair import FoundMedia, repair
 

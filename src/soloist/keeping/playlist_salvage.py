@@ -10,16 +10,16 @@ from pathlib import Path
 
 import structlog
 
-from soloist.jobs.ledger import LedgerEntry
-from soloist.jobs.notes import FileNote
-from soloist.jobs.playlists import OpenPlaylist, ended_mark, init_number, inits_of, segments_in_spool
-from soloist.jobs.port import Journal
-from soloist.jobs.recording import TimelineFacts
-from soloist.jobs.shelf import Shelf
-from soloist.jobs.summary import resumed
+from soloist.keeping.ledger import LedgerEntry
+from soloist.keeping.notes import FileNote
+from soloist.keeping.playlists import OpenPlaylist, ended_mark, init_number, inits_of, segments_in_spool
+from soloist.keeping.port import Journal
+from soloist.keeping.shelf import Shelf
+from soloist.keeping.summary import resumed
 from soloist.model.errors import SoloistError
 from soloist.model.media import Kind
 from soloist.model.timing import Cause, Missing
+from soloist.recording.recording import TimelineFacts
 from soloist.sinks.hls import HOLE_NS, ClosedSegment
 from soloist.sinks.repair import FoundMedia, repair_segment
 from soloist.wire.clock import NS

@@ -12,12 +12,12 @@ from typing import TypeVar
 
 import structlog
 
-from soloist.jobs.cutting import FileSummary
-from soloist.jobs.notes import FileNote, write_note
-from soloist.jobs.port import Journal
-from soloist.jobs.shelf import Shelf
+from soloist.keeping.notes import FileNote, write_note
+from soloist.keeping.port import Journal
+from soloist.keeping.shelf import Shelf
 from soloist.model.errors import DestinationError
 from soloist.model.event import FileCompleted
+from soloist.recording.cutting import FileSummary
 from soloist.storage.bucket import Committed
 from soloist.storage.errors import KeyTakenError
 from soloist.wire.clock import NS

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from soloist.jobs.cutting import FileSummary
-from soloist.jobs.notes import FileNote
-from soloist.jobs.recording import TimelineFacts
+from soloist.keeping.notes import FileNote
 from soloist.model.job import Job
 from soloist.model.media import Codec, Kind
 from soloist.model.timing import Cause, Missing
+from soloist.recording.cutting import FileSummary
+from soloist.recording.recording import TimelineFacts
 from soloist.storage.bucket import Committed
 from soloist.wire.manifest import ClockMapping, Manifest, ManifestFile, ManifestJob, ManifestTrack, render_manifest
 from soloist.wire.timeline import Placement

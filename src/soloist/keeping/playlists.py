@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import structlog
 
-from soloist.jobs.ledger import (
+from soloist.keeping.ledger import (
     SUFFIX,
     LedgerEntry,
     PublishedObject,
@@ -30,15 +30,15 @@ from soloist.jobs.ledger import (
     shifted,
     tracks_of,
 )
-from soloist.jobs.notes import FileNote, PlaylistTerms, remove_note, write_note
-from soloist.jobs.port import Journal
-from soloist.jobs.publishing import retrying
-from soloist.jobs.recording import TimelineFacts
-from soloist.jobs.shelf import Shelf
+from soloist.keeping.notes import FileNote, PlaylistTerms, remove_note, write_note
+from soloist.keeping.port import Journal
+from soloist.keeping.publishing import retrying
+from soloist.keeping.shelf import Shelf
 from soloist.model.errors import InternalError, SoloistError
 from soloist.model.event import FileCompleted
 from soloist.model.media import Kind
 from soloist.model.timing import Missing
+from soloist.recording.recording import TimelineFacts
 from soloist.sinks.hls import ClosedSegment
 from soloist.sinks.matrix import Container
 from soloist.storage.bucket import Committed

@@ -6,9 +6,9 @@ from support.jobs import a_job, a_rule
 from support.media import opus_samples, video_samples
 from support.stage import Stage, a_publisher, frames_of, merged
 
-from soloist.jobs.cutting import FileEnded, FileOpened, SegmentEnded
 from soloist.model.media import Codec, Kind
 from soloist.model.rule import HlsConfig, RecordFormat
+from soloist.recording.cutting import FileEnded, FileOpened, SegmentEnded
 
 MP4, HLS = RecordFormat.MP4, RecordFormat.HLS
 SHORT_SLICES = HlsConfig(0, slice_s=2, merge_gap_s=-1)

@@ -14,22 +14,21 @@ from datetime import UTC, datetime
 
 import structlog
 
-from soloist.jobs.clock import utc_now
-from soloist.jobs.cutting import Fact, FileEnded, FileOpened, SegmentEnded
-from soloist.jobs.ledger import shifted
-from soloist.jobs.notes import FileNote, PlaylistTerms, write_note
-from soloist.jobs.playlists import OpenPlaylist, ended_mark
-from soloist.jobs.port import Journal
-from soloist.jobs.publishing import completed, publish, retrying
-from soloist.jobs.recording import MediaFacts, segments_zero_ns
-from soloist.jobs.shelf import Shelf
-from soloist.jobs.store import EpochLostError
-from soloist.jobs.summary import manifest_of, resumed, told_job
+from soloist.clock import utc_now
+from soloist.keeping.ledger import shifted
+from soloist.keeping.notes import FileNote, PlaylistTerms, write_note
+from soloist.keeping.playlists import OpenPlaylist, ended_mark
+from soloist.keeping.port import EpochLostError, Journal
+from soloist.keeping.publishing import completed, publish, retrying
+from soloist.keeping.shelf import Shelf
+from soloist.keeping.summary import manifest_of, resumed, told_job
 from soloist.model.errors import DestinationError, SoloistError, told
 from soloist.model.event import FileStarted
 from soloist.model.job import Job
 from soloist.model.media import Kind
 from soloist.model.rule import ALWAYS_APPEND, HlsConfig
+from soloist.recording.cutting import Fact, FileEnded, FileOpened, SegmentEnded
+from soloist.recording.recording import MediaFacts, segments_zero_ns
 from soloist.sinks.hls import HlsFile
 from soloist.sinks.matrix import SEGMENTED
 from soloist.storage.errors import KeyTakenError

@@ -1,0 +1,1 @@
+"""What was recorded, from the spool to the bucket: named, verified, told, and salvaged after a crash."""

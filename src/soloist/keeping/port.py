@@ -1,0 +1,39 @@
+"""Where keeping writes its progress down; implemented by `jobs/journal.py`."""
+
+from typing import Protocol
+
+from soloist.model.errors import InternalError
+from soloist.model.event import FileCompleted, FileStarted
+
+
+class EpochLostError(InternalError):
+    """Another recorder has taken this job; stop writing for it."""
+
+
+class Journal(Protocol):
+    """Persists what a recording did, under the epoch it was opened with.
+
+    Every method waits while the database is away and writes each fact once, however often it is called with it.
+
+    Raises:
+        EpochLostError: another recorder has taken the job since; publish nothing more.
+    """
+
+    async def permit(self) -> None:
+        """Return once it is certain that nobody has taken the job over; call it before publishing an object."""
+
+    async def file_started(self, fact: FileStarted) -> None:
+        """Persist that a file was opened, which gives its name to it.
+
+        Raises:
+            KeyTakenError: another file has that name in that bucket, or had it; choose the next one.
+        """
+
+    async def file_completed(self, fact: FileCompleted) -> None:
+        """Persist that a file stands in the bucket; call it after the object was verified, never before."""
+
+    async def media_ended_ns(self) -> int | None:
+        """Return where the media of the job's completed files ends, nanoseconds of Unix time; None without any."""
+
+    async def described(self, text: str) -> None:
+        """Replace the job's description; cut to 128 characters. Spec: API section 2.2."""
