@@ -1,7 +1,7 @@
 # One verb each; `make` alone lists them. CI calls `make test` and nothing else.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve check unit contract e2e faults crash interop bench fuzz wheel screenshot test
+.PHONY: help setup demo serve check unit contract e2e faults crash interop bench soak fuzz wheel screenshot test
 
 VENV := .venv/bin
 PYTEST := $(VENV)/python -W error::pytest.PytestWarning -m pytest
@@ -43,6 +43,10 @@ interop: ## Every publisher, from browsers to encoders, against a real service; 
 bench: ## CPU, memory and frames kept beside a pion receiver and aiortc, at 1, 10 and 50 streams; 8 minutes
 	@scripts/setup.sh bench
 	@PYTHONPATH=tests:benchmarks $(VENV)/python benchmarks/bench.py $(OPTIONS)
+
+soak: ## Half an hour of twenty streams, looking at memory (OPTIONS="--minutes 5" for less)
+	@scripts/setup.sh bench
+	@PYTHONPATH=tests:benchmarks $(VENV)/python benchmarks/soak.py $(OPTIONS)
 
 faults: ## Full disks, killed processes, an absent database, garbage: what operations.md promises, on real parts
 	@scripts/setup.sh tests

@@ -23,7 +23,7 @@ from soloist.clock import utc_now
 from soloist.jobs.accounts import Accounts
 from soloist.jobs.database import open_database
 from soloist.model.ids import AppId, RuleId
-from soloist.model.rule import AudioMode
+from soloist.model.rule import AudioMode, RecordFormat
 
 APP, RULE, ROOM = AppId("demo"), RuleId("demo"), "bench"
 STOP_S, JOBS_S = 20.0, 60.0
@@ -69,6 +69,8 @@ class Soloist:
 
     audio: AudioMode
     channels: int
+    formats: tuple[RecordFormat, ...] = (RecordFormat.MP4,)
+    mp4_cycle_s: int = 3600
 
     @property
     def name(self) -> str:
@@ -78,13 +80,24 @@ class Soloist:
         )
 
     @contextlib.contextmanager
-    def running(self, count: int) -> Iterator[Running]:
+    def running(self, count: int) -> Iterator["RunningSoloist"]:
         """Start an instance of its own and create the jobs; each waits for its participant."""
         with private_server() as server:
-            asyncio.run(_set_audio(server, self.audio))
+            asyncio.run(self._set_rule(server))
             jobs = [_start_job(server, f"p{n}") for n in range(count)]
             _await("recorder", jobs, lambda job: _call(server, "GET", f"/{job}")["state"] == "RUNNING")
             yield RunningSoloist(server, jobs)
+
+    async def _set_rule(self, server: Server) -> None:
+        """Let the dev app's rule write what is asked for."""
+        database = open_database(server.database_url)
+        accounts = Accounts(database)
+        rule = await accounts.rule(APP, RULE)
+        if rule is None or rule.mp4 is None:
+            raise SideError("the dev app has no rule")
+        mp4 = replace(rule.mp4, record_cycle_s=self.mp4_cycle_s)
+        await accounts.save_rule(replace(rule, audio=self.audio, formats=self.formats, mp4=mp4), utc_now())
+        await database.dispose()
 
 
 @dataclass
@@ -106,10 +119,14 @@ class RunningSoloist:
 
     def kept(self, count: int) -> list[Kept]:
         """Stop the jobs, wait until each has moved its files, and count what is in them."""
+        self.finish()
+        return [self._kept_by(job) for job in self.jobs[:count]]
+
+    def finish(self) -> None:
+        """Stop the jobs and wait until each has moved its files."""
         for job in self.jobs:
             _call(self.server, "DELETE", f"/{job}")
         _await("files in the bucket", self.jobs, self._is_filed)
-        return [self._kept_by(job) for job in self.jobs[:count]]
 
     def _is_filed(self, job: str) -> bool:
         # The manifest comes last, and nothing may still be on its way.
@@ -147,17 +164,6 @@ def _call(server: Server, method: str, path: str, body: object = None) -> dict[s
     with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - as above
         text = answer.read()
     return dict(json.loads(text)) if text else {}
-
-
-async def _set_audio(server: Server, audio: AudioMode) -> None:
-    """Let the dev app's rule write audio as asked."""
-    database = open_database(server.database_url)
-    accounts = Accounts(database)
-    rule = await accounts.rule(APP, RULE)
-    if rule is None:
-        raise SideError("the dev app has no rule")
-    await accounts.save_rule(replace(rule, audio=audio), utc_now())
-    await database.dispose()
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,15 @@ def usage_of(root: int, *, with_memory: bool = False) -> Usage:
     return Usage(cpu, sum(rss for rss, _ in memory), sum(pss for _, pss in memory), threads)
 
 
+def memory_by_process(root: int) -> dict[str, int]:
+    """Return resident memory (PSS) in bytes of the process `root` and its descendants, added up by what they are."""
+    found: dict[str, int] = {}
+    for pid in descendants(root):
+        name = _name(pid)
+        found[name] = found.get(name, 0) + _memory(pid)[1]
+    return found
+
+
 def descendants(root: int) -> list[int]:
     """Return `root` and everything below it."""
     found = [root]
@@ -48,16 +57,21 @@ def _cpu_ticks(pid: int) -> int:
     return sum(int(value) for value in fields[11:15])
 
 
-def _threads(pid: int) -> list[tuple[str, int]]:
+def _name(pid: int) -> str:
     process = _read(Path(f"/proc/{pid}/cmdline")).replace("\0", " ").split()
-    words = [Path(word).name for word in process if not word.startswith("-")]
-    name = next((word for word in ("recorder", "api", "serve", "postgres") if any(word in w for w in words[:5])), "")
+    words = [Path(word).name for word in process if not word.startswith("-")] or ["ended"]
+    parts = ("recorder", "api", "serve", "postgres")
+    return next((part for part in parts if any(part in word for word in words[:5])), words[0])
+
+
+def _threads(pid: int) -> list[tuple[str, int]]:
+    name = _name(pid)
     found = []
     for task in Path(f"/proc/{pid}/task").glob("*"):
         ran = _read(task / "schedstat").split()
         if ran:
             thread = "main" if int(task.name) == pid else _read(task / "comm").strip()
-            found.append((f"{name or words[0]}/{thread}", int(ran[0])))
+            found.append((f"{name}/{thread}", int(ran[0])))
     return found
 
 
