@@ -70,15 +70,18 @@ async def test_a_name_is_given_once_also_when_its_first_file_is_complete_or_its_
         started = a_started_file()
         await journal.file_started(started)
         await journal.file_started(started)
+        journal = await taken(office, first)
+        await journal.file_started(started)
 
         with pytest.raises(KeyTakenError):
             await other.file_started(a_started_file("rec.m3u8", RecordFormat.HLS))
         await journal.file_completed(a_completed_file("rec.mp4"))
-        for late in (other, await taken(office, first)):
+        anew = await taken(office, first)
+        for late, fact in ((other, started), (anew, a_started_file())):
             with pytest.raises(KeyTakenError):
-                await late.file_started(a_started_file())
+                await late.file_started(fact)
 
-        told = ["JobAccepted", "JobTaken", "FileStarted", "FileCompleted", "JobTaken"]
+        told = ["JobAccepted", "JobTaken", "FileStarted", "JobTaken", "FileCompleted", "JobTaken"]
         assert [kind for kind, _ in await office.events(first)] == told
         assert [kind for kind, _ in await office.events(second)] == told[:2]
 

@@ -13,15 +13,18 @@ from support.stage import Stage, a_publisher, frames_of, merged
 
 
 class PaperJournal:
-    """Keeps facts in a list, in the order they were told."""
+    """Keeps facts in a list, each once, in the order they were told."""
 
-    def __init__(self):
+    def __init__(self, before=None):
+        """`before` is the journal of the same job's earlier epoch: what it was told is known."""
+        self._known = [*before.facts] if before else []
         self.facts = []
         self.texts = []
         self.ended_ns = None
 
     async def file_started(self, fact):
-        self.facts.append(fact)
+        if fact not in self._known + self.facts:
+            self.facts.append(fact)
 
     async def file_completed(self, fact):
         self.facts.append(fact)

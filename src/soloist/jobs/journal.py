@@ -44,7 +44,7 @@ class DatabaseJournal:
     async def file_started(self, fact: FileStarted) -> None:
         """Persist that a file was opened, unless any file ever had its name there, which is kept as long as its job."""
         values = self._row(fact) | {"state": STARTED}
-        ours = and_(*(files.c[name] == value for name, value in values.items()))
+        ours = and_(*(files.c[name] == values[name] for name in ("job_id", "key", "format", "started_at")))
         there = and_(*(files.c[name] == values[name] for name in ("location", "bucket", "stem")))
 
         async def work(connection: AsyncConnection) -> None:

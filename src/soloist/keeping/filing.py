@@ -19,11 +19,10 @@ from soloist.keeping.ledger import shifted
 from soloist.keeping.notes import FileNote, PlaylistTerms, write_note
 from soloist.keeping.playlists import OpenPlaylist, ended_mark
 from soloist.keeping.port import EpochLostError, Journal
-from soloist.keeping.publishing import completed, publish, retrying
+from soloist.keeping.publishing import announced, completed, publish
 from soloist.keeping.shelf import Shelf
 from soloist.keeping.summary import manifest_of, resumed, told_job
 from soloist.model.errors import DestinationError, SoloistError, told
-from soloist.model.event import FileStarted
 from soloist.model.job import Job
 from soloist.model.media import Kind
 from soloist.model.rule import ALWAYS_APPEND, HlsConfig
@@ -31,7 +30,6 @@ from soloist.recording.cutting import Fact, FileEnded, FileOpened, SegmentEnded
 from soloist.recording.recording import MediaFacts, segments_zero_ns
 from soloist.sinks.hls import HlsFile
 from soloist.sinks.matrix import SEGMENTED
-from soloist.storage.errors import KeyTakenError
 from soloist.wire.clock import NS
 
 log = structlog.get_logger("soloist.filing")
@@ -182,19 +180,7 @@ class Filing:
         first = self._open[fact.index]
         if first.playlist is not None and await self._goes_on(fact, first):
             return
-        while True:
-            note = await retrying(lambda: self._shelf.freed(first, self._taken), first)
-            self._taken.add(self._shelf.stem(note))
-            self._open[fact.index] = note
-            if note != first:
-                await asyncio.to_thread(write_note, note)
-            try:
-                await self._journal.file_started(
-                    FileStarted(note.key, note.record_format, _started_at(fact, media), note.location, note.bucket)
-                )
-                break
-            except KeyTakenError:
-                log.info("name_taken", job_id=self._job.job_id, key=note.key)
+        note = self._open[fact.index] = await announced(self._shelf, self._journal, first, self._taken)
         if note.detail:
             await self._journal.described(note.detail)
         if note.playlist is not None:

@@ -14,6 +14,7 @@ from soloist.keeping.ledger import LedgerEntry
 from soloist.keeping.notes import FileNote
 from soloist.keeping.playlists import OpenPlaylist, ended_mark, init_number, inits_of, segments_in_spool
 from soloist.keeping.port import Journal
+from soloist.keeping.publishing import announced, is_announced
 from soloist.keeping.shelf import Shelf
 from soloist.keeping.summary import resumed
 from soloist.model.errors import SoloistError
@@ -86,6 +87,9 @@ class PlaylistSalvage:
         else:
             if before is not None:
                 await before.complete()
+            if not await is_announced(self._journal, note):  # Its recorder died before it could tell of it.
+                note = await announced(self._shelf, self._journal, note)
+                playlist = OpenPlaylist(note, self._shelf, self._journal, patience_s=self._patience_s)
             await playlist.resume()
         self._open = playlist
         listed = await asyncio.to_thread(lambda: playlist.spooled)

@@ -16,7 +16,7 @@ from soloist.keeping.notes import FileNote, write_note
 from soloist.keeping.port import Journal
 from soloist.keeping.shelf import Shelf
 from soloist.model.errors import DestinationError
-from soloist.model.event import FileCompleted
+from soloist.model.event import FileCompleted, FileStarted
 from soloist.recording.cutting import FileSummary
 from soloist.storage.bucket import Committed
 from soloist.storage.errors import KeyTakenError
@@ -32,6 +32,38 @@ SETTLING_PATIENCE_S = 30.0
 DELAY_S = 0.5
 DELAY_S_MAX = 10.0
 """Between two tries, doubling from the one to the other."""
+
+
+async def announced(shelf: Shelf, journal: Journal, note: FileNote, taken: set[str] | None = None) -> FileNote:
+    """Return the note under a name that is free in its bucket and in the journal, written down and told (rule R34).
+
+    `taken` holds the names, without extensions, that this job has used; it grows by those tried here.
+
+    Raises:
+        EpochLostError: the job is another recorder's; nothing is told.
+        DestinationError: the bucket went on refusing to be asked.
+    """
+    taken = set() if taken is None else taken
+    while True:
+        free = await retrying(partial(shelf.freed, note, taken), note)
+        taken.add(shelf.stem(free))
+        if free != note:
+            await asyncio.to_thread(write_note, free)
+        if await is_announced(journal, free):
+            return free
+        log.info("name_taken", job_id=note.job_id, key=free.key)
+
+
+async def is_announced(journal: Journal, note: FileNote) -> bool:
+    """Tell of a file under its note's name, once; return whether the name is its own."""
+    started_at = datetime.fromtimestamp((note.origin_ns + note.start_ns) / NS, UTC)
+    try:
+        await journal.file_started(
+            FileStarted(note.key, note.record_format, started_at, note.location, note.bucket),
+        )
+    except KeyTakenError:
+        return False
+    return True
 
 
 async def publish(
@@ -55,8 +87,7 @@ async def publish(
         try:
             return note, await retrying(partial(_put, shelf, journal, note, manifest), note, patience_s=patience_s)
         except KeyTakenError:
-            note = await shelf.freed(note)
-            await asyncio.to_thread(write_note, note)
+            note = await announced(shelf, journal, note)
 
 
 async def _put(shelf: Shelf, journal: Journal, note: FileNote, manifest: Callable[[Committed], str]) -> Committed:

@@ -19,7 +19,7 @@ from soloist.keeping.notes import FileNote, read_notes, remove_note
 from soloist.keeping.playlist_salvage import PlaylistSalvage
 from soloist.keeping.playlists import ENDED_SUFFIX
 from soloist.keeping.port import EpochLostError, Journal
-from soloist.keeping.publishing import SETTLING_PATIENCE_S, completed, publish
+from soloist.keeping.publishing import SETTLING_PATIENCE_S, announced, completed, is_announced, publish
 from soloist.keeping.shelf import Shelf
 from soloist.keeping.summary import manifest_of, resumed
 from soloist.model.errors import DestinationError, InternalError, SoloistError
@@ -138,6 +138,8 @@ async def _settle(
         shelf.waiting.discard(note.path)
         return
     summary = _summary(note, found)
+    if not await is_announced(journal, note):  # Its recorder died before it could tell of it.
+        note = await announced(shelf, journal, note)
     note, committed = await publish(
         shelf, journal, note, lambda done: manifest_of(note, summary, facts, done), patience_s=patience_s
     )

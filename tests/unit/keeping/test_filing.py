@@ -25,6 +25,7 @@ from soloist.model.media import Codec, Kind
 from soloist.model.rule import Mp4Config, StorageAddress
 from soloist.model.timing import Cause, Missing
 from soloist.recording.recording import MediaFacts
+from soloist.storage.errors import KeyTakenError
 from soloist.storage.spool import Spool
 
 pytestmark = pytest.mark.anyio
@@ -124,7 +125,7 @@ async def test_what_a_killed_recorder_left_is_repaired_and_published_by_the_next
     killed.stage.recording.abort()
     shutil.copy(copy, tmp_path / "spool" / "job1" / "1" / "00000.mp4")
 
-    successor = PaperJournal()
+    successor = PaperJournal(killed.journal)
     assert (await salvage(a_job(epoch=2), successor, killed.shelf)).refusal is None
 
     (told,) = successor.facts
@@ -169,8 +170,49 @@ async def test_a_bucket_that_cannot_be_asked_for_a_key_costs_no_file(tmp_path, m
 
     journal = PaperJournal()
     assert (await salvage(a_job(epoch=2), journal, desk.shelf)).refusal is None
-    assert [type(fact) for fact in journal.facts] == [FileCompleted]
+    assert [type(fact) for fact in journal.facts] == [FileStarted, FileCompleted]
     assert desk.spooled == []
+
+
+class CrowdedJournal(PaperJournal):
+    """Says that some names are other recordings'."""
+
+    async def file_started(self, fact):
+        if fact.key.removesuffix(".mp4")[-2:] in ("00", "_1"):
+            raise KeyTakenError
+        await super().file_started(fact)
+
+
+async def test_a_file_of_a_killed_recorder_that_was_never_announced_takes_no_name_of_another_recording(tmp_path):
+    desk = Desk(tmp_path, a_job(epoch=1))
+    desk.play(2)
+    desk.filing.abandon()
+    desk.stage.recording.abort()
+    assert desk.journal.facts == []
+
+    journal = CrowdedJournal()
+    assert (await salvage(a_job(epoch=2), journal, desk.shelf)).refusal is None
+
+    started, completed = journal.facts
+    assert started.key.endswith("_2.mp4")
+    assert (completed.key, type(completed)) == (started.key, FileCompleted)
+    assert desk.objects.keys() == {started.key, started.key.replace(".mp4", ".json")}
+
+
+async def test_a_name_that_somebody_elses_object_took_is_given_up_for_one_that_is_announced(tmp_path):
+    desk = Desk(tmp_path, a_job(epoch=1))
+    desk.play(2)
+    await desk.told()
+    (announced,) = desk.journal.facts
+    foreign = tmp_path / "storage" / "recordings" / announced.key
+    foreign.parent.mkdir(parents=True)
+    foreign.write_bytes(b"somebody else's")
+    await desk.finish()
+
+    first, second, completed = desk.journal.facts
+    assert (first, type(second), type(completed)) == (announced, FileStarted, FileCompleted)
+    assert second.key == completed.key != announced.key
+    assert foreign.read_bytes() == b"somebody else's"
 
 
 def refuse(desk):

@@ -159,7 +159,7 @@ async def test_a_killed_recorders_playlist_goes_on_under_the_next_epoch_with_a_d
     await killed.die()
     (before,) = playlists(killed).values()
 
-    desk = Desk(tmp_path, hls_job(epoch=2))
+    desk = Desk(tmp_path, hls_job(epoch=2), journal=PaperJournal(killed.journal))
     desk.filing._opened_ns = START_NS + 8_000_000_000
     desk.play(5, at_s=10)
     await desk.finish()
@@ -190,7 +190,7 @@ async def test_a_killed_recorders_playlist_is_ended_if_the_job_is_over(tmp_path,
     killed = Desk(tmp_path, hls_job())
     killed.play(5, codec)
     await killed.die()
-    journal = PaperJournal()
+    journal = PaperJournal(killed.journal)
     ended = hls_job(epoch=2)
 
     assert (await salvage(ended, journal, killed.shelf, own=True)).refusal is None
@@ -440,7 +440,7 @@ async def test_a_disk_that_refuses_a_playlists_text_has_nothing_published_that_l
     assert desk.shelf.usage()["objects_pending"] > 0
 
     # The next try has its room, and everything is still there.
-    journal = PaperJournal()
+    journal = PaperJournal(desk.journal)
     assert (await salvage(hls_job(epoch=2), journal, desk.shelf, own=True)).refusal is None
     playlist = the_playlist(desk)
     manifest = json.loads(desk.objects["p/s_job1_room1_alice.json"].read_text())
