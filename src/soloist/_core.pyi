@@ -43,6 +43,7 @@ class Frame:
     rate_hz: int
     is_keyframe: bool
     follows_gap: bool
+    packets_lost: int
     received_ns: int
     width: int
     height: int

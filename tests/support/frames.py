@@ -24,6 +24,7 @@ class FrameValue:
     width: int
     height: int
     data: bytes
+    packets_lost: int = 0
 
     def but(self, **changes):
         """Return a copy with some fields changed."""

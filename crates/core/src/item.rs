@@ -37,6 +37,8 @@ pub struct Frame {
     pub is_keyframe: bool,
     /// Something before it in this layer was lost for good.
     pub follows_gap: bool,
+    /// Packets of this layer missing for good right before it, by its numbering; 0 where the numbering began anew.
+    pub packets_lost: u64,
     /// Arrival of the first packet, nanoseconds since the Unix epoch.
     pub received_ns: i64,
     /// Coded width in pixels; 0 unless this is a video keyframe.

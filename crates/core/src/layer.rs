@@ -45,6 +45,8 @@ pub struct Layer {
     pub early_report: Option<EarlyReport>,
     pub last_frame_at: Option<Instant>,
     pub has_keyframe: bool,
+    /// Packets missing for good since the last frame that was handed over.
+    pub packets_lost: u64,
     parameter_sets: ParameterSets,
 }
 

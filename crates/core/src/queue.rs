@@ -148,6 +148,7 @@ mod tests {
             rtp_ticks,
             is_keyframe,
             follows_gap: false,
+            packets_lost: 0,
             received_ns: 0,
             width: 0,
             height: 0,

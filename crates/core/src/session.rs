@@ -19,7 +19,7 @@ use crate::error::OfferError;
 use crate::item::{CloseReason, Frame, Item, LayerName, SenderReport, SessionId, Track};
 use crate::keyframes::KeyframePolicy;
 use crate::layer::{EarlyReport, Keyframe, Layer};
-use crate::losses::LossWatch;
+use crate::losses::{LossWatch, Settled};
 use crate::machine::{self, LayerKey, MediaTable, Settings};
 use crate::offer::{Offer, Preference, check_credentials, ice_fragment};
 use crate::roles::{Role, roles};
@@ -281,7 +281,7 @@ impl Session {
     /// Returns the SSRC of a stream that begins with this packet and whose losses its sender repairs in place.
     fn watch(&mut self, header: RtpHeader, now: Instant) -> Option<u32> {
         let role = self.roles[usize::from(header.pt & 0x7f)];
-        let is_first = role != Role::Repair && self.losses.arrived(header.ssrc, header.sequence);
+        let is_first = role != Role::Repair && self.losses.arrived(header.ssrc, header.sequence, now);
         if matches!(role, Role::Video { .. }) {
             self.video_begins(now);
         }
@@ -311,18 +311,16 @@ impl Session {
         }
     }
 
-    fn settle_losses(&mut self, media: &MediaData, outbox: &mut Outbox) {
-        if self.losses.is_clean() {
-            return;
-        }
-        let Some(ssrc) = self.rtc.direct_api().stream_rx_by_mid(media.mid, media.rid).map(|stream| *stream.ssrc())
-        else {
-            return;
-        };
+    /// Count what became of missing packets before a frame; return how many are missing for good. What was filled without
+    /// a frame of its own, as padding is, leaves the numbering whole.
+    fn settle_losses(&mut self, media: &MediaData, outbox: &mut Outbox) -> u64 {
+        let mut api = self.rtc.direct_api();
+        let stream = if self.losses.is_clean() { None } else { api.stream_rx_by_mid(media.mid, media.rid) };
         let (first, last) = (media.seq_range.start().as_u16(), media.seq_range.end().as_u16());
-        let settled = self.losses.delivered(ssrc, first, last);
+        let settled = stream.map_or_else(Settled::default, |rx| self.losses.delivered(*rx.ssrc(), first, last));
         outbox.stats.packets_recovered += settled.recovered;
         outbox.stats.packets_lost += settled.lost;
+        if media.contiguous { 0 } else { settled.lost }
     }
 
     /// Take the machine's output until it has nothing more to say before its deadline.
@@ -379,11 +377,12 @@ impl Session {
         let Some(name) = self.media.layer_name(key) else {
             return;
         };
-        self.settle_losses(&media, outbox);
+        let lost = self.settle_losses(&media, outbox);
         let is_video = codec.kind() == Kind::Video;
         let is_keyframe = !is_video || media.is_keyframe();
         let layer = self.layers.entry(key).or_insert_with(|| self.media.new_layer(key));
         layer.last_frame_at = Some(now);
+        layer.packets_lost += lost;
         self.heard_at = now;
         let (data, size) = if is_video && is_keyframe {
             match layer.inspect_keyframe(codec, media.data) {
@@ -409,6 +408,7 @@ impl Session {
             rtp_ticks,
             is_keyframe,
             follows_gap: !media.contiguous,
+            packets_lost: std::mem::take(&mut layer.packets_lost),
             received_ns: self.clock.unix_ns(media.network_time),
             width: size.map_or(0, |size| size.width),
             height: size.map_or(0, |size| size.height),

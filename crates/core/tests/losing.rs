@@ -5,7 +5,7 @@ mod support;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use soloist_core::Codec;
+use soloist_core::{Codec, Frame};
 use support::media::{digest, publish};
 use support::network::Weather;
 use support::{Rig, Scenario};
@@ -58,6 +58,55 @@ fn audio_lost_for_good_is_flagged_on_the_next_packet() {
     for pair in audio.windows(2) {
         let is_gap = pair[1].rtp_ticks - pair[0].rtp_ticks > 960;
         assert_eq!(pair[1].follows_gap, is_gap);
+    }
+}
+
+/// Publish, let `between` happen for five seconds, and publish on; return the frames from then on.
+fn frames_after(codec: Codec, between: fn(&mut Rig)) -> Vec<Frame> {
+    let mut rig = Rig::connected(Scenario { codec, with_red: false, ..Scenario::default() });
+    publish(&mut rig, codec, 2, 60, 0);
+    let before = rig.frames().count();
+    between(&mut rig);
+    publish(&mut rig, codec, 2, 60, 2_000_000);
+    rig.frames().skip(before).cloned().collect()
+}
+
+#[test]
+fn what_was_not_sent_leaves_the_numbering_whole() {
+    for codec in [Codec::H264, Codec::Vp8] {
+        let frames = frames_after(codec, |rig| rig.run_for(Duration::from_secs(5)));
+        assert!(frames.len() > 150);
+        assert!(frames.iter().all(|frame| frame.packets_lost == 0 && !frame.follows_gap), "{codec:?}");
+    }
+}
+
+#[test]
+fn what_was_sent_into_a_blackout_is_counted_on_the_first_frame_after_it() {
+    let blackout = |rig: &mut Rig| {
+        rig.network.is_down = true;
+        publish(rig, Codec::H264, 5, 60, 500_000);
+        rig.network.is_down = false;
+    };
+    let frames = frames_after(Codec::H264, blackout);
+    let first = |codec| frames.iter().find(|frame| frame.codec == codec).map_or(0, |frame| frame.packets_lost);
+    assert_eq!(first(Codec::Opus), 250);
+    assert!(first(Codec::H264) > 300, "{} packets of 150 pictures", first(Codec::H264));
+    let counted: Vec<u64> = frames.iter().map(|frame| frame.packets_lost).filter(|lost| *lost > 0).collect();
+    assert_eq!(counted.len(), 2, "{counted:?}");
+}
+
+#[test]
+fn each_packet_of_sound_lost_for_good_is_counted_once() {
+    for with_red in [false, true] {
+        let weather = Weather::rough(5, 15);
+        let mut rig = Rig::connected(Scenario { with_red, weather, ..Scenario::default() });
+        let sent = publish(&mut rig, Codec::Vp8, 10, 60, 0);
+        let frames = rig.frames_of(Codec::Opus);
+        let counted: u64 = frames.iter().map(|frame| frame.packets_lost).sum();
+        // Those after the last packet that came are not yet known to be missing.
+        let known = frames.last().map_or(0, |frame| usize::try_from(frame.rtp_ticks).unwrap_or(0) / 960 + 1);
+        assert_eq!(counted, (known.min(sent.sounds.len()) - frames.len()) as u64, "redundancy: {with_red}");
+        assert!(frames.iter().all(|frame| (frame.packets_lost > 0) == frame.follows_gap), "redundancy: {with_red}");
     }
 }
 

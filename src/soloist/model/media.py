@@ -112,6 +112,10 @@ class EncodedFrame(Protocol):
         """True if something before it, in this layer, was lost for good."""
 
     @property
+    def packets_lost(self) -> int:
+        """RTP packets of this layer missing for good right before it; 0 where its numbering began anew."""
+
+    @property
     def received_ns(self) -> int:
         """Arrival of its first packet, nanoseconds since the Unix epoch on the core's steady clock."""
 

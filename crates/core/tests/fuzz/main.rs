@@ -10,7 +10,7 @@ mod plain;
 mod rig;
 mod seeds;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
 
@@ -30,6 +30,7 @@ thread_local! {
     static OFFER: String = SETTINGS.with(|settings| Publisher::new(settings, Instant::now()).offer);
     static ANSWERED: Held = const { RefCell::new(None) };
     static CONNECTED: Held = const { RefCell::new(None) };
+    static SEQUENCE: Cell<u16> = const { Cell::new(0) };
 }
 
 /// The SDP a stranger posts.
@@ -78,6 +79,23 @@ fn dtls(data: &[u8]) -> u64 {
 /// RTP of a connected publisher that reaches the depacketizers whatever it holds.
 fn rtp(data: &[u8]) -> u64 {
     with_connected(|rig| rig.feed(&edited(data, |payload| [payload, &[0; plain::TAG_BYTES]].concat())))
+}
+
+/// Redundant sound (RFC 2198): packets of one stream in order, some left out. Each part of an input is how many numbers
+/// are skipped (1 byte), a length (1 byte), and the payload: block headers and blocks, or what looks like them.
+fn red(data: &[u8]) -> u64 {
+    let (mut rest, mut packets) = (data, Vec::new());
+    while let [skipped, length, payload @ ..] = rest {
+        let (payload, after) = payload.split_at(usize::from(*length).min(payload.len()));
+        rest = after;
+        let sequence = SEQUENCE.get().wrapping_add(1 + u16::from(skipped & 0x0f));
+        SEQUENCE.set(sequence);
+        packets.push(seeds::red_packet(sequence, payload));
+    }
+    with_connected(|rig| {
+        let sent = packed(&packets);
+        rig.feed(&edited(&sent, |payload| [payload, &[0; plain::TAG_BYTES]].concat()))
+    })
 }
 
 /// RTCP of a connected publisher, decrypted whatever it holds.
@@ -264,6 +282,25 @@ fn no_rtp_makes_the_core_panic() {
         ],
         short: 6_000,
         long: 3_000_000,
+    });
+}
+
+#[test]
+fn no_redundant_sound_makes_the_core_panic() {
+    drive(&Target {
+        name: "red",
+        run: red,
+        seeds: seeds::red_seeds(),
+        words: &[
+            &[0x80 | seeds::OPUS, 0x0f, 0x00, 0x04],
+            &[0x80 | seeds::OPUS, 0x1e, 0x00, 0x04],
+            &[seeds::OPUS, 0xfc],
+            &[0xff, 0xff, 0xff, 0xff],
+            &[0x80 | seeds::OPUS, 0, 0, 0],
+            &[8, 0],
+        ],
+        short: 6_000,
+        long: 2_000_000,
     });
 }
 

@@ -110,6 +110,35 @@ pub fn rtp_seeds() -> Vec<Vec<u8>> {
     ]
 }
 
+/// Return a packet of redundant sound, its time that of 20 ms a packet.
+pub fn red_packet(sequence: u16, payload: &[u8]) -> Vec<u8> {
+    rtp(RED, sequence, 960 * u32::from(sequence), AUDIO_SSRC, payload)
+}
+
+/// Packets with no, one and two blocks of redundancy, with one or several packets left out between them.
+/// Spec: RFC 2198 §3.
+pub fn red_seeds() -> Vec<Vec<u8>> {
+    let block = |back: u16| {
+        let [high, low] = ((back * 960) << 2).to_be_bytes();
+        [0x80 | OPUS, high, low, 4]
+    };
+    let sound = [0xfc, 0x11, 0x22, 0x33];
+    let plain = joined(&[&[OPUS], &sound]);
+    let single = joined(&[&block(1), &[OPUS], &sound, &sound]);
+    let double = joined(&[&block(2), &block(1), &[OPUS], &sound, &sound, &sound]);
+    let run = |parts: &[(u8, &[u8])]| {
+        let parts = parts
+            .iter()
+            .map(|(skipped, payload)| joined(&[&[*skipped, u8::try_from(payload.len()).unwrap_or(u8::MAX)], payload]));
+        parts.collect::<Vec<_>>().concat()
+    };
+    vec![
+        run(&[(0, &plain), (0, &single), (1, &single), (0, &single)]),
+        run(&[(0, &double), (2, &double), (1, &double), (0, &double)]),
+        run(&[(0, &single), (5, &double), (0, &plain), (15, &single)]),
+    ]
+}
+
 /// Reports and feedback, alone and compound. Spec: RFC 3550 §6.4-6.7, RFC 4585 §6, RFC 8888.
 pub fn rtcp_seeds() -> Vec<Vec<u8>> {
     let ssrc = VIDEO_SSRC.to_be_bytes();
