@@ -47,6 +47,10 @@ class Player:
         """Play an object of the bucket from its start; return once it plays."""
         self._page.evaluate("([name, url, rate]) => play(name, url, rate)", [name, f"{self._address}/{key}", rate])
 
+    def seek(self, name: str, times_s: list[float]) -> list[float]:
+        """Go to each of some times; return when the picture that is shown there begins, or where the sound stands."""
+        return self._page.evaluate("([name, times]) => seek(name, times)", [name, times_s])
+
     def until_ended(self, name: str, within_s: float) -> Playback:
         """Return what was noticed once the end is reached."""
         deadline = time.monotonic() + within_s

@@ -46,22 +46,15 @@ CONTAINER_OF: dict[tuple[RecordFormat, Codec | None], tuple[Container, RecordFor
     (RecordFormat.MP4, Codec.VP9): (Container.MP4, RecordFormat.MP4, ""),
     (RecordFormat.MP4, Codec.AV1): (Container.MP4, RecordFormat.MP4, ""),
     (RecordFormat.MP4, Codec.VP8): (Container.WEBM, RecordFormat.WEBM, _VP8_NOTE.format("MP4")),
-    (RecordFormat.WEBM, None): (Container.WEBM, RecordFormat.WEBM, ""),
-    (RecordFormat.WEBM, Codec.VP8): (Container.WEBM, RecordFormat.WEBM, ""),
-    (RecordFormat.WEBM, Codec.VP9): (Container.WEBM, RecordFormat.WEBM, ""),
-    (RecordFormat.WEBM, Codec.AV1): (Container.MP4, RecordFormat.MP4, "AV1 is recorded as MP4."),
-    (RecordFormat.WEBM, Codec.H264): (
-        Container.MP4,
-        RecordFormat.MP4,
-        "H.264 cannot be kept in WebM; recorded as MP4.",
-    ),
     (RecordFormat.HLS, None): (Container.TS, RecordFormat.HLS, ""),
     (RecordFormat.HLS, Codec.H264): (Container.TS, RecordFormat.HLS, ""),
     (RecordFormat.HLS, Codec.VP9): (Container.FMP4, RecordFormat.HLS, ""),
     (RecordFormat.HLS, Codec.AV1): (Container.FMP4, RecordFormat.HLS, ""),
     (RecordFormat.HLS, Codec.VP8): (Container.WEBM, RecordFormat.WEBM, _VP8_NOTE.format("HLS")),
 }
-"""(wanted format, video codec or None for audio only) -> container, its name, note. TS carries H.264 alone."""
+"""(wanted format, video codec or None for audio only) -> container, its name, note. TS carries H.264 alone.
+
+No rule can want WebM: it is only ever the fallback of VP8."""
 
 AUDIO_OF: dict[tuple[Container, AudioMode], tuple[Codec, str]] = {
     (Container.MP4, AudioMode.AAC): (Codec.AAC, ""),
@@ -80,7 +73,7 @@ def plan(video: Codec | None, *, with_audio: bool, audio_mode: AudioMode, wanted
     """Return what is written when `wanted` is asked for; `video` is None for audio only.
 
     Raises:
-        KeyError: `video` is not a video codec (a fault of ours: audio codecs never get here).
+        KeyError: `video` is not a video codec, or `wanted` no format a rule can ask for (faults of ours).
     """
     container, record_format, note = CONTAINER_OF[wanted, video]
     if not with_audio:
