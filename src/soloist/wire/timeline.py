@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from soloist.model.media import EncodedFrame, Kind, Sample, SenderReport
 from soloist.model.timing import Cause, Missing
 from soloist.wire.clock import NS, SenderClock, StreamClock, ns_to_ticks, ticks_to_ns
+from soloist.wire.evidence import PACKET_BYTES, Hearing, is_loss
 from soloist.wire.opus import packet_ticks
 
 StreamKey = tuple[int, str, str | None]
@@ -59,6 +60,8 @@ class _Track:
     """The least delay of its frames against the timeline, creeping up."""
     placed_ns: int = 0
     """Arrival of the last frame placed."""
+    heard_ns: int = 0
+    """Arrival of the last one, be it one that was dropped."""
     suspects: list[EncodedFrame] = field(default_factory=list)
     """Frames that came too late, until it is known why."""
     suspected_at: tuple[int, int] = (0, 0)
@@ -67,8 +70,17 @@ class _Track:
     slewed_at: int = 0
     is_step_due: bool = False
     needs_keyframe: bool = False
-    lost: bool = False
     interruption: tuple[Cause, str] | None = None
+    """What was said of what is missing now."""
+    word: tuple[Cause, str] | None = None
+    """What the numbering says of it: the cause of its longest part so far."""
+    word_from: int = 0
+    """Where that part begins."""
+    seen_end: int = 0
+    """Where the last frame ended, be it one that was dropped."""
+    packets: int = 0
+    """That came since `packets_from`, and would come again in as long a time."""
+    packets_from: int = 0
     held: list[EncodedFrame] = field(default_factory=list)
     held_stream: StreamKey | None = None
 
@@ -94,15 +106,18 @@ class Placement:
 class Timeline:
     """One recording's timeline; its origin is the wall clock of the first media of any track."""
 
-    def __init__(self, *, settle_ns: int = SETTLE_NS) -> None:
+    def __init__(self, *, settle_ns: int = SETTLE_NS, keep_damaged: bool = False) -> None:
         self.origin_ns: int | None = None
         """Wall clock of the origin, nanoseconds since the Unix epoch; None until something was placed."""
         self.missing: list[Missing] = []
         """Facts so far; the owner takes them out."""
+        self.keep_damaged = keep_damaged
+        """Whether pictures that refer to lost ones are kept all the same."""
         self._settle_ns = settle_ns
         self._tracks = {kind: _Track(kind, needs_keyframe=kind is Kind.VIDEO) for kind in Kind}
         self._senders: dict[int, SenderClock] = {}
         self._clocks: dict[StreamKey, StreamClock] = {}
+        self._hearing = Hearing()
         self._expected: set[tuple[int, str]] = set()
         self._ready: list[Sample] = []
 
@@ -113,6 +128,7 @@ class Timeline:
     def report(self, session: int, report: SenderReport, rate_hz: int) -> None:
         """Take a sender report of any stream, before or after its frames."""
         key = (session, report.mid, report.rid)
+        self._hearing.heard(session, report.received_ns)
         self._senders.setdefault(session, SenderClock()).reported(report)
         self._clock(key, rate_hz).reported(report)
         for track in self._tracks.values():
@@ -124,6 +140,7 @@ class Timeline:
         """Add one frame; frames of one stream come in decode order. What it makes ready is returned by `take`."""
         track = self._tracks[kind]
         key = (session, frame.mid, frame.rid)
+        self._hearing.heard(session, frame.received_ns)
         if track.stream == key and not track.held:
             self._place(track, frame)
             return
@@ -166,6 +183,7 @@ class Timeline:
         """Drop what is known of a session that is over; what it left waiting is placed first."""
         self.finish()
         self._senders.pop(session, None)
+        self._hearing.forget(session)
         self._clocks = {key: clock for key, clock in self._clocks.items() if key[0] != session}
         self._expected = {entry for entry in self._expected if entry[0] != session}
 
@@ -268,7 +286,11 @@ class Timeline:
     def _put(self, track: _Track, frame: EncodedFrame, *, is_believed: bool = True) -> None:
         """Give a frame its place after those before it; if it is believed, what follows is placed by its clock."""
         pts = _slew(track, frame.rtp_ticks) if track.slew_ticks else frame.rtp_ticks - track.base_ticks
-        if not self._is_whole(track, frame):
+        if frame.follows_gap or track.needs_keyframe:
+            self._weigh(track, frame, pts)
+        track.heard_ns = frame.received_ns
+        if track.kind is Kind.VIDEO and not self._is_whole(track, frame):
+            track.seen_end = max(track.seen_end, pts + track.last_ticks)
             return
         if pts <= track.last_pts:
             if is_believed and pts < track.last_pts - track.rate_hz:
@@ -277,6 +299,7 @@ class Timeline:
         ticks = packet_ticks(frame.data) if track.kind is Kind.AUDIO else _frame_ticks(track, pts)
         self._declare(track, pts)
         track.last_pts, track.last_ticks = pts, ticks
+        track.packets += 1 if track.kind is Kind.AUDIO else 1 + len(frame.data) // PACKET_BYTES
         picture = (frame.codec, frame.width, frame.height, frame.rid)
         self._ready.append(Sample(track.kind, pts, ticks, track.rate_hz, frame.is_keyframe, frame.data, *picture))
 
@@ -330,15 +353,28 @@ class Timeline:
         track.slew_ticks = 0
         self.interrupt(track.kind, Cause.PAUSE, detail)
 
+    def _weigh(self, track: _Track, frame: EncodedFrame, pts: int) -> None:
+        """Say why there is nothing between a frame and the one before it, if that is the longest part of a hole."""
+        begin = max(track.end_pts, track.seen_end)
+        part = pts - begin
+        fell_silent = track.stream is not None and self._hearing.fell_silent_at(track.stream[0], track.heard_ns)
+        expected = _packets_in(track, part)
+        if frame.follows_gap and is_loss(frame.packets_lost, expected, fell_silent=fell_silent):
+            word = (Cause.GAP, "packets_lost")
+        elif part > ns_to_ticks(VIDEO_TOLERANCE_NS, track.rate_hz):
+            word = (Cause.PAUSE, "not_sent")
+        elif frame.follows_gap and not frame.is_keyframe:
+            word = (Cause.GAP, "waiting_keyframe")
+        else:
+            return
+        if track.last_pts >= 0 and (track.word is None or part > begin - track.word_from):
+            track.word, track.word_from = word, begin
+
     def _is_whole(self, track: _Track, frame: EncodedFrame) -> bool:
         """Drop pictures that refer to something lost, up to the next keyframe (rule R16)."""
-        if frame.follows_gap:
-            track.lost = True
-        if track.kind is Kind.AUDIO:
-            return True
         if frame.is_keyframe:
             track.needs_keyframe = False
-        elif frame.follows_gap:
+        elif frame.follows_gap and not self.keep_damaged:
             track.needs_keyframe = True
         return not track.needs_keyframe
 
@@ -347,21 +383,23 @@ class Timeline:
         tolerance_ns = AUDIO_TOLERANCE_NS if track.kind is Kind.AUDIO else VIDEO_TOLERANCE_NS
         if track.last_pts < 0:
             tolerance_ns = START_TOLERANCE_NS
-        elif track.lost or track.interruption:
+        elif track.interruption or track.word:
             tolerance_ns = AUDIO_TOLERANCE_NS
         end = track.end_pts
         if pts - end > ns_to_ticks(tolerance_ns, track.rate_hz):
             cause, detail = self._cause(track)
             start_ns, end_ns = ticks_to_ns(end, track.rate_hz), ticks_to_ns(pts, track.rate_hz)
             self.missing.append(Missing(track.kind, start_ns, end_ns, cause, detail))
-        track.lost, track.interruption = False, None
+            track.packets, track.packets_from = 0, pts
+        track.interruption = track.word = None
+        track.seen_end = 0
 
     def _cause(self, track: _Track) -> tuple[Cause, str]:
         if track.interruption:
             return track.interruption
         if track.last_pts < 0:
             return Cause.GAP, "waiting_keyframe" if track.kind is Kind.VIDEO else "not_sent_yet"
-        return (Cause.GAP, "packets_lost") if track.lost else (Cause.PAUSE, "not_sent")
+        return track.word or (Cause.PAUSE, "not_sent")
 
     def _aim(self, track: _Track) -> None:
         """Set how far the track has to be slewed for its reports to be met."""
@@ -378,6 +416,12 @@ class Timeline:
         is_worth_it = abs(error_ns) > SLEW_DEADBAND_NS and not track.is_step_due
         track.slew_ticks = ns_to_ticks(error_ns, track.rate_hz) if is_worth_it else 0
         track.slewed_at = track.last_pts
+
+
+def _packets_in(track: _Track, ticks: int) -> int:
+    """Return how many packets belong into a stretch; as in one of 30 a second where too few came to tell."""
+    span = track.last_pts - track.packets_from
+    return ticks * track.packets // span if span > track.rate_hz // 4 else ticks * 30 // track.rate_hz
 
 
 def _slew(track: _Track, rtp_ticks: int) -> int:

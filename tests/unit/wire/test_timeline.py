@@ -199,7 +199,7 @@ def test_a_jump_among_the_first_frames_does_not_move_the_beginning_by_hours():
 
 def test_after_unrepairable_loss_pictures_are_dropped_to_the_next_keyframe_and_the_gap_is_declared():
     timeline = Timeline()
-    frames = [f.but(follows_gap=True) if n == 41 else f for n, f in enumerate(camera(3)) if n != 40]
+    frames = [f.but(follows_gap=True, packets_lost=1) if n == 41 else f for n, f in enumerate(camera(3)) if n != 40]
 
     out = feed(timeline, frames)[Kind.VIDEO]
 
@@ -211,7 +211,11 @@ def test_after_unrepairable_loss_pictures_are_dropped_to_the_next_keyframe_and_t
 
 def test_lost_sound_is_declared_and_the_rest_stays_in_place():
     timeline = Timeline()
-    packets = [p.but(follows_gap=True) if n == 55 else p for n, p in enumerate(microphone(2)) if not 50 <= n < 55]
+    packets = [
+        p.but(follows_gap=True, packets_lost=5) if n == 55 else p
+        for n, p in enumerate(microphone(2))
+        if not 50 <= n < 55
+    ]
 
     out = feed(timeline, packets)[Kind.AUDIO]
 
@@ -246,13 +250,13 @@ def test_a_new_stream_never_begins_before_the_old_one_ended():
 @given(st.integers(0, 2**32), st.floats(0, 0.2))
 def test_media_and_declared_holes_add_up_to_the_wall_time(seed, loss):
     rng = random.Random(seed)
-    timeline, packets, lost = Timeline(), [], False
+    timeline, packets, lost = Timeline(), [], 0
     for packet in microphone(10):
         if rng.random() < loss and packet.rtp_ticks > 77_000 and len(packets) > 35:
-            lost = True
+            lost += 1
             continue
-        packets.append(packet.but(follows_gap=lost))
-        lost = False
+        packets.append(packet.but(follows_gap=lost > 0, packets_lost=lost))
+        lost = 0
 
     out = feed(timeline, packets)[Kind.AUDIO]
 
