@@ -77,6 +77,7 @@ class Desk:
         await self.filing._facts.join()
 
     async def finish(self):
+        self.stage.wind_up()
         self.stage.recording.stop()
         await self.filing.drain()
 

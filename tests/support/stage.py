@@ -4,6 +4,7 @@ Frames carry real coded media (`support/media.py`) with RTP times and arrivals o
 be played and measured. No thread, no socket, no clock: time is that of the script.
 """
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,7 +97,7 @@ class Stage:
         batch, due_ns, tick_ns = [], 0, self.now_ns
         for frame in frames:
             if batch and frame.received_ns >= due_ns:
-                self.recording.on_items(publisher, batch)
+                self._deliver(publisher, batch)
                 batch = []
             if not batch:
                 due_ns = frame.received_ns + 40_000_000
@@ -105,11 +106,23 @@ class Stage:
             self.now_ns = max(self.now_ns, frame.received_ns)
             if self.now_ns - tick_ns >= NS // 2:
                 tick_ns = self.now_ns
-                self.recording.on_items(publisher, batch)
+                self._deliver(publisher, batch)
                 batch = []
                 self.recording.on_tick(self.now_ns)
         if batch:
-            self.recording.on_items(publisher, batch)
+            self._deliver(publisher, batch)
+
+    def _deliver(self, publisher, batch):
+        """Hand a batch on; a child that transcodes gets the real time it needs, which the script's clock has not."""
+        self.recording.on_items(publisher, batch)
+        self._await(lambda: self.recording._line is None or self.recording._line.is_empty, self.recording._hand_on)
+
+    def _await(self, is_done, look):
+        deadline = time.monotonic() + 30
+        while not is_done():
+            assert time.monotonic() < deadline, "the transcoder does not answer"
+            time.sleep(0.002)
+            look()
 
     def wait(self, seconds):
         """Let time pass without media."""
@@ -117,8 +130,13 @@ class Stage:
             self.now_ns += NS // 2
             self.recording.on_tick(self.now_ns)
 
+    def wind_up(self):
+        """Have everything on its way arrive."""
+        self._await(self.recording.wind_up, lambda: None)
+
     def stop(self):
         """End the recording; return the paths of its files."""
+        self.wind_up()
         self.recording.stop()
         return [ended.path for ended in self.ended]
 

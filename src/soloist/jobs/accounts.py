@@ -21,7 +21,7 @@ from soloist.model.callback import RecordCallback
 from soloist.model.errors import NotFoundError, TokenExpiredError
 from soloist.model.ids import AppId, ProjectId, RuleId
 from soloist.model.media import Codec
-from soloist.model.rule import RecordRule, StorageAddress
+from soloist.model.rule import RecordRule, StorageAddress, Vp8Mode
 
 VIDEO_CODECS = (Codec.H264, Codec.VP8, Codec.VP9, Codec.AV1)
 """What a new app prefers: H.264, which every player takes, then the others in the order players do."""
@@ -66,6 +66,8 @@ class App:
     """When automatic recording was last changed; None if never."""
     callback: RecordCallback | None = None
     """Where its events are told, as far as that was looked up."""
+    vp8: Vp8Mode = Vp8Mode.WEBM
+    """What becomes of VP8 in jobs that start from now on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +236,7 @@ def app_of_row(row: Row[Any]) -> App:
         auto_rule_id=RuleId(row.auto_rule_id) if row.auto_rule_id else None,
         auto_since=row.auto_since,
         auto_changed_at=row.auto_changed_at,
+        vp8=Vp8Mode(row.vp8),
     )
 
 

@@ -11,7 +11,7 @@ from soloist.model.event import Event, FileCompleted, FileStarted, JobAccepted, 
 from soloist.model.ids import AppId, JobId, ParticipantId, ProjectId, RoomId, RuleId
 from soloist.model.job import Job, JobState, StopReason
 from soloist.model.media import Tier, TrackSource
-from soloist.model.rule import AudioMode, HlsConfig, Mp4Config, RecordFormat, RecordRule, StorageAddress
+from soloist.model.rule import AudioMode, HlsConfig, Mp4Config, RecordFormat, RecordRule, StorageAddress, Vp8Mode
 
 Json = dict[str, Any]
 
@@ -73,6 +73,7 @@ def job_of_row(row: Row[Any]) -> Job:
         epoch=row.epoch,
         automatic=row.automatic,
         suspended=row.suspended,
+        vp8=Vp8Mode(row.vp8),
     )
 
 

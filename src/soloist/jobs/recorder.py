@@ -30,6 +30,9 @@ log = structlog.get_logger("soloist.recorder")
 RETURN_TIME = timedelta(seconds=45)
 """How long a room's former publishers count as present after a recorder restart. Spec: design section 7."""
 
+WIND_UP_S_MAX, WIND_UP_INTERVAL_S = 2.0, 0.02
+"""How long a recording that ends waits for pictures that are being transcoded, and how often it looks."""
+
 
 class Recorder:
     """Opens recordings of embedded rooms; one per recorder process."""
@@ -109,6 +112,7 @@ class RunningRecording:
             self._filing.hand_over()
         if self._subscription is not None:
             await self._subscription.close()
+            await self._wind_up()
             await asyncio.wrap_future(self._media.call(self._recording.stop))
         await self._filing.drain()
         if self._failure.done() and isinstance(self._failure.result(), InternalError):
@@ -123,6 +127,15 @@ class RunningRecording:
         if self._subscription is not None:
             await self._subscription.close()
             await asyncio.wrap_future(self._media.call(self._recording.abort))
+
+    async def _wind_up(self) -> None:
+        """Give pictures that are being transcoded their time; what is not there by then is lost, and declared."""
+        deadline = self._loop.time() + WIND_UP_S_MAX
+        while not await asyncio.wrap_future(self._media.call(self._recording.wind_up)):
+            if self._loop.time() > deadline:
+                log.warning("transcoder_too_slow", job_id=self._job.job_id)
+                return
+            await asyncio.sleep(WIND_UP_INTERVAL_S)
 
     def _count_from(self, index: int, began_at_ns: int) -> None:
         with suppress(MediaStoppedError):  # The file is closed then.

@@ -73,6 +73,7 @@ apps = Table(
     _at("auto_since", nullable=True),
     _at("auto_changed_at", nullable=True),
     _at("state_changed_at", nullable=True),
+    Column("vp8", String(8), nullable=False, server_default="webm"),
 )
 """`auto_rule_id` is the rule of automatic recording, None while it is off; it holds for rooms that began after
 `auto_since`. The times of change are None until the first one. Spec: API section 2.6."""
@@ -118,6 +119,7 @@ jobs = Table(
     _at("ended_at", nullable=True),
     Column("automatic", Boolean, nullable=False, server_default="false"),
     Column("suspended", Boolean, nullable=False, server_default="false"),
+    Column("vp8", String(8), nullable=False, server_default="webm"),
 )
 """`engine_id` is procrastinate's id of the queued work; `ended_at` is set with the JobEnded event."""
 

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from soloist.clock import utc_now
 from soloist.jobs import queue, store
-from soloist.jobs.accounts import Accounts
+from soloist.jobs.accounts import Accounts, App
 from soloist.jobs.library import refuse_revoked
 from soloist.jobs.listing import JobFilter, JobPage, page_of_jobs
 from soloist.jobs.rules import hold_rule
@@ -81,9 +81,9 @@ class JobService:
             JobRunningError: the stream has a live job.
         Spec: API section 2.1 (validation order), 5.3.
         """
-        rule = await self._rule_for(project_id, command.app_id, command.rule_id)
+        app, rule = await self._app_and_rule(project_id, command.app_id, command.rule_id)
         slot = slot_of_room(command.app_id, command.room_id, self._slots)
-        job = _new_job(project_id, command, rule, self._clock())
+        job = _new_job(app, command, rule, self._clock())
         async with self._database.begin() as connection:
             await self._check_limit(connection, project_id)
             await _hold_rule(connection, rule)
@@ -175,7 +175,7 @@ class JobService:
         url_of = functools.partial(self._urls.download_url, now=self._clock()) if self._urls else lambda *_: ""
         return await page_of_jobs(self._database, project_id, wanted, number=number, size=size, url_of=url_of)
 
-    async def _rule_for(self, project_id: ProjectId, app_id: AppId, rule_id: str) -> RecordRule:
+    async def _app_and_rule(self, project_id: ProjectId, app_id: AppId, rule_id: str) -> tuple[App, RecordRule]:
         app = await self._accounts.app(project_id, app_id)
         if app is None:
             raise NotFoundError(f"app {app_id} does not exist")
@@ -185,7 +185,7 @@ class JobService:
         if rule is None:
             raise InvalidValueError(f"record_rule_id {rule_id} is not a rule of this app")
         self._check_location(rule)
-        return rule
+        return app, rule
 
     def _check_location(self, rule: RecordRule) -> None:
         location = rule.address.location
@@ -211,10 +211,10 @@ async def _hold_rule(connection: AsyncConnection, rule: RecordRule) -> None:
         raise InvalidValueError(f"record_rule_id {rule.rule_id} is not a rule of this app")
 
 
-def _new_job(project_id: ProjectId, command: StartJob, rule: RecordRule, now: datetime) -> Job:
+def _new_job(app: App, command: StartJob, rule: RecordRule, now: datetime) -> Job:
     return Job(
         job_id=JobId(secrets.token_hex(16)),
-        project_id=project_id,
+        project_id=app.project_id,
         app_id=command.app_id,
         room_id=command.room_id,
         participant_id=command.participant_id,
@@ -228,4 +228,5 @@ def _new_job(project_id: ProjectId, command: StartJob, rule: RecordRule, now: da
         updated_at=now,
         started_at=now,
         automatic=command.automatic,
+        vp8=app.vp8,
     )

@@ -251,6 +251,7 @@ def _first_note(job: Job, fact: FileOpened, media: MediaFacts) -> FileNote:
         start_ns=fact.start_ns,
         detail=fact.plan.note,
         playlist=_terms(job, fact, media) if fact.plan.container in SEGMENTED else None,
+        has_transcoded_picture=fact.has_transcoded_picture,
     )
 
 
@@ -265,6 +266,7 @@ def _terms(job: Job, fact: FileOpened, media: MediaFacts) -> PlaylistTerms:
         first_epoch=job.epoch,
         origin_ns=media.origin_ns,
         zero_ns=segments_zero_ns(job),
+        has_transcoded_picture=fact.has_transcoded_picture,
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from soloist.keeping.notes import PlaylistTerms
 from soloist.model.errors import InternalError
 from soloist.model.media import Codec, Kind
 from soloist.model.timing import Missing
@@ -121,9 +122,7 @@ def mend(ledger: Path) -> None:
             file.truncate(len(whole) + 1 if whole else 0)
 
 
-def tracks_of(
-    entries: list[LedgerEntry], codecs: dict[Kind, Codec], channels: int, origin_ns: int
-) -> tuple[ManifestTrack, ...]:
+def tracks_of(entries: list[LedgerEntry], terms: PlaylistTerms, origin_ns: int) -> tuple[ManifestTrack, ...]:
     """Return what a manifest says of a playlist's tracks; its times count from `origin_ns`."""
     layers: list[LayerSpan] = []
     for entry in entries:
@@ -136,12 +135,12 @@ def tracks_of(
         ManifestTrack(
             kind=kind,
             codec=codec,
-            transcoded=codec is Codec.AAC,
-            channels=channels if kind is Kind.AUDIO else 0,
+            transcoded=codec is Codec.AAC or (kind is Kind.VIDEO and terms.has_transcoded_picture),
+            channels=terms.channels if kind is Kind.AUDIO else 0,
             clocks=_clocks(entries, kind, origin_ns),
             layers=() if kind is Kind.AUDIO else tuple(layers),
         )
-        for kind, codec in sorted(codecs.items())
+        for kind, codec in sorted(terms.codecs.items())
     )
 
 

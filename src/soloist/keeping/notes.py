@@ -42,6 +42,8 @@ class PlaylistTerms:
     """Wall clock of the origin of the recording that began it: its manifest's times count from there."""
     zero_ns: Nanoseconds = field(compare=False)
     """Wall clock of what its segments call 0."""
+    has_transcoded_picture: bool = False
+    """True if the picture is not the sender's own coding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class FileNote:
     detail: str
     playlist: PlaylistTerms | None = None
     """Of a playlist; None for one plain file."""
+    has_transcoded_picture: bool = False
+    """True if the picture is not the sender's own coding."""
 
     @property
     def job_id(self) -> str:

@@ -346,7 +346,7 @@ class OpenPlaylist:
             Manifest(
                 self.note.job,
                 zero_ns,
-                tracks_of(entries, self.terms.codecs, self.terms.channels, zero_ns),
+                tracks_of(entries, self.terms, zero_ns),
                 missing_of(entries, missing, zero_ns),
                 (file,),
             )

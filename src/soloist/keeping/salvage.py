@@ -167,6 +167,7 @@ def _summary(note: FileNote, found: FoundMedia) -> FileSummary:
         frames=found.frames,
         channels=found.channels,
         ends_ns=ends_ns,
+        has_transcoded_picture=note.has_transcoded_picture,
     )
 
 

@@ -59,7 +59,7 @@ def _track(kind: Kind, codec: Codec, summary: FileSummary, media: TimelineFacts)
     return ManifestTrack(
         kind=kind,
         codec=codec,
-        transcoded=codec is Codec.AAC,
+        transcoded=codec is Codec.AAC or (not is_sound and summary.has_transcoded_picture),
         channels=summary.channels if is_sound else 0,
         clocks=clocks,
         layers=() if is_sound else summary.layers,

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from soloist.model.ids import AppId, JobId, ParticipantId, ProjectId, RoomId
 from soloist.model.media import Tier, TrackSource
-from soloist.model.rule import RecordRule
+from soloist.model.rule import RecordRule, Vp8Mode
 
 
 class JobState(StrEnum):
@@ -96,6 +96,8 @@ class Job:
     """True if the app's automatic recording started it."""
     suspended: bool = False
     """True while nothing is recorded on the customer's order; the job stays live. Spec: API section 2.3."""
+    vp8: Vp8Mode = Vp8Mode.WEBM
+    """Snapshot at start of what the app wants of VP8."""
 
     @property
     def stream_name(self) -> str:

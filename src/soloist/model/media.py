@@ -187,6 +187,8 @@ class Sample:
     height: int = 0
     rid: str | None = None
     """Simulcast layer it came by."""
+    is_transcoded: bool = False
+    """True for a picture that is not the sender's own coding."""
 
     @property
     def pts_ns(self) -> int:
@@ -208,6 +210,8 @@ class VideoFormat:
     height: int
     keyframe: bytes
     """The first keyframe, from which decoder configuration is taken."""
+    is_transcoded: bool = False
+    """True if its pictures are not the sender's own coding."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,13 @@ class AudioMode(StrEnum):
     COPY = "copy"
 
 
+class Vp8Mode(StrEnum):
+    """What becomes of VP8, which neither MP4 nor HLS can keep: a WebM of it as it came, or H.264 made of it."""
+
+    WEBM = "webm"
+    H264 = "h264"
+
+
 MP4_CYCLE_S = range(60, 10_801)
 HLS_CYCLE_S = range(60, 43_201)
 """Besides 0, which keeps the whole stream in one playlist."""

@@ -43,6 +43,8 @@ class FileOpened:
     """Of its tracks, as written."""
     channels: int
     """Of sound; 0 without it."""
+    has_transcoded_picture: bool = False
+    """True if the picture is not the sender's own coding (rule R48)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ class FileSummary:
     """Of sound; 0 without it."""
     layers: tuple[LayerSpan, ...] = ()
     """Which layer and picture size was recorded from when on."""
+    has_transcoded_picture: bool = False
+    """True if the picture is not the sender's own coding (rule R48)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +281,7 @@ class FileSeries:
         self._is_declined = self._declines(Codec(sample.codec))
         if self._is_declined:
             return
-        video = VideoFormat(Codec(sample.codec), sample.width, sample.height, sample.data)
+        video = VideoFormat(Codec(sample.codec), sample.width, sample.height, sample.data, sample.is_transcoded)
         self._open(video, held[0].pts_ns if held else sample.pts_ns)
         for waiting in [*held, sample]:
             assert self._current is not None, "a file has just been opened"  # noqa: S101 - for the type checker
@@ -313,12 +317,22 @@ class FileSeries:
             with_audio=bool(channels),
             audio_mode=self._cuts.audio_mode,
             wanted=self._cuts.wanted,
+            is_transcoded=_is_transcoded(video),
         )
         index = next(self._indexes)
         path = self._new_path(index, EXTENSIONS[chosen.record_format].removeprefix("."))
         audio = AudioFormat(Codec.OPUS, channels) if channels else None
         make = self._playlist if chosen.container in SEGMENTED else self._one_file
-        opened = FileOpened(index, path, chosen, start_ns, self._cuts.wanted, _codecs(chosen, video), channels)
+        opened = FileOpened(
+            index,
+            path,
+            chosen,
+            start_ns,
+            self._cuts.wanted,
+            _codecs(chosen, video),
+            channels,
+            has_transcoded_picture=_is_transcoded(video),
+        )
         self._current = _Current(index, chosen, path, make(opened, video, audio), start_ns, video, channels, start_ns)
         self._is_cut_due = False
         self._emit(opened)
@@ -358,9 +372,10 @@ class FileSeries:
 
 def _continues(current: _Current, keyframe: Sample) -> bool:
     """Return whether a keyframe can be carried by the open file: same coding, and a size it may change in band."""
-    if current.video is None or current.video.codec != keyframe.codec:
+    video = current.video
+    if video is None or (video.codec, video.is_transcoded) != (keyframe.codec, keyframe.is_transcoded):
         return False
-    if current.video.codec is Codec.AV1 and current.plan.container not in SEGMENTED:
+    if video.codec is Codec.AV1 and current.plan.container not in SEGMENTED:
         last = current.layers[-1] if current.layers else None
         return last is None or (last.width, last.height) == (keyframe.width, keyframe.height)
     return True
@@ -369,6 +384,10 @@ def _continues(current: _Current, keyframe: Sample) -> bool:
 def _codecs(chosen: Plan, video: VideoFormat | None) -> dict[Kind, Codec]:
     codecs = {Kind.VIDEO: video.codec} if video else {}
     return codecs | ({Kind.AUDIO: chosen.audio_codec} if chosen.audio_codec else {})
+
+
+def _is_transcoded(video: VideoFormat | None) -> bool:
+    return video is not None and video.is_transcoded
 
 
 def _ended(current: _Current) -> FileEnded:
@@ -383,5 +402,6 @@ def _ended(current: _Current) -> FileEnded:
         ends_ns=current.ends_ns,
         channels=current.channels,
         layers=tuple(current.layers),
+        has_transcoded_picture=_is_transcoded(current.video),
     )
     return FileEnded(current.index, current.file, current.path, summary)

@@ -16,12 +16,14 @@ from pathlib import Path
 from soloist.model.errors import SoloistError
 from soloist.model.job import Job
 from soloist.model.media import EncodedFrame, Kind, Sample
-from soloist.model.rule import ALWAYS_APPEND, HlsConfig, Mp4Config, RecordFormat, RecordRule
+from soloist.model.rule import ALWAYS_APPEND, HlsConfig, Mp4Config, RecordFormat, RecordRule, Vp8Mode
 from soloist.model.timing import Cause, Missing
 from soloist.recording.absences import Absences
 from soloist.recording.cutting import Cuts, Fact, FileEnded, FileSeries, FileSummary
 from soloist.recording.selection import Selection
 from soloist.recording.selfcheck import SelfCheck
+from soloist.recording.transcoding import PictureLine
+from soloist.sinks import h264
 from soloist.sources.ingest import REPLACED, PublisherMedia
 from soloist.sources.items import Media, is_frame, is_report
 from soloist.wire.clock import NS
@@ -79,6 +81,10 @@ class Recording:
         """`new_path(index, extension)` names the next spool file; `emit` and `fail` are called on the media thread."""
         self._selection = Selection(job)
         self._timeline = Timeline()
+        self._line = PictureLine(job.job_id) if transcodes_vp8(job) else None
+        """Where VP8 becomes H.264; None where it is kept as it came."""
+        self._now_ns = 0
+        """The latest moment anyone told of, on the steady clock."""
         self._interleaver = Interleaver()
         self._check = SelfCheck(job.job_id)
         self._emit = emit
@@ -141,6 +147,7 @@ class Recording:
             if is_frame(item):
                 kind = self._selection.route(publisher, item)
                 if kind is not None and self._admits(kind, item):
+                    self._now_ns = max(self._now_ns, item.received_ns)
                     self._resume(item.received_ns)
                     self._check.came(kind, item)
                     if kind is Kind.VIDEO and item.is_keyframe:
@@ -152,7 +159,7 @@ class Recording:
                 self._timeline.report(publisher.session, item, _rate_hz(_kind_of(publisher, item.mid)))
             else:
                 self._timeline.interrupt(_kind_of(publisher, item.mid), Cause.FAULT, "overload")
-        self._write(self._interleaver.push(self._timeline.take()))
+        self._hand_on()
         if not self._is_interrupted:
             self._ask_for_keyframe(self._last_frame_ns)
 
@@ -160,10 +167,11 @@ class Recording:
         """Let time pass: place what waits, ask for overdue keyframes, end a file whose participant stays away."""
         if self._is_over:
             return
+        self._now_ns = max(self._now_ns, now_ns)
         self._timeline.tick(now_ns)
         self._selection.reconsider(now_ns)
-        self._write(self._interleaver.push(self._timeline.take()))
-        if self._absent_ns(now_ns) > SILENCE_NS:
+        self._hand_on()
+        if self._absent_ns(now_ns) > SILENCE_NS and (self._line is None or self._line.is_empty):
             self._write(self._interleaver.flush())
         if self._is_interrupted:
             self._end_files(self._absent_ns(now_ns))
@@ -202,16 +210,30 @@ class Recording:
             self._is_interrupted = not self._selection.is_attached
             self._selection.request_keyframe()
 
+    def wind_up(self) -> bool:
+        """Write what is still held, as far as it is there; return whether `stop` would lose nothing any more."""
+        if self._is_over or self._line is None:
+            return True
+        self._timeline.finish()
+        self._hand_on()
+        return self._line.is_empty
+
     def stop(self) -> None:
         """Write what is still held and end the file; nothing is recorded afterwards."""
         if not self._is_over:
             self._timeline.finish()
             self._end_files()
+            if self._line is not None:
+                self._line.give_up()
+                self._hand_on()
+                self._line.end()
             self._is_over = True
 
     def abort(self) -> None:
         """Leave the open file as a crash would; nothing is emitted any more."""
         self._is_over = True
+        if self._line is not None:
+            self._line.end()
         for series in self._series.values():
             series.abort()
 
@@ -256,7 +278,12 @@ class Recording:
     def _ask_for_keyframe(self, now_ns: int) -> None:
         """Ask for a keyframe if a cut waits for one and none is on its way; the core keeps the rate (rule R15)."""
         is_cut_wanted = self._next_rule is not None or any(series.wants_keyframe for series in self._series.values())
-        if (self._awaits_keyframe or is_cut_wanted) and now_ns - self._keyframe_ns > KEYFRAME_LAG_NS:
+        is_late = now_ns - self._keyframe_ns > KEYFRAME_LAG_NS
+        if self._line is not None:
+            if is_cut_wanted and is_late:
+                self._line.force_keyframe()
+            is_cut_wanted |= self._line.wants_keyframe
+        if (self._awaits_keyframe or is_cut_wanted) and is_late:
             self._selection.request_keyframe()
 
     def _admits(self, kind: Kind, frame: EncodedFrame) -> bool:
@@ -288,13 +315,38 @@ class Recording:
             for series in self._series.values()
             if series.is_begun and (absent_ns is None or not series.goes_over(absent_ns))
         ]
-        if ending or absent_ns is None:
-            self._write(self._interleaver.push(self._timeline.take()))
+        self._hand_on()
+        self._in_turn(partial(self._close, ending if absent_ns is not None else list(self._series.values())))
+
+    def _close(self, ending: Sequence[FileSeries]) -> None:
+        """End files with all that came before."""
+        if ending:
             self._write(self._interleaver.flush())
-        for series in ending if absent_ns is not None else self._series.values():
+        for series in ending:
             self._guarded(series.close)
         if not any(series.is_begun for series in self._series.values()):
             self._guarded(self._change_rule)
+
+    def _hand_on(self) -> None:
+        """Let what is placed go to the files, as far as it need not wait for a picture that is being transcoded."""
+        samples = self._timeline.take()
+        if self._line is None:
+            self._write(self._interleaver.push(samples))
+            return
+        self._line.push(samples, self._now_ns)
+        for step in self._line.ready(self._now_ns):
+            if isinstance(step, Sample):
+                self._write(self._interleaver.push([step]))
+            else:
+                step()
+
+    def _in_turn(self, work: Callable[[], None]) -> None:
+        """Do something once everything before it has gone to the files."""
+        if self._line is None:
+            work()
+            return
+        self._line.then(work)
+        self._hand_on()
 
     def _write(self, samples: Sequence[Sample]) -> None:
         def write() -> None:
@@ -317,17 +369,21 @@ class Recording:
             self._fail(error)
 
     def _tell(self, fact: Fact) -> None:
-        self._absences.add(self._timeline.missing)
-        self._timeline.missing.clear()
+        for found in (self._timeline.missing, self._line.missing if self._line else []):
+            self._absences.add(found)
+            found.clear()
         placements = tuple(filter(None, (self._timeline.placement(kind) for kind in Kind)))
-        missing = self._absences.of(fact) + (self._ended_early(fact.summary) if isinstance(fact, FileEnded) else ())
+        missing = self._absences.of(fact)
+        if isinstance(fact, FileEnded):
+            missing += self._ended_early(fact.summary, missing)
         self._emit(fact, MediaFacts(self._wall_ns(0), missing, placements, rule=self._rule))
 
-    def _ended_early(self, summary: FileSummary) -> tuple[Missing, ...]:
-        """Return what a file lacks at its end, where one track goes on longer than the other."""
+    def _ended_early(self, summary: FileSummary, told: Sequence[Missing]) -> tuple[Missing, ...]:
+        """Return what a file lacks at its end and nothing told of: where one track goes on longer than the other."""
         found = []
         for kind in summary.codecs:
             end_ns = summary.ends_ns.get(kind, summary.start_ns)
+            end_ns = max([end_ns, *(m.end_ns for m in told if m.kind is kind and m.start_ns <= end_ns)])
             if summary.end_ns - end_ns > END_TOLERANCE_NS:
                 found.append(Missing(kind, end_ns, summary.end_ns, *self._timeline.cause(kind)))
         return tuple(found)
@@ -339,6 +395,11 @@ class Recording:
 def segments_zero_ns(job: Job) -> int:
     """Return the Unix time, nanoseconds, that HLS segments of a job call 0: before any media that could be in them."""
     return (job.created_at - UNIX_EPOCH) // timedelta(microseconds=1) * 1000 - HEADROOM_NS
+
+
+def transcodes_vp8(job: Job) -> bool:
+    """Return whether VP8 becomes H.264: the app wants it, and this FFmpeg can; else it is kept in WebM, with a note."""
+    return job.vp8 is Vp8Mode.H264 and job.video is not None and h264.is_available()
 
 
 def cuts_of(rule: RecordRule) -> dict[RecordFormat, Cuts]:

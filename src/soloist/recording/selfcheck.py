@@ -29,6 +29,8 @@ class Flow:
     bytes: int = 0
     first: int = 0
     last: int = 0
+    is_transcoded: bool = False
+    """True if its bytes are not those that came."""
 
     @property
     def span_ns(self) -> int:
@@ -38,7 +40,8 @@ class Flow:
     def falls_short_of(self, came: "Flow") -> bool:
         """Return whether this is too little to be all of what came."""
         enough = 100 - SHORTFALL_PERCENT
-        is_little = self.frames * 100 < came.frames * enough or self.bytes * 100 < came.bytes * enough
+        is_little = self.frames * 100 < came.frames * enough
+        is_little |= not self.is_transcoded and self.bytes * 100 < came.bytes * enough
         return is_little or abs(self.span_ns - came.span_ns) > DRIFT_NS_MAX
 
 
@@ -69,6 +72,7 @@ class SelfCheck:
             flow = self._written[sample.kind] = Flow(sample.rate_hz, first=at)
         flow.frames += 1
         flow.bytes += len(sample.data)
+        flow.is_transcoded |= sample.is_transcoded
         flow.last = at
 
     def look(self, now_ns: int) -> None:

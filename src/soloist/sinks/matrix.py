@@ -38,6 +38,7 @@ class Plan:
 SEGMENTED = frozenset({Container.TS, Container.FMP4})
 """Containers of which one file is a playlist and its segments."""
 
+TRANSCODED_NOTE = "VP8 was transcoded to H.264."
 _VP8_NOTE = "VP8 cannot be kept in {} without transcoding; recorded as WebM."
 
 CONTAINER_OF: dict[tuple[RecordFormat, Codec | None], tuple[Container, RecordFormat, str]] = {
@@ -69,13 +70,23 @@ AUDIO_OF: dict[tuple[Container, AudioMode], tuple[Codec, str]] = {
 """(container, how audio was asked for) -> audio codec, note."""
 
 
-def plan(video: Codec | None, *, with_audio: bool, audio_mode: AudioMode, wanted: RecordFormat) -> Plan:
+def plan(
+    video: Codec | None,
+    *,
+    with_audio: bool,
+    audio_mode: AudioMode,
+    wanted: RecordFormat,
+    is_transcoded: bool = False,
+) -> Plan:
     """Return what is written when `wanted` is asked for; `video` is None for audio only.
+
+    `is_transcoded` says that its pictures came as VP8.
 
     Raises:
         KeyError: `video` is not a video codec, or `wanted` no format a rule can ask for (faults of ours).
     """
     container, record_format, note = CONTAINER_OF[wanted, video]
+    note = TRANSCODED_NOTE if is_transcoded else note
     if not with_audio:
         return Plan(container, record_format, None, note, record_format is not wanted)
     audio_codec, audio_note = AUDIO_OF[container, audio_mode]
