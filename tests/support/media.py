@@ -21,8 +21,12 @@ COUNTER_BITS = 16
 CHECK_BITS = 4
 COUNTER_HEIGHT_SHARE = 6
 """The counter takes the top sixth of the picture."""
+IDENTITY_BITS = 8
+IDENTITY_HEIGHT_SHARE = 4
+"""An identity, if there is one, takes what is between the counter and the end of the top quarter."""
 FLASH_SECONDS = Fraction(1, 10)
 BEEP_SECONDS = Fraction(1, 10)
+GROUND_HZ = 400
 OPUS_LOOKAHEAD_TICKS = 312
 """libopus decodes this much later than it was given; the generator speaks that much earlier."""
 
@@ -39,7 +43,7 @@ def counter_check(number: int) -> int:
     return ~(number ^ number >> 4 ^ number >> 8 ^ number >> 12) & 0xF
 
 
-def picture(number: int, *, flash: bool, width: int, height: int) -> "np.ndarray":
+def picture(number: int, *, flash: bool, width: int, height: int, identity: int | None = None) -> "np.ndarray":
     """Return picture `number` as planar YUV 4:2:0: the counter on top of grey, white in a flash."""
     luma = np.full((height, width), 235 if flash else 50, dtype=np.uint8)
     bits = (number & 0xFFFF) << CHECK_BITS | counter_check(number & 0xFFFF)
@@ -48,6 +52,11 @@ def picture(number: int, *, flash: bool, width: int, height: int) -> "np.ndarray
         left, right = index * width // count, (index + 1) * width // count
         white = bits >> (count - 1 - index) & 1
         luma[: height // COUNTER_HEIGHT_SHARE, left:right] = 235 if white else 16
+    if identity is not None:
+        for index in range(IDENTITY_BITS):
+            left, right = index * width // IDENTITY_BITS, (index + 1) * width // IDENTITY_BITS
+            white = identity >> (IDENTITY_BITS - 1 - index) & 1
+            luma[height // COUNTER_HEIGHT_SHARE : height // IDENTITY_HEIGHT_SHARE, left:right] = 235 if white else 16
     bar = number * 4 % width
     luma[height * 2 // 3 :, bar : bar + 8] = 120
     chroma = np.full((height // 2, width), 128, dtype=np.uint8)
@@ -55,7 +64,7 @@ def picture(number: int, *, flash: bool, width: int, height: int) -> "np.ndarray
 
 
 @lru_cache(maxsize=32)
-def video_samples(
+def video_samples(  # noqa: PLR0913 - an encoder is told this much
     codec: Codec,
     seconds: Fraction | int,
     *,
@@ -64,23 +73,27 @@ def video_samples(
     fps: int = 30,
     gop: int = 30,
     bit_rate: int = 300_000,
+    identity: int | None = None,
+    options: tuple[tuple[str, str], ...] = (),
 ) -> tuple[Sample, ...]:
-    """Return `seconds` of encoded pictures starting at 0, one sample each, a keyframe every `gop` pictures."""
-    name, options = _ENCODERS[codec]
+    """Return `seconds` of encoded pictures starting at 0, one sample each, a keyframe every `gop` pictures.
+
+    `options` of the encoder come before the usual ones of the codec.
+    """
+    name, usual = _ENCODERS[codec]
     encoder = av.CodecContext.create(name, "w")
     assert isinstance(encoder, VideoCodecContext)
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
     encoder.time_base, encoder.framerate = Fraction(1, VIDEO_RATE_HZ), Fraction(fps)
     encoder.bit_rate, encoder.gop_size, encoder.max_b_frames = bit_rate, gop, 0
-    encoder.options = dict(options) | (
-        {"x264-params": f"keyint={gop}:min-keyint={gop}:scenecut=0"} if codec is Codec.H264 else {}
-    )
+    gops = {"x264-params": f"keyint={gop}:min-keyint={gop}:scenecut=0"} if codec is Codec.H264 else {}
+    encoder.options = usual | gops | dict(options)
     encoder.thread_count = 1
     step = VIDEO_RATE_HZ // fps
     packets = []
     for number in range(int(seconds * fps)):
         at = Fraction(number, fps)
-        pixels = picture(number, flash=at % 1 < FLASH_SECONDS, width=width, height=height)
+        pixels = picture(number, flash=at % 1 < FLASH_SECONDS, width=width, height=height, identity=identity)
         frame = av.VideoFrame.from_ndarray(pixels, format="yuv420p")
         frame.pts, frame.time_base = number * step, Fraction(1, VIDEO_RATE_HZ)
         if number % gop == 0:
@@ -105,17 +118,27 @@ def video_format(codec: Codec, samples: tuple[Sample, ...], *, width: int = 320,
     return VideoFormat(codec, width, height, next(sample.data for sample in samples if sample.is_keyframe))
 
 
-def tone(seconds: Fraction | int, *, channels: int = 1, lead_ticks: int = 0) -> "np.ndarray":
-    """Return float samples (channels x ticks): 1 kHz for a tenth of a second at every full second, else silence."""
+def tone(seconds: Fraction | int, *, channels: int = 1, lead_ticks: int = 0, ground: float = 0.0) -> "np.ndarray":
+    """Return float samples (channels x ticks): 1 kHz for a tenth of a second at every full second, else silence.
+
+    With `ground`, a hum of so much amplitude stands in place of silence, so that missing sound can be told from it.
+    """
     ticks = np.arange(int(seconds * AUDIO_RATE_HZ)) + lead_ticks
     wave = 0.5 * np.sin(2 * np.pi * 1000 * ticks / AUDIO_RATE_HZ)
-    wave[ticks % AUDIO_RATE_HZ >= int(BEEP_SECONDS * AUDIO_RATE_HZ)] = 0
+    hum = ground * np.sin(2 * np.pi * GROUND_HZ * ticks / AUDIO_RATE_HZ)
+    is_still = ticks % AUDIO_RATE_HZ >= int(BEEP_SECONDS * AUDIO_RATE_HZ)
+    wave[is_still] = hum[is_still]
     return np.tile(wave.astype(np.float32), (channels, 1))
 
 
 @lru_cache(maxsize=32)
 def opus_samples(
-    seconds: Fraction | int, *, channels: int = 1, packet_ticks: int = 960, bit_rate: int = 64_000
+    seconds: Fraction | int,
+    *,
+    channels: int = 1,
+    packet_ticks: int = 960,
+    bit_rate: int = 64_000,
+    ground: float = 0.0,
 ) -> tuple[Sample, ...]:
     """Return `seconds` of Opus packets starting at 0; decoded, each beep starts at its full second to the tick."""
     encoder = av.CodecContext.create("libopus", "w")
@@ -124,7 +147,7 @@ def opus_samples(
     encoder.bit_rate = bit_rate
     encoder.options = {"application": "audio", "frame_duration": str(packet_ticks / 48), "vbr": "on"}
     encoder.open()
-    wave = tone(seconds, channels=channels, lead_ticks=OPUS_LOOKAHEAD_TICKS)
+    wave = tone(seconds, channels=channels, lead_ticks=OPUS_LOOKAHEAD_TICKS, ground=ground)
     packets = [packet for frame in _audio_frames(wave, packet_ticks) for packet in encoder.encode(frame)]
     return tuple(
         Sample(Kind.AUDIO, index * packet_ticks, packet_ticks, AUDIO_RATE_HZ, True, bytes(packet))

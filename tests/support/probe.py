@@ -118,10 +118,11 @@ def payloads(path: Path, kind: str) -> list[bytes]:
 def counters(path: Path) -> list[tuple[float, int | None]]:
     """Return each picture's time in seconds and burnt-in number; None where its check bits do not hold."""
     with av.open(str(path)) as container:
-        return [(frame.time, _counter(frame.to_ndarray(format="gray"))) for frame in container.decode(video=0)]
+        return [(frame.time, counter_of(frame.to_ndarray(format="gray"))) for frame in container.decode(video=0)]
 
 
-def _counter(luma: np.ndarray) -> int | None:
+def counter_of(luma: np.ndarray) -> int | None:
+    """Return the number burnt into a picture; None where its check bits do not hold."""
     height, width = luma.shape
     count = COUNTER_BITS + CHECK_BITS
     row = luma[height // COUNTER_HEIGHT_SHARE // 4 : height // COUNTER_HEIGHT_SHARE * 3 // 4].mean(axis=0)

@@ -38,7 +38,7 @@ func newAPI(plan Plan, losses *losses) (*webrtc.API, error) {
 	registry := &interceptor.Registry{}
 	// The first registered is the last before the wire: what it loses the others believe sent, and can send again.
 	registry.Add(losses)
-	if err := webrtc.RegisterDefaultInterceptors(media, registry); err != nil {
+	if err := registerInterceptors(media, registry, plan); err != nil {
 		return nil, err
 	}
 	settings := webrtc.SettingEngine{}
@@ -53,6 +53,17 @@ func newAPI(plan Plan, losses *losses) (*webrtc.API, error) {
 	}
 	return webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(registry),
 		webrtc.WithSettingEngine(settings)), nil
+}
+
+// registerInterceptors leaves sender reports to a script, which knows when each frame was captured.
+func registerInterceptors(media *webrtc.MediaEngine, registry *interceptor.Registry, plan Plan) error {
+	switch {
+	case plan.Script == nil:
+		return webrtc.RegisterDefaultInterceptors(media, registry)
+	case plan.NoNACK:
+		return nil
+	}
+	return webrtc.ConfigureNack(media, registry)
 }
 
 func registerCodecs(media *webrtc.MediaEngine, plan Plan) error {
@@ -76,7 +87,7 @@ func registerCodecs(media *webrtc.MediaEngine, plan Plan) error {
 		}
 	}
 	chosen := videoTypes[plan.Codec]
-	video := videoCapability(plan.Codec)
+	video := videoCapability(plan)
 	parameters := webrtc.RTPCodecParameters{RTPCodecCapability: video, PayloadType: chosen.number}
 	if err := media.RegisterCodec(parameters, webrtc.RTPCodecTypeVideo); err != nil || !plan.RTX {
 		return err
@@ -88,11 +99,14 @@ func registerCodecs(media *webrtc.MediaEngine, plan Plan) error {
 	return media.RegisterCodec(repair, webrtc.RTPCodecTypeVideo)
 }
 
-func videoCapability(codec string) webrtc.RTPCodecCapability {
-	chosen := videoTypes[codec]
+func videoCapability(plan Plan) webrtc.RTPCodecCapability {
+	chosen := videoTypes[plan.Codec]
+	feedback := []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}}
+	if plan.NoNACK {
+		feedback = feedback[1:]
+	}
 	return webrtc.RTPCodecCapability{
-		MimeType: chosen.mime, ClockRate: 90000, SDPFmtpLine: chosen.fmtp,
-		RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}},
+		MimeType: chosen.mime, ClockRate: 90000, SDPFmtpLine: chosen.fmtp, RTCPFeedback: feedback,
 	}
 }
 

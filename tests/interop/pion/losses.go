@@ -15,6 +15,8 @@ type losses struct {
 	mutex         sync.Mutex
 	dropped       int
 	retransmitted int
+	losesVideo    bool // By a script, for now
+	losesAudio    bool
 }
 
 func newLosses(plan Plan, report *Report) *losses {
@@ -28,9 +30,9 @@ func (l *losses) NewInterceptor(string) (interceptor.Interceptor, error) {
 
 // BindLocalStream implements interceptor.Interceptor.
 func (l *losses) BindLocalStream(info *interceptor.StreamInfo, writer interceptor.RTPWriter) interceptor.RTPWriter {
-	every := l.plan.DropVideo
+	every, losesAll := l.plan.DropVideo, &l.losesVideo
 	if info.ClockRate == 48000 {
-		every = l.plan.DropAudio
+		every, losesAll = l.plan.DropAudio, &l.losesAudio
 	}
 	seen := map[uint16]bool{}
 	count := 0
@@ -44,7 +46,7 @@ func (l *losses) BindLocalStream(info *interceptor.StreamInfo, writer intercepto
 			seen[header.SequenceNumber] = true
 			count++
 		}
-		isLost := !isAgain && every > 0 && count%every == 0
+		isLost := *losesAll || !isAgain && every > 0 && count%every == 0
 		if isLost {
 			l.dropped++
 		}
@@ -54,6 +56,17 @@ func (l *losses) BindLocalStream(info *interceptor.StreamInfo, writer intercepto
 		}
 		return writer.Write(header, payload, a)
 	})
+}
+
+// lose has everything of a kind lost from now on, or nothing.
+func (l *losses) lose(isVideo, isAll bool) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	if isVideo {
+		l.losesVideo = isAll
+	} else {
+		l.losesAudio = isAll
+	}
 }
 
 // conclude writes the figures into the report.

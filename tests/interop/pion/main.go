@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/pion/webrtc/v4"
@@ -29,6 +30,9 @@ type Plan struct {
 	BundleOnly  bool     `json:"bundle_only"` // All sections but the first have port 0 and a=bundle-only
 	DropVideo   int      `json:"drop_video"`  // Lose every n-th picture packet when it is first sent; 0 for none
 	DropAudio   int      `json:"drop_audio"`  // Likewise for sound
+	NoNACK      bool     `json:"no_nack"`     // Never send a packet again
+	Via         string   `json:"via"`         // Address that stands for the server's media port; empty for its own
+	Script      *Script  `json:"script"`      // What happens and when; without one everything is sent once, at once
 }
 
 // Report says what was sent.
@@ -41,6 +45,8 @@ type Report struct {
 	IceServers    []string `json:"ice_servers"`   // Link headers of the 201
 	Candidates    []string `json:"candidates"`    // Of the answer
 	ConnectMs     int64    `json:"connect_ms"`    // From the answer to a connected transport
+	Sent          []Sent   `json:"sent"`          // By a script: every frame that left, in order
+	Joined        []int64  `json:"joined_us"`     // By a script: when each session was connected, Unix microseconds
 }
 
 func main() {
@@ -65,6 +71,32 @@ func fail(err error) {
 func publish(plan Plan) (*Report, error) {
 	report := &Report{}
 	losses := newLosses(plan, report)
+	if plan.Script != nil {
+		return report, perform(plan, losses, report)
+	}
+	live, err := connect(plan, losses, report)
+	if err != nil {
+		return nil, err
+	}
+	defer live.close()
+	if err := play(live.streams, report); err != nil {
+		return nil, err
+	}
+	// The last packets may still be asked for again.
+	time.Sleep(400 * time.Millisecond)
+	losses.conclude()
+	return report, nil
+}
+
+// connection is a session that is connected, and what it can send.
+type connection struct {
+	pc      *webrtc.PeerConnection
+	streams []*stream
+	session *session
+}
+
+// connect joins, and returns once the transport stands.
+func connect(plan Plan, losses *losses, report *Report) (*connection, error) {
 	api, err := newAPI(plan, losses)
 	if err != nil {
 		return nil, err
@@ -80,40 +112,47 @@ func publish(plan Plan) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer pc.Close()
-	streams, err := addStreams(api, pc, plan)
-	if err != nil {
+	live := &connection{pc: pc}
+	if err := live.join(api, plan, report); err != nil {
+		live.close()
 		return nil, err
 	}
+	return live, nil
+}
+
+func (c *connection) join(api *webrtc.API, plan Plan, report *Report) error {
+	streams, err := addStreams(api, c.pc, plan)
+	if err != nil {
+		return err
+	}
+	c.streams = streams
 	connected := make(chan struct{})
-	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+	var once sync.Once
+	c.pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+		// A script's network may break off and come back.
 		if state == webrtc.PeerConnectionStateConnected {
-			close(connected)
+			once.Do(func() { close(connected) })
 		}
 	})
-	session, err := join(pc, plan, streams, report)
-	if err != nil {
-		return nil, err
+	if c.session, err = join(c.pc, plan, streams, report); err != nil {
+		return err
 	}
-	defer session.leave()
 	answeredAt := time.Now()
 	select {
 	case <-connected:
 	case <-time.After(15 * time.Second):
-		return nil, fmt.Errorf("not connected within 15 s: %s", pc.ConnectionState())
+		return fmt.Errorf("not connected within 15 s: %s", c.pc.ConnectionState())
 	}
 	report.ConnectMs = time.Since(answeredAt).Milliseconds()
-	report.Pair = selectedPair(pc)
-	if err := startStreams(streams); err != nil {
-		return nil, err
+	report.Pair = selectedPair(c.pc)
+	return startStreams(streams)
+}
+
+func (c *connection) close() {
+	if c.session != nil {
+		c.session.leave()
 	}
-	if err := play(streams, report); err != nil {
-		return nil, err
-	}
-	// The last packets may still be asked for again.
-	time.Sleep(400 * time.Millisecond)
-	losses.conclude()
-	return report, nil
+	c.pc.Close()
 }
 
 func selectedPair(pc *webrtc.PeerConnection) string {

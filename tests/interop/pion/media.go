@@ -20,6 +20,8 @@ const mtu = 1200
 type frame struct {
 	at      time.Duration
 	payload []byte
+	number  int
+	clip    int // Which file of a script it is from
 }
 
 // stream is one RTP stream on its way out.
@@ -35,6 +37,13 @@ type stream struct {
 	layer     int
 	before    []byte // The packet of sound before, for redundancy; nil without
 	isRED     bool
+	rtpBase   uint32
+	ppm       float64       // How much faster than the wall clock its RTP clock runs
+	stalled   time.Duration // How long its RTP clock has stood still
+	needsKey  bool
+	lastClip  int
+	packets   uint32
+	octets    uint32
 }
 
 // readFrames reads an IVF file, whatever is in it.
@@ -62,7 +71,7 @@ func readFrames(path string) ([]frame, error) {
 			return nil, err
 		}
 		at := time.Duration(binary.LittleEndian.Uint64(head[4:])) * time.Second * time.Duration(scale) / time.Duration(rate)
-		frames = append(frames, frame{at, payload})
+		frames = append(frames, frame{at: at, payload: payload, number: len(frames)})
 	}
 }
 
@@ -128,11 +137,13 @@ func (s *stream) send(frame frame) error {
 				Version:        2,
 				Marker:         s.isVideo && n == len(payloads)-1,
 				SequenceNumber: s.sequence,
-				Timestamp:      uint32(uint64(frame.at.Microseconds()) * s.rateHz / 1_000_000),
+				Timestamp:      s.timestamp(frame.at),
 			},
 			Payload: payload,
 		}
 		s.sequence++
+		s.packets++
+		s.octets += uint32(len(payload))
 		if err := s.mark(packet); err != nil {
 			return err
 		}
@@ -141,6 +152,12 @@ func (s *stream) send(frame frame) error {
 		}
 	}
 	return nil
+}
+
+// timestamp is the RTP time of a moment after the beginning.
+func (s *stream) timestamp(at time.Duration) uint32 {
+	ticks := uint64((at - s.stalled).Microseconds()) * s.rateHz / 1_000_000
+	return s.rtpBase + uint32(ticks) + uint32(int64(float64(ticks)*s.ppm/1e6))
 }
 
 func (s *stream) payloads(frame []byte) [][]byte {

@@ -36,7 +36,7 @@ func addStreams(api *webrtc.API, pc *webrtc.PeerConnection, plan Plan) ([]*strea
 }
 
 func addAudio(pc *webrtc.PeerConnection, plan Plan) (*stream, error) {
-	frames, err := readFrames(plan.Audio)
+	frames, err := plan.frames(plan.Audio, -1)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func addAudio(pc *webrtc.PeerConnection, plan Plan) (*stream, error) {
 }
 
 func newVideo(plan Plan, layer int) (*stream, error) {
-	frames, err := readFrames(plan.Layers[layer])
+	frames, err := plan.frames(plan.Layers[layer], layer)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func newVideo(plan Plan, layer int) (*stream, error) {
 	if plan.Simulcast == "rid" {
 		options = append(options, webrtc.WithRTPStreamID(rids[layer]))
 	}
-	track, err := webrtc.NewTrackLocalStaticRTP(videoCapability(plan.Codec), "picture", "stage", options...)
+	track, err := webrtc.NewTrackLocalStaticRTP(videoCapability(plan), "picture", "stage", options...)
 	if err != nil {
 		return nil, err
 	}

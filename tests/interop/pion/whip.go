@@ -45,6 +45,9 @@ func join(pc *webrtc.PeerConnection, plan Plan, streams []*stream, report *Repor
 			report.Candidates = append(report.Candidates, line[len("a=candidate:"):])
 		}
 	}
+	if plan.Via != "" {
+		answer = redirected(answer, plan.Via)
+	}
 	return joined, pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer})
 }
 
@@ -99,6 +102,10 @@ func (s *session) send(request *http.Request) (*http.Response, error) {
 // reworded returns the offer as the plan's publisher would have written it.
 func reworded(offer string, plan Plan, streams []*stream) string {
 	offer = strings.ReplaceAll(offer, "a=setup:actpass", "a=setup:"+plan.Setup)
+	if plan.Via != "" {
+		// Nor may the server find a way of its own.
+		offer = withoutCandidates(offer)
+	}
 	head, sections := split(offer)
 	for n, section := range sections {
 		if plan.BundleOnly && n > 0 {
@@ -109,6 +116,25 @@ func reworded(offer string, plan Plan, streams []*stream) string {
 		}
 	}
 	return head + strings.Join(sections, "")
+}
+
+// redirected returns an answer whose media port is reached by an address "host:port" of somebody between.
+func redirected(answer, via string) string {
+	host, port, _ := strings.Cut(via, ":")
+	section := strings.Index(answer, "\r\nm=")
+	end := section + 2 + strings.Index(answer[section+2:], "\r\n") + 2
+	candidate := fmt.Sprintf("a=candidate:1 1 udp 2130706431 %s %s typ host\r\n", host, port)
+	return answer[:end] + candidate + withoutCandidates(answer[end:])
+}
+
+func withoutCandidates(description string) string {
+	var kept []string
+	for _, line := range strings.Split(description, "\r\n") {
+		if !strings.HasPrefix(line, "a=candidate:") {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "\r\n")
 }
 
 func split(offer string) (string, []string) {

@@ -1,0 +1,65 @@
+"""`make fidelity`: run the scenarios, print the table, and fail if a bound does not hold."""
+
+import argparse
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+from interop import pion
+from support.instance import instance
+
+from fidelity.scenarios import Scenario, all_scenarios
+from fidelity.service import Service
+from fidelity.table import render, row
+from fidelity.trial import Trial, run_trial
+
+AT_ONCE = 5
+
+
+def main() -> None:
+    """Run what is asked for."""
+    options = parse_options()
+    began = time.monotonic()
+    chosen = [s for s in all_scenarios() if not options.only or any(word in s.name for word in options.only)]
+    pion.build()
+    with instance() as running:
+        trials = run_all(chosen, Service(running))
+    print()
+    print(render([row(trial.scenario.name, trial.verdict) for trial in trials]))
+    complaints = [f"{trial.scenario.name}: {said}" for trial in trials for said in trial.verdict.complaints]
+    print(f"\n{len(trials)} scenarios in {time.monotonic() - began:.0f} s, {len(complaints)} complaints")
+    print("\n".join(complaints))
+    sys.exit(1 if complaints or len(trials) < len(chosen) else 0)
+
+
+def parse_options() -> argparse.Namespace:
+    """Return what the caller asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", help="only scenarios with one of these words in their names")
+    return parser.parse_args()
+
+
+def run_all(scenarios: list[Scenario], service: Service) -> list[Trial]:
+    """Run scenarios a few at a time; return them in their order."""
+    done: dict[str, Trial] = {}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        running = {pool.submit(run_trial, scenario, service): scenario for scenario in scenarios}
+        for future in as_completed(running):
+            name = running[future].name
+            try:
+                done[name] = future.result()
+            except Exception as error:  # noqa: BLE001 - the others stand by themselves, and the run fails
+                say(f"{name}: {error!r}")
+                continue
+            said = done[name].verdict.complaints
+            say(f"{name}: {'FAILED: ' + said[0] if said else 'ok'} ({len(done)}/{len(scenarios)})")
+    return [done[scenario.name] for scenario in scenarios if scenario.name in done]
+
+
+def say(text: str) -> None:
+    """Tell what is going on."""
+    print(f"fidelity: {text}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""One scenario from its first packet to its verdict."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from uuid import uuid4
+
+from fidelity.checker import Standard, Truth, Verdict, judge
+from fidelity.evidence import Evidence, gather
+from fidelity.link import Conditions
+from fidelity.plan import MISSING, Act, Plan
+from fidelity.proxy import Running, proxy
+from fidelity.publisher import run_pion
+from fidelity.scenarios import Scenario
+from fidelity.service import Job, Service, sleep_until
+
+LEAD_S = 1.5
+"""From the decision to begin to the pattern's time 0: publishers connect meanwhile."""
+LAST_PACKET_S = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A scenario that was carried out."""
+
+    scenario: Scenario
+    truth: Truth
+    found: Evidence
+    verdict: Verdict
+
+
+def run_trial(scenario: Scenario, service: Service) -> Trial:
+    """Record a scenario and judge the files."""
+    job, epoch_ns, truth = record(scenario, service)
+    fps, codec = scenario.sending.fps, scenario.sending.codec
+    found = gather(service.manifests(job), service.path, epoch_ns=epoch_ns, fps=fps, codec=codec)
+    return Trial(scenario, truth, found, judge(scenario.plan, truth, found, standard_of(scenario)))
+
+
+def record(scenario: Scenario, service: Service) -> tuple[Job, int, Truth]:
+    """Carry a scenario out; return its job, the pattern's epoch and what was sent."""
+    room, user = f"r-{uuid4().hex[:12]}", "alice"
+    job = service.start(room, user, scenario.rule, **scenario.fields)
+    try:
+        epoch_ns = time.time_ns() + round(LEAD_S * 1e9)
+        with ExitStack() as stack:
+            via = stack.enter_context(_network(scenario, service, epoch_ns))
+            stack.enter_context(_customer(scenario.plan, service, job, epoch_ns))
+            endpoint = service.whip_url(job)
+            truth = run_pion(scenario.plan, scenario.sending, epoch_ns, endpoint, via=via.address if via else "")
+        time.sleep(LAST_PACKET_S)
+    finally:
+        service.stop(job)
+    return job, epoch_ns, truth
+
+
+def schedule_of(scenario: Scenario) -> tuple[Conditions, ...]:
+    """Return the network's conditions with the plan's blackouts among them."""
+    schedule = list(scenario.network)
+    for phase in scenario.plan.among(Act.BLACKOUT):
+        before = max((c for c in scenario.network if c.from_ms <= phase.end_ms), key=lambda c: c.from_ms, default=None)
+        after = {**(before.as_json() if before else {}), "from_ms": float(phase.end_ms)}
+        schedule += [Conditions(float(phase.start_ms), is_dark=True), Conditions(**after)]
+    return tuple(sorted(schedule, key=lambda conditions: conditions.from_ms))
+
+
+@contextmanager
+def _network(scenario: Scenario, service: Service, epoch_ns: int) -> Iterator[Running | None]:
+    schedule = schedule_of(scenario)
+    if not schedule:
+        yield None
+        return
+    with proxy(service.instance.media_port, epoch_ns, scenario.sending.seed, schedule) as running:
+        yield running
+
+
+@contextmanager
+def _customer(plan: Plan, service: Service, job: Job, epoch_ns: int) -> Iterator[None]:
+    """Suspend and restart the job as the plan says, beside the publisher."""
+    orders = [(phase.start_ms, "SUSPEND") for phase in plan.among(Act.SUSPEND)]
+    orders += [(phase.end_ms, "RESTART") for phase in plan.among(Act.SUSPEND)]
+
+    def give() -> None:
+        for at_ms, action in sorted(orders):
+            sleep_until(epoch_ns, at_ms)
+            service.control(job, action)
+
+    thread = threading.Thread(target=give)
+    thread.start()
+    yield
+    thread.join()
+
+
+def standard_of(scenario: Scenario) -> Standard:
+    """Return what a scenario is held to."""
+    faults = [float(phase.end_ms) for phase in scenario.plan.phases if phase.act in MISSING]
+    faults += [conditions.from_ms for conditions in scenario.network[1:]]
+    is_copy = scenario.rule.audio == "copy" and not scenario.network
+    return Standard(scenario.sending.frame_ms, tuple(faults), is_clean=scenario.is_clean, is_copy=is_copy)
