@@ -224,12 +224,15 @@ def create_rule(  # noqa: PLR0913 - the command's options
     ] = 300,
     prefix: Annotated[str | None, typer.Option(help="Template of object keys; see docs/production.md.")] = None,
     audio: Annotated[str, typer.Option(help="aac, or copy for Opus untouched.")] = "aac",
+    keep_damaged: Annotated[
+        bool, typer.Option("--keep-damaged", help="After loss, keep pictures that refer to what is lost.")
+    ] = False,
     data: Data = None,
 ) -> None:
     """Make an app's record rule for a location, or replace the one it has there, and show its id."""
     from soloist.service.rules import RuleChoice, rule_created  # noqa: PLC0415 - see the module
 
-    choice = RuleChoice(app_id, location, bucket, folder, cycle, merge_gap, prefix, audio)
+    choice = RuleChoice(app_id, location, bucket, folder, cycle, merge_gap, prefix, audio, keep_damaged)
     _administer(lambda office: rule_created(office, choice), data)
 
 

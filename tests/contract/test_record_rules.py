@@ -239,5 +239,15 @@ def test_sound_can_be_kept_as_it_is_by_a_field_of_ours(http, fresh_app):
 
     status, _, made = http("POST", f"/v2/apps/{fresh_app}/record-rules", body)
 
-    assert (status, made["ext"]) == (201, {"audio": "copy"})
+    assert (status, made["ext"]) == (201, {"audio": "copy", "keep_damaged": False})
     assert None not in made.values()
+
+
+def test_damaged_pictures_can_be_kept_by_a_field_of_ours(http, fresh_app):
+    body = b"""{"obs_addr": {"location": "cn-north-4", "project_id": "p", "bucket": "recordings"},
+        "record_formats": ["MP4"], "mp4_config": {"record_cycle": 60}, "ext": {"keep_damaged": true}}"""
+
+    status, _, made = http("POST", f"/v2/apps/{fresh_app}/record-rules", body)
+    _, _, shown = http("GET", f"/v2/apps/{fresh_app}/record-rules/{made['rule_id']}", b"")
+
+    assert (status, made["ext"], shown["ext"]) == (201, *[{"audio": "aac", "keep_damaged": True}] * 2)

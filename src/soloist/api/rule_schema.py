@@ -87,6 +87,7 @@ class RuleExtension(Body):
     """What this server adds to a rule."""
 
     audio: AudioName = "aac"
+    keep_damaged: bool = False
 
 
 class RuleBody(Body):
@@ -144,6 +145,7 @@ def parse_rule(app_id: AppId, rule_id: RuleId, body: dict[str, object]) -> Recor
         mp4=_mp4_config(mp4) if mp4 else None,
         hls=_hls_config(hls) if hls else None,
         audio=AudioMode(asked.ext.audio) if asked.ext else AudioMode.AAC,
+        keep_damaged=asked.ext is not None and asked.ext.keep_damaged,
     )
 
 
@@ -162,7 +164,7 @@ def view_rule(stored: StoredRule) -> RuleView:
         mp4_config=_view_mp4(rule.mp4) if rule.mp4 else None,
         create_time=render_time(stored.created_at),
         update_time=render_time(stored.updated_at),
-        ext=RuleExtension(audio=rule.audio.value),
+        ext=RuleExtension(audio=rule.audio.value, keep_damaged=rule.keep_damaged),
     )
 
 

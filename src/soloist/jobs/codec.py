@@ -42,6 +42,7 @@ def parse_rule_body(app_id: str, rule_id: str, body: Json) -> RecordRule:
         mp4=Mp4Config(**body["mp4"]) if body["mp4"] else None,
         hls=HlsConfig(**body["hls"]) if body["hls"] else None,
         audio=AudioMode(body["audio"]),
+        keep_damaged=body.get("keep_damaged", False),  # Rules stored before there was such a choice lack it.
     )
 
 

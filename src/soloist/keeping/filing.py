@@ -241,7 +241,7 @@ class Filing:
 def _first_note(job: Job, fact: FileOpened, media: MediaFacts) -> FileNote:
     """Return a file's note as far as it is known without asking anybody: under the key its rule wants."""
     return FileNote(
-        job=told_job(job),
+        job=told_job(replace(job, rule=media.rule)),
         path=fact.path,
         key=Shelf.wanted_key(job, media.rule, fact.plan.record_format, _started_at(fact, media), wanted=fact.wanted),
         record_format=fact.plan.record_format,

@@ -88,4 +88,5 @@ def told_job(job: Job) -> ManifestJob:
         with_audio=job.with_audio,
         video=job.video,
         tier=job.tier,
+        keep_damaged=job.rule.keep_damaged,
     )

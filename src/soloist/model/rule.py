@@ -91,3 +91,5 @@ class RecordRule:
     mp4: Mp4Config | None = None
     hls: HlsConfig | None = None
     audio: AudioMode = AudioMode.AAC
+    keep_damaged: bool = False
+    """After loss pictures are kept even if they refer to what is lost, for forensic use (rule R16)."""

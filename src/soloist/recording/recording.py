@@ -249,6 +249,7 @@ class Recording:
 
     def _follow(self, rule: RecordRule) -> None:
         """Let there be a series for each format of a rule, cut as it says."""
+        self._timeline.keep_damaged = rule.keep_damaged
         channels = max((series.channels for series in self._series.values()), default=0)
         for wanted, cuts in cuts_of(rule).items():
             if wanted in self._series:

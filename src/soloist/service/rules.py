@@ -39,6 +39,7 @@ class RuleChoice:
     merge_gap_s: int = 300
     prefix: str | None = None
     audio: str = "aac"
+    keep_damaged: bool = False
 
 
 def check_rule(choice: RuleChoice, project_id: ProjectId) -> RecordRule:
@@ -69,6 +70,7 @@ def check_rule(choice: RuleChoice, project_id: ProjectId) -> RecordRule:
         formats=(RecordFormat.MP4,),
         mp4=Mp4Config(choice.cycle_s, prefix, choice.merge_gap_s),
         audio=AudioMode(choice.audio),
+        keep_damaged=choice.keep_damaged,
     )
 
 
@@ -100,12 +102,13 @@ async def rules_listed(office: Office, app_id: str) -> None:
 
 
 def _print_rules(office: Office, rules: list[RecordRule]) -> None:
-    table = new_table("rule", "location", "bucket", "folder", "cycle", "merge gap", "audio", "prefix")
+    table = new_table("rule", "location", "bucket", "folder", "cycle", "merge gap", "audio", "damaged", "prefix")
     for rule in rules:
         address, mp4 = rule.address, rule.mp4
         cuts = (f"{mp4.record_cycle_s} s", f"{mp4.merge_gap_s} s") if mp4 else ("", "")
         prefix = mp4.prefix if mp4 else ""
-        table.add_row(rule.rule_id, address.location, address.bucket, address.object, *cuts, rule.audio.value, prefix)
+        kept = (rule.audio.value, "kept" if rule.keep_damaged else "cut")
+        table.add_row(rule.rule_id, address.location, address.bucket, address.object, *cuts, *kept, prefix)
     office.out.print(table)
 
 

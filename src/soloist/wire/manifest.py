@@ -34,6 +34,8 @@ class ManifestJob:
     with_audio: bool
     video: TrackSource | None
     tier: Tier
+    keep_damaged: bool = False
+    """Pictures after loss were kept although they refer to what is lost (rule R16)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ def _job(job: ManifestJob) -> dict[str, Any]:
         "with_audio": job.with_audio,
         "video": job.video.value if job.video else None,
         "tier": job.tier.value,
+        "keep_damaged": job.keep_damaged,
     }
 
 

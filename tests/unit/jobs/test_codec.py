@@ -23,12 +23,19 @@ hlss = st.builds(HlsConfig, st.integers(0, 43200), st.text(min_size=1), st.integ
     mp4=st.none() | mp4s,
     hls=st.none() | hlss,
     audio=st.sampled_from(AudioMode),
+    keep_damaged=st.booleans(),
     formats=st.lists(st.sampled_from(RecordFormat), min_size=1, unique=True),
 )
-def test_any_rule_comes_back_from_json_as_it_was(mp4, hls, audio, formats):
-    rule = a_rule(mp4=mp4, hls=hls, audio=audio, formats=tuple(formats))
+def test_any_rule_comes_back_from_json_as_it_was(*, mp4, hls, audio, keep_damaged, formats):
+    rule = a_rule(mp4=mp4, hls=hls, audio=audio, keep_damaged=keep_damaged, formats=tuple(formats))
     body = json.loads(json.dumps(render_rule_body(rule)))
     assert parse_rule_body(rule.app_id, rule.rule_id, body) == rule
+
+
+def test_a_rule_stored_before_damaged_pictures_could_be_kept_keeps_none():
+    body = render_rule_body(a_rule())
+    del body["keep_damaged"]
+    assert parse_rule_body("demo", "rule1", body) == a_rule()
 
 
 def test_an_events_body_is_json_with_milliseconds_and_iso_times():

@@ -209,6 +209,20 @@ def test_after_unrepairable_loss_pictures_are_dropped_to_the_next_keyframe_and_t
     assert abs((gap.end_ns - gap.start_ns) - 20 * NS // 30) < 2 * MS
 
 
+def test_damaged_pictures_are_kept_where_that_is_asked_for_and_only_what_is_lost_is_declared():
+    timeline = Timeline(keep_damaged=True)
+    frames = [
+        f.but(follows_gap=True, packets_lost=3) if n == 45 else f for n, f in enumerate(camera(3)) if not 40 <= n < 45
+    ]
+
+    out = feed(timeline, frames)[Kind.VIDEO]
+
+    assert [s.data for s in out[39:42]] == [b"picture 39", b"picture 45", b"picture 46"]
+    (gap,) = timeline.missing
+    assert (gap.cause, gap.detail) == (Cause.GAP, "packets_lost")
+    assert (gap.start_ns, gap.end_ns) == (ticks_to_ns(40 * 3000, 90_000), ticks_to_ns(45 * 3000, 90_000))
+
+
 def test_lost_sound_is_declared_and_the_rest_stays_in_place():
     timeline = Timeline()
     packets = [

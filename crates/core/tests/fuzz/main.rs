@@ -286,6 +286,15 @@ fn no_rtp_makes_the_core_panic() {
 }
 
 #[test]
+fn redundant_sound_reaches_what_repairs_losses() {
+    for seed in seeds::red_seeds() {
+        red(&seed);
+    }
+    let stats = with_connected(|rig| rig.engine.outbox().stats.packets_recovered);
+    assert!(stats >= 3, "{stats} packets recovered");
+}
+
+#[test]
 fn no_redundant_sound_makes_the_core_panic() {
     drive(&Target {
         name: "red",

@@ -123,8 +123,10 @@ pub struct Publisher {
 
 impl Publisher {
     pub fn new(settings: &Settings, start: Instant) -> Self {
-        let config =
-            RtcConfig::new().set_crypto_provider(settings.crypto.clone()).set_dtls_cert(settings.certificate.clone());
+        let config = RtcConfig::new()
+            .enable_opus(true, true)
+            .set_crypto_provider(settings.crypto.clone())
+            .set_dtls_cert(settings.certificate.clone());
         let mut rtc = config.build(start);
         rtc.add_local_candidate(Candidate::host(source(0), "udp").expect("a host candidate"));
         let mut changes = rtc.sdp_api();
