@@ -44,6 +44,7 @@ for name, group in GROUPS.items():
 
 Data = Annotated[Path | None, typer.Option(help="Data folder. [dim]Default: /var/lib/soloist as root.[/dim]")]
 Project = Annotated[str, typer.Option(help="Project id.")]
+Vp8 = Annotated[str, typer.Option(help="What MP4 and HLS rules make of VP8: webm, as it came, or h264, transcoded.")]
 
 
 @app.command(epilog="Example: soloist serve --dev --data /tmp/soloist")
@@ -196,11 +197,19 @@ def create_credential(
 
 
 @apps.command("create", epilog="Example: soloist app create shop --project acme")
-def create_app(app_name: str, *, project: Project = "default", data: Data = None) -> None:
+def create_app(app_name: str, *, project: Project = "default", vp8: Vp8 = "webm", data: Data = None) -> None:
     """Make an app and show its id and join key."""
     from soloist.service.admin import app_created  # noqa: PLC0415 - see the module
 
-    _administer(lambda office: app_created(office, app_name, project), data)
+    _administer(lambda office: app_created(office, app_name, project, vp8), data)
+
+
+@apps.command("set", epilog="Example: soloist app set 5ff9701f2346968bb306cb43 --vp8 h264")
+def set_app(app_id: str, *, vp8: Vp8, data: Data = None) -> None:
+    """Change what becomes of VP8 in an app's jobs from the next one on, and show the app."""
+    from soloist.service.admin import app_changed  # noqa: PLC0415 - see the module
+
+    _administer(lambda office: app_changed(office, app_id, vp8), data)
 
 
 @apps.command("show")

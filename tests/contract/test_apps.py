@@ -1,5 +1,6 @@
 """Operations 13 to 20, apps and their automatic recording, by the official SDK."""
 
+import json
 import re
 
 import pytest
@@ -11,6 +12,9 @@ from huaweicloudsdkcloudrtc.v2 import (
     RecordObsFileAddr,
     RecordRuleReq,
 )
+from typer.testing import CliRunner
+
+from soloist import cli
 
 MILLISECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 RULE = RecordRuleReq(
@@ -48,6 +52,38 @@ def test_an_app_is_made_and_shown_with_every_field(sdk):
     assert len(shown.x_request_id) == 32
     sdk.call("stop_app", app_id=made.app_id)
     assert sdk.call("delete_app", app_id=made.app_id).status_code == 204
+
+
+def test_what_becomes_of_vp8_is_an_apps_and_each_job_keeps_what_it_began_with(sdk, http, server, fresh_app):
+    record = {"record_rule_id": sdk.call("create_record_rule", app_id=fresh_app, body=RULE).rule_id}
+    jobs = f"/v2/apps/{fresh_app}/individual-stream-jobs"
+    paths = []
+    for vp8 in ("h264", "webm"):
+        environment = {"SOLOIST_DATABASE_URL": server.database_url}
+        changed = CliRunner().invoke(cli.app, ["app", "set", fresh_app, "--vp8", vp8], env=environment)
+        assert (changed.exit_code, f"vp8       {vp8}" in changed.output) == (0, True), changed.output
+        assert http("GET", f"/v2/apps/{fresh_app}")[2]["ext"] == {"vp8": vp8}
+        body = {"room_id": "r", "user_id": vp8, "record_param": record}
+        paths.append(f"{jobs}/{http('POST', jobs, json.dumps(body).encode())[2]['job_id']}")
+
+    assert [http("GET", path)[2]["ext"]["vp8"] for path in paths] == ["h264", "webm"]
+    for path in paths:
+        http("DELETE", path)
+
+
+def test_an_app_can_be_made_with_what_becomes_of_vp8(sdk, http):
+    _, _, made = http("POST", "/v2/apps", b'{"app_name": "transcoding", "ext": {"vp8": "h264"}}')
+
+    assert http("GET", f"/v2/apps/{made['app_id']}")[2]["ext"] == {"vp8": "h264"}
+    sdk.call("stop_app", app_id=made["app_id"])
+    assert sdk.call("delete_app", app_id=made["app_id"]).status_code == 204
+
+
+@pytest.mark.parametrize("vp8", ["vp9", "", 1])
+def test_vp8_becomes_webm_or_h264_and_nothing_else(http, vp8):
+    status, _, error = http("POST", "/v2/apps", json.dumps({"app_name": "n", "ext": {"vp8": vp8}}).encode())
+
+    assert (status, "ext.vp8" in error["error_msg"]) == (400, True)
 
 
 def test_an_app_shows_its_callback_as_the_callbacks_own_operation_does(sdk, fresh_app):

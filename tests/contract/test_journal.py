@@ -9,6 +9,7 @@ from support.filed import Desk
 from support.jobs import a_rule
 from support.telling import a_completed_file
 
+from soloist.api.schema import view_job
 from soloist.clock import utc_now
 from soloist.jobs import store
 from soloist.jobs.journal import DatabaseJournal
@@ -16,9 +17,11 @@ from soloist.jobs.listing import JobFilter
 from soloist.jobs.outage import Reachability
 from soloist.jobs.queue import open_engine
 from soloist.jobs.service import JobService
+from soloist.keeping.port import EpochLostError
 from soloist.keeping.shelf import Shelf
 from soloist.model.event import FileStarted
 from soloist.model.ids import RoomId, RuleId
+from soloist.model.media import Kind
 from soloist.model.rule import HlsConfig, RecordFormat
 from soloist.storage.errors import KeyTakenError
 from soloist.storage.spool import Spool
@@ -113,3 +116,19 @@ async def test_two_jobs_whose_rules_make_one_name_have_a_playlist_each(database_
 
         assert [desk.failures for desk in desks] == [[], []]
         assert {"rec.m3u8", "rec.json", "rec_1.m3u8", "rec_1.json"} <= set(desks[0].objects)
+
+
+async def test_a_job_says_which_tracks_of_its_last_file_are_transcoded(database_url):
+    async with an_office(database_url) as office:
+        jobs = JobService(office.database, open_engine(database_url), [SLOT])
+        job = await office.start()
+        assert view_job(job).ext.transcoded is None
+        journal = await taken(office, job)
+        for transcoded in ({Kind.AUDIO: True, Kind.VIDEO: False}, {Kind.VIDEO: True}):
+            await journal.coded(transcoded)
+            shown = view_job(await jobs.show(PROJECT, APP, job.job_id)).ext.transcoded
+            assert (shown.audio, shown.video) == (transcoded.get(Kind.AUDIO), transcoded[Kind.VIDEO])
+
+        await taken(office, job)
+        with pytest.raises(EpochLostError):
+            await journal.coded({})

@@ -40,6 +40,8 @@ def test_the_production_account_of_the_document_can_be_made_as_written(database_
     [
         (("rule", "create", "--app", "nowhere", "--bucket", "recordings"), "app nowhere does not exist"),
         (("app", "create", ""), "1 to 256"),
+        (("app", "create", "shop", "--vp8", "av1"), "--vp8 is one of webm, h264"),
+        (("app", "set", "nowhere", "--vp8", "h264"), "app nowhere does not exist"),
         (("jobs", "list", "--limit", "-1"), "--limit"),
     ],
 )

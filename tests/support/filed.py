@@ -20,6 +20,7 @@ class PaperJournal:
         self._known = [*before.facts] if before else []
         self.facts = []
         self.texts = []
+        self.transcoded = []
         self.ended_ns = None
 
     async def file_started(self, fact):
@@ -34,6 +35,9 @@ class PaperJournal:
 
     async def media_ended_ns(self):
         return self.ended_ns
+
+    async def coded(self, transcoded):
+        self.transcoded.append(transcoded)
 
     async def described(self, text):
         self.texts.append(text)

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from soloist.model.media import Codec, Kind
-from soloist.model.rule import AudioMode, HlsConfig, Mp4Config, RecordFormat
+from soloist.model.rule import AudioMode, HlsConfig, Mp4Config, RecordFormat, Vp8Mode
 from soloist.sinks.matrix import AUDIO_OF, CONTAINER_OF, SEGMENTED, Container, plan
 from support.filed import Desk
 from support.frames import NS, START_NS
@@ -41,11 +41,15 @@ class Case:
     wanted: RecordFormat
     mode: AudioMode
     event: str = PLAIN
+    sent: Codec | None = None
+    """What pictures came as, where that is not what is written."""
 
     @property
     def name(self) -> str:
         """Of its folder, and of its golden description."""
-        return "-".join([self.container, self.video or "sound", *([self.sound] if self.sound else []), self.event])
+        sent = [f"from-{self.sent}"] if self.sent else []
+        sound = [self.sound] if self.sound else []
+        return "-".join([self.container, self.video or "sound", *sent, *sound, self.event])
 
     @property
     def sent_s(self) -> int:
@@ -94,6 +98,7 @@ def cases() -> list[Case]:
     kept = [case for case in plain if case.sound is Codec.OPUS and case.video in (None, Codec.H264)]
     events = [replace(case, event=HOLE) for case in default + kept]
     events += [replace(case, event=RESIZE) for case in default if case.video]
+    events += [replace(case, sent=Codec.VP8) for case in [*default, *events] if case.video is Codec.H264]
     return plain + events
 
 
@@ -116,9 +121,10 @@ async def _record(case: Case, place: Path) -> None:
     hls = HlsConfig(record_cycle_s=0, prefix="{stream}_{file_start_time}", slice_s=SLICE_S, merge_gap_s=-1)
     mp4 = Mp4Config(record_cycle_s=3600, prefix="{stream}_{file_start_time}", merge_gap_s=300)
     rule = a_rule(formats=(case.wanted,), hls=hls, mp4=mp4, audio=case.mode)
-    desk = Desk(place, a_job(rule=rule, with_audio=case.sound is not None))
+    vp8 = Vp8Mode.H264 if case.sent else Vp8Mode.WEBM
+    desk = Desk(place, a_job(rule=rule, with_audio=case.sound is not None, vp8=vp8))
     kinds = [Kind.AUDIO] * (case.sound is not None) + [Kind.VIDEO] * (case.video is not None)
-    publisher = a_publisher(kinds=tuple(kinds), codec=case.video or Codec.H264)
+    publisher = a_publisher(kinds=tuple(kinds), codec=case.sent or case.video or Codec.H264)
     desk.stage.recording.on_attached(publisher)
     desk.stage.play(publisher, merged(list(_pictures(case)), list(_sound(case))))
     await desk.finish()
@@ -128,7 +134,8 @@ async def _record(case: Case, place: Path) -> None:
 def _pictures(case: Case) -> Iterator[object]:
     if case.video is None:
         return
-    codec, encoded = case.video, partial(video_samples, case.video, fps=FPS, gop=FPS)
+    codec = case.sent or case.video
+    encoded = partial(video_samples, codec, fps=FPS, gop=FPS)
     if case.event == RESIZE:
         for part, (width, height) in enumerate(SIZES):
             samples = encoded(2, width=width, height=height)

@@ -26,10 +26,17 @@ def _printable(name: str) -> str:
     return name
 
 
+class AppExtension(Body):
+    """What this server adds to an app."""
+
+    vp8: Literal["webm", "h264"] = "webm"
+
+
 class AppBody(Body):
     """The body of create_app."""
 
     app_name: Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_printable)]
+    ext: AppExtension | None = None
 
 
 class AutoRecordBody(Body):
@@ -80,6 +87,7 @@ class AppView(BaseModel):
     authentication: AppAuthView
     callbacks: AppCallbacksView
     auto_record_mode: AutoRecordModeView
+    ext: AppExtension
 
 
 class AppsView(BaseModel):
@@ -134,6 +142,7 @@ def view_app(app: App) -> AppView:
         authentication=AppAuthView(update_time=render_time(app.created_at)),
         callbacks=AppCallbacksView(record_callback=view_callback(app.callback)),
         auto_record_mode=_view_auto_record_mode(app),
+        ext=AppExtension(vp8=app.vp8.value),
     )
 
 

@@ -28,6 +28,7 @@ from soloist.api.routing import AppPath, PageNumber, PageSize, answers, body_of,
 from soloist.jobs.accounts import App
 from soloist.jobs.apps import AppPage
 from soloist.model.ids import AppId, ProjectId, RuleId
+from soloist.model.rule import Vp8Mode
 
 COLLECTION = "/v2/apps"
 ITEM = COLLECTION + "/{app_id}"
@@ -37,7 +38,7 @@ AUTO_RECORD = ITEM + "/auto-record-mode"
 class AppCommands(Protocol):
     """What the edge asks about apps; every call is within one project."""
 
-    async def create(self, project_id: ProjectId, app_name: str) -> App:
+    async def create(self, project_id: ProjectId, app_name: str, vp8: Vp8Mode) -> App:
         """Make an app."""
 
     async def list_apps(
@@ -66,7 +67,8 @@ def app_routes(apps: AppCommands) -> APIRouter:
     async def create_app(request: Request) -> AppIdView:
         """Make an app, enabled."""
         asked = parse_body(AppBody, parse_object(await request.body()))
-        return AppIdView(app_id=(await apps.create(project_of(request), asked.app_name)).app_id)
+        vp8 = Vp8Mode(asked.ext.vp8) if asked.ext else Vp8Mode.WEBM
+        return AppIdView(app_id=(await apps.create(project_of(request), asked.app_name, vp8)).app_id)
 
     @router.get(COLLECTION, response_model_exclude_none=True, responses=answers(400))
     async def list_apps(

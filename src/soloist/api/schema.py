@@ -14,7 +14,7 @@ from soloist.api.fields import RULE_ID_PATTERN, Body, NumericId, nullable, parse
 from soloist.model.errors import InvalidCombinationError, InvalidValueError, MissingFieldError
 from soloist.model.ids import AppId, ParticipantId, RoomId
 from soloist.model.job import Job, StartJob
-from soloist.model.media import Tier, TrackSource
+from soloist.model.media import Kind, Tier, TrackSource
 
 DESCRIPTION_LENGTH_MAX = 128
 
@@ -85,6 +85,20 @@ class UpdateBody(Body):
     publish_param: PublishParam | None = None
 
 
+class TranscodedView(BaseModel):
+    """For each track of the file opened last, whether it is another coding than the sender's (rule R48)."""
+
+    audio: bool | None = None
+    video: bool | None = None
+
+
+class JobExtension(BaseModel):
+    """What this server adds to a job."""
+
+    vp8: Literal["webm", "h264"]
+    transcoded: TranscodedView | None = None
+
+
 class JobView(BaseModel):
     """A job as the API shows it; fields without a value are left out. Spec: API section 2.2."""
 
@@ -105,6 +119,7 @@ class JobView(BaseModel):
     state: Literal["INIT", "RUNNING", "STOPPED"]
     stop_reason: Literal["TENANT_STOP", "EXCEED_MAX_IDLE_TIME", "INTERNAL_ERROR"] | None = None
     description: str | None = None
+    ext: JobExtension
 
 
 def parse_start(app_id: AppId, body: dict[str, object]) -> StartJob:
@@ -177,7 +192,14 @@ def view_job(job: Job) -> JobView:
         state=job.state.value,
         stop_reason=job.stop_reason.value if job.stop_reason else None,
         description=_description(job)[:DESCRIPTION_LENGTH_MAX] or None,
+        ext=JobExtension(vp8=job.vp8.value, transcoded=_transcoded(job)),
     )
+
+
+def _transcoded(job: Job) -> TranscodedView | None:
+    if job.transcoded is None:
+        return None
+    return TranscodedView(audio=job.transcoded.get(Kind.AUDIO), video=job.transcoded.get(Kind.VIDEO))
 
 
 def _description(job: Job) -> str:

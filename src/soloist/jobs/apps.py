@@ -18,6 +18,7 @@ from soloist.jobs.callbacks import find_callbacks
 from soloist.jobs.rules import hold_rule
 from soloist.model.errors import AppLimitError, InvalidValueError, NotFoundError, RuleExistsError
 from soloist.model.ids import AppId, ProjectId, RuleId
+from soloist.model.rule import Vp8Mode
 
 apps = schema.apps
 
@@ -44,16 +45,18 @@ class AppService:
         self._apps_max = apps_max
         self._clock = clock
 
-    async def create(self, project_id: ProjectId, app_name: str) -> App:
+    async def create(self, project_id: ProjectId, app_name: str, vp8: Vp8Mode = Vp8Mode.WEBM) -> App:
         """Make an app, enabled, with a join key of its own.
 
         Raises:
-            InvalidValueError: the name is empty, too long, holds control characters, or is another app's.
+            InvalidValueError: the name is empty, too long, holds control characters, or is another app's; or this
+                installation cannot do with VP8 what is wanted.
             AppLimitError: the project has as many apps as it may.
         """
         if not 1 <= len(app_name) <= APP_NAME_MAX or not app_name.isprintable():
             raise InvalidValueError(f"app_name: 1 to {APP_NAME_MAX} printable characters, such as: shop")
-        created = _new_app(project_id, app_name, self._clock())
+        check_vp8(vp8)
+        created = _new_app(project_id, app_name, vp8, self._clock())
         await self._accounts.create_project(project_id)
         async with self._database.begin() as connection:
             await _hold_project(connection, project_id)
@@ -94,6 +97,19 @@ class AppService:
         changed = [apps.c.app_id == app_id, apps.c.project_id == project_id, apps.c.enabled != enabled]
         async with self._database.begin() as connection:
             await connection.execute(update(apps).where(*changed).values(values))
+        return await self._accounts.require_app(project_id, app_id)
+
+    async def change_vp8(self, project_id: ProjectId, app_id: AppId, vp8: Vp8Mode) -> App:
+        """Decide what becomes of VP8 in jobs that start from now on; running jobs keep their snapshot.
+
+        Raises:
+            NotFoundError: the project has no such app.
+            InvalidValueError: this installation cannot do it.
+        """
+        check_vp8(vp8)
+        ours = [apps.c.app_id == app_id, apps.c.project_id == project_id]
+        async with self._database.begin() as connection:
+            await connection.execute(update(apps).where(*ours).values(vp8=vp8))
         return await self._accounts.require_app(project_id, app_id)
 
     async def delete(self, project_id: ProjectId, app_id: AppId) -> None:
@@ -153,7 +169,20 @@ class AppService:
         return app_of_row(row)
 
 
-def _new_app(project_id: ProjectId, app_name: str, now: datetime) -> App:
+def check_vp8(vp8: Vp8Mode) -> None:
+    """Return if this installation can do with VP8 what is wanted.
+
+    Raises:
+        InvalidValueError: its FFmpeg lacks the encoder.
+    """
+    if vp8 is Vp8Mode.H264:
+        from soloist.sinks.h264 import ENCODER, is_available  # noqa: PLC0415 - loads FFmpeg, which the API never needs
+
+        if not is_available():
+            raise InvalidValueError(f"vp8: h264 needs FFmpeg with {ENCODER}, which PyAV's own wheel has; keep webm")
+
+
+def _new_app(project_id: ProjectId, app_name: str, vp8: Vp8Mode, now: datetime) -> App:
     """Return an app under a new id, enabled, with a new join key."""
     return App(
         app_id=AppId(secrets.token_hex(12)),
@@ -163,6 +192,7 @@ def _new_app(project_id: ProjectId, app_name: str, now: datetime) -> App:
         join_key=secrets.token_hex(32),
         video_codecs=VIDEO_CODECS,
         created_at=now,
+        vp8=vp8,
     )
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Row
 from soloist.model.event import Event, FileCompleted, FileStarted, JobAccepted, JobEnded, JobTaken
 from soloist.model.ids import AppId, JobId, ParticipantId, ProjectId, RoomId, RuleId
 from soloist.model.job import Job, JobState, StopReason
-from soloist.model.media import Tier, TrackSource
+from soloist.model.media import Kind, Tier, TrackSource
 from soloist.model.rule import AudioMode, HlsConfig, Mp4Config, RecordFormat, RecordRule, StorageAddress, Vp8Mode
 
 Json = dict[str, Any]
@@ -75,6 +75,7 @@ def job_of_row(row: Row[Any]) -> Job:
         automatic=row.automatic,
         suspended=row.suspended,
         vp8=Vp8Mode(row.vp8),
+        transcoded={Kind(kind): is_so for kind, is_so in row.transcoded.items()} if row.transcoded else None,
     )
 
 

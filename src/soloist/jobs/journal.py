@@ -4,7 +4,7 @@ A file's row and its event are one transaction (R49). A fact is known by its obj
 after an answer was lost changes nothing.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from soloist.jobs import schema, store
 from soloist.jobs.outage import Reachability, persist
 from soloist.model.event import Event, FileCompleted, FileStarted
+from soloist.model.media import Kind
 from soloist.storage.errors import KeyTakenError
 from soloist.wire.keys import EXTENSIONS
 
@@ -95,6 +96,14 @@ class DatabaseJournal:
             await store.describe(connection, self._claim, text)
 
         await self._persist(work, what="describe the job")
+
+    async def coded(self, transcoded: Mapping[Kind, bool]) -> None:
+        """Note which tracks of the job's present file are transcoded."""
+
+        async def work(connection: AsyncConnection) -> None:
+            await store.save_transcoded(connection, self._claim, transcoded)
+
+        await self._persist(work, what="note what is transcoded")
 
     def _row(self, fact: FileStarted | FileCompleted) -> dict[str, Any]:
         return {

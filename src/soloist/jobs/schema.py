@@ -119,6 +119,7 @@ jobs = Table(
     _at("ended_at", nullable=True),
     Column("automatic", Boolean, nullable=False, server_default="false"),
     Column("suspended", Boolean, nullable=False, server_default="false"),
+    Column("transcoded", JSONB),
     Column("vp8", String(8), nullable=False, server_default="webm"),
 )
 """`engine_id` is procrastinate's id of the queued work; `ended_at` is set with the JobEnded event."""

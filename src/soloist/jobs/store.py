@@ -4,7 +4,7 @@ A recorder's statement carries the epoch under which it took the job, and change
 such a write raises EpochLostError. The row lock of the `jobs` row orders everything that happens to one job (R42).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,7 @@ from soloist.model.errors import JobRunningError
 from soloist.model.event import Event, JobEnded, JobTaken
 from soloist.model.ids import AppId, JobId, ProjectId
 from soloist.model.job import Job, JobEvent, JobState
+from soloist.model.media import Kind
 from soloist.model.rule import RecordRule
 
 jobs = schema.jobs
@@ -146,6 +147,16 @@ async def describe(connection: AsyncConnection, claim: Claim, text: str) -> None
         EpochLostError: it is no longer ours.
     """
     if not (await connection.execute(update(jobs).where(claim.holds).values(description=text[:128]))).rowcount:
+        raise EpochLostError
+
+
+async def save_transcoded(connection: AsyncConnection, claim: Claim, transcoded: Mapping[Kind, bool]) -> None:
+    """Note which tracks of a job this recorder owns are transcoded.
+
+    Raises:
+        EpochLostError: it is no longer ours.
+    """
+    if not (await connection.execute(update(jobs).where(claim.holds).values(transcoded=transcoded))).rowcount:
         raise EpochLostError
 
 

@@ -23,6 +23,7 @@ from soloist.keeping.salvage import settled
 from soloist.keeping.shelf import Shelf
 from soloist.model.event import FileCompleted, FileStarted
 from soloist.model.ids import JobId
+from soloist.model.media import Kind
 
 log = structlog.get_logger("soloist.sweep")
 
@@ -126,6 +127,9 @@ class _Nowhere:
     async def media_ended_ns(self) -> int | None:
         """Return None: nothing is known."""
         return None
+
+    async def coded(self, transcoded: Mapping[Kind, bool]) -> None:
+        """Tell nobody."""
 
     async def described(self, text: str) -> None:
         """Tell nobody."""

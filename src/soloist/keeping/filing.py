@@ -16,7 +16,7 @@ import structlog
 
 from soloist.clock import utc_now
 from soloist.keeping.ledger import shifted
-from soloist.keeping.notes import FileNote, PlaylistTerms, write_note
+from soloist.keeping.notes import FileNote, PlaylistTerms, is_transcoded, write_note
 from soloist.keeping.playlists import OpenPlaylist, ended_mark
 from soloist.keeping.port import EpochLostError, Journal
 from soloist.keeping.publishing import announced, completed, publish
@@ -79,6 +79,8 @@ class Filing:
         self._taken: set[str] = set()
         self._leftovers = Leftovers()
         self._refusal: SoloistError | None = None
+        self._transcoded: dict[Kind, bool] = {}
+        """Which tracks the job says are transcoded, as far as this epoch told."""
         self._playlists: dict[int, OpenPlaylist] = {}
         self._concluded: set[int] = set()
         """Playlists that have ended, although they may not be published yet."""
@@ -183,8 +185,16 @@ class Filing:
         note = self._open[fact.index] = await announced(self._shelf, self._journal, first, self._taken)
         if note.detail:
             await self._journal.described(note.detail)
+        await self._note_coding(fact)
         if note.playlist is not None:
             self._playlists[fact.index] = OpenPlaylist(note, self._shelf, self._journal)
+
+    async def _note_coding(self, fact: FileOpened) -> None:
+        """Let the job say which tracks are transcoded, when that is news."""
+        transcoded = {kind: is_transcoded(kind, codec, fact) for kind, codec in fact.codecs.items()}
+        if transcoded != self._transcoded:
+            await self._journal.coded(transcoded)
+            self._transcoded = transcoded
 
     async def _goes_on(self, fact: FileOpened, first: FileNote) -> bool:
         """Return whether a playlist that an earlier epoch left is this one: it then has everything of it."""

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from soloist.keeping.notes import PlaylistTerms
+from soloist.keeping.notes import PlaylistTerms, is_transcoded
 from soloist.model.errors import InternalError
-from soloist.model.media import Codec, Kind
+from soloist.model.media import Kind
 from soloist.model.timing import Missing
 from soloist.wire.manifest import ClockMapping, LayerSpan, ManifestSegment, ManifestTrack
 from soloist.wire.playlist import PlaylistSegment
@@ -135,7 +135,7 @@ def tracks_of(entries: list[LedgerEntry], terms: PlaylistTerms, origin_ns: int) 
         ManifestTrack(
             kind=kind,
             codec=codec,
-            transcoded=codec is Codec.AAC or (kind is Kind.VIDEO and terms.has_transcoded_picture),
+            transcoded=is_transcoded(kind, codec, terms),
             channels=terms.channels if kind is Kind.AUDIO else 0,
             clocks=_clocks(entries, kind, origin_ns),
             layers=() if kind is Kind.AUDIO else tuple(layers),

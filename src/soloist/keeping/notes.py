@@ -7,7 +7,7 @@ Spec: design section 5 (spool); rule R33.
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from pydantic import Field, TypeAdapter
 
@@ -23,6 +23,19 @@ SUFFIX = ".note"
 
 Nanoseconds = Annotated[int, Field(gt=-(1 << 62), lt=1 << 62)]
 """Such that the sum of two is a moment a calendar knows."""
+
+
+class Coded(Protocol):
+    """Whatever says of its picture whether it was transcoded."""
+
+    @property
+    def has_transcoded_picture(self) -> bool:
+        """True if the picture is not the sender's own coding."""
+
+
+def is_transcoded(kind: Kind, codec: Codec, written: Coded) -> bool:
+    """Return whether a track is another coding than the sender's (rule R48). AAC always is: no browser sends it."""
+    return codec is Codec.AAC or (kind is Kind.VIDEO and written.has_transcoded_picture)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,11 @@
 """Where keeping writes its progress down; implemented by `jobs/journal.py`."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from soloist.model.errors import InternalError
 from soloist.model.event import FileCompleted, FileStarted
+from soloist.model.media import Kind
 
 
 class EpochLostError(InternalError):
@@ -34,6 +36,9 @@ class Journal(Protocol):
 
     async def media_ended_ns(self) -> int | None:
         """Return where the media of the job's completed files ends, nanoseconds of Unix time; None without any."""
+
+    async def coded(self, transcoded: Mapping[Kind, bool]) -> None:
+        """Note which tracks of the file opened last are not the sender's own coding (rule R48)."""
 
     async def described(self, text: str) -> None:
         """Replace the job's description; cut to 128 characters. Spec: API section 2.2."""

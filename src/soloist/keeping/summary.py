@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from soloist.keeping.notes import FileNote
+from soloist.keeping.notes import FileNote, is_transcoded
 from soloist.model.job import Job
 from soloist.model.media import Codec, Kind
 from soloist.model.timing import Cause, Missing
@@ -59,7 +59,7 @@ def _track(kind: Kind, codec: Codec, summary: FileSummary, media: TimelineFacts)
     return ManifestTrack(
         kind=kind,
         codec=codec,
-        transcoded=codec is Codec.AAC or (not is_sound and summary.has_transcoded_picture),
+        transcoded=is_transcoded(kind, codec, summary),
         channels=summary.channels if is_sound else 0,
         clocks=clocks,
         layers=() if is_sound else summary.layers,

@@ -4,12 +4,13 @@ States in order: INIT (accepted, no recorder yet), RUNNING (a recorder holds it 
 Only `jobs/` moves them, and only along TRANSITIONS. Spec: API section 5.1.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from soloist.model.ids import AppId, JobId, ParticipantId, ProjectId, RoomId
-from soloist.model.media import Tier, TrackSource
+from soloist.model.media import Kind, Tier, TrackSource
 from soloist.model.rule import RecordRule, Vp8Mode
 
 
@@ -98,6 +99,8 @@ class Job:
     """True while nothing is recorded on the customer's order; the job stays live. Spec: API section 2.3."""
     vp8: Vp8Mode = Vp8Mode.WEBM
     """Snapshot at start of what the app wants of VP8."""
+    transcoded: Mapping[Kind, bool] | None = None
+    """For each track of the file opened last, whether it is not the sender's own coding (rule R48); None before any."""
 
     @property
     def stream_name(self) -> str:

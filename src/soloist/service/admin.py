@@ -21,6 +21,7 @@ from soloist.jobs.migrate import migrate
 from soloist.model.errors import InvalidValueError, NotFoundError
 from soloist.model.ids import AppId, JobId, ParticipantId, ProjectId, RoomId, parse_id
 from soloist.model.job import JobState
+from soloist.model.rule import Vp8Mode
 from soloist.service.folders import hold_data, prepare_folders, remove_runtime
 from soloist.service.postgres import Postgres, running
 from soloist.service.settings import Settings
@@ -142,15 +143,27 @@ async def credential_created(office: Office, project: str, *, as_token: bool) ->
     office.out.print(f"AK       {credential.access_key}\nSK       {credential.secret_key}\nproject  {project_id}")
 
 
-async def app_created(office: Office, app_name: str, project: str) -> None:
+async def app_created(office: Office, app_name: str, project: str, vp8: str) -> None:
     """Make and print an app; no quota holds for the operator.
 
     Raises:
-        InvalidValueError: the name cannot be one, or is another app's.
+        InvalidValueError: the name cannot be one, or is another app's; or `vp8` is none of the choices.
     """
     project_id = ProjectId(parse_id(project, "project", 128))
     async with office.database() as database:
-        _print_app(office, await AppService(database).create(project_id, app_name))
+        _print_app(office, await AppService(database).create(project_id, app_name, _vp8_mode(vp8)))
+
+
+async def app_changed(office: Office, app_id: str, vp8: str) -> None:
+    """Change and print an app.
+
+    Raises:
+        NotFoundError: there is none of that id.
+        InvalidValueError: `vp8` is none of the choices, or cannot be done here.
+    """
+    found = await find_app(office, app_id)
+    async with office.database() as database:
+        _print_app(office, await AppService(database).change_vp8(found.project_id, found.app_id, _vp8_mode(vp8)))
 
 
 async def app_shown(office: Office, app_id: str) -> None:
@@ -185,10 +198,16 @@ async def find_app(office: Office, app_id: str) -> App:
     return found
 
 
+def _vp8_mode(name: str) -> Vp8Mode:
+    if name not in list(Vp8Mode):
+        raise InvalidValueError(f"--vp8 is one of {', '.join(Vp8Mode)}")
+    return Vp8Mode(name)
+
+
 def _print_app(office: Office, app: App) -> None:
     office.out.print(
         f"app       {app.app_id}\nname      {app.app_name}\nproject   {app.project_id}\n"
-        f"enabled   {'yes' if app.enabled else 'no'}\njoin key  {app.join_key}"
+        f"enabled   {'yes' if app.enabled else 'no'}\nvp8       {app.vp8}\njoin key  {app.join_key}"
     )
 
 

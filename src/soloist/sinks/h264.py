@@ -88,6 +88,8 @@ def _encoder(width: int, height: int) -> VideoCodecContext:
     context.options = {
         "preset": "veryfast",
         "tune": "zerolatency",
+        # What browsers send as well. Of the others openh264 holds a picture back and loses it where the size changes.
+        "profile": "baseline",
         "crf": str(_QUALITY),
         "maxrate": str(bit_rate_max),
         "bufsize": str(2 * bit_rate_max),

@@ -223,6 +223,7 @@ def test_a_fresh_job_is_shown_with_what_it_has_and_nothing_else():
         "update_time": time,
         "start_time": time,
         "state": "INIT",
+        "ext": {"vp8": "webm"},
     }
 
 

@@ -13,7 +13,8 @@ from support.media import opus_samples, video_samples
 from support.probe import counters, decode_warnings, packet_times, sync
 from support.stage import Stage, a_publisher, frames_of, merged
 
-from soloist.model.errors import InternalError
+from soloist.jobs.apps import check_vp8
+from soloist.model.errors import InternalError, InvalidValueError
 from soloist.model.media import Codec, Kind, Sample
 from soloist.model.rule import HlsConfig, RecordFormat, Vp8Mode
 from soloist.model.timing import Cause, Missing
@@ -191,6 +192,15 @@ def test_without_the_encoder_vp8_is_kept_in_webm_with_a_note(tmp_path, monkeypat
 
     assert [opened.plan.record_format for opened in stage.opened] == [RecordFormat.WEBM]
     assert "VP8 cannot be kept in MP4" in stage.opened[0].plan.note
+
+
+def test_an_app_cannot_ask_for_h264_where_ffmpeg_lacks_the_encoder(monkeypatch):
+    check_vp8(Vp8Mode.H264)
+    monkeypatch.setattr(h264, "ENCODER", "libx264_that_was_left_out")
+
+    check_vp8(Vp8Mode.WEBM)
+    with pytest.raises(InvalidValueError, match="libx264"):
+        check_vp8(Vp8Mode.H264)
 
 
 # What the line does while a child does something else; time and the child are the test's.
