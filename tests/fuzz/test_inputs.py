@@ -13,10 +13,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support.frames import START_NS, audio_frame, video_frame
+from support.frames import START_NS, ReportValue, audio_frame, video_frame
 from support.fuzz_media import CODECS, frames, left_behind, leftover, manifest, note, pack
+from support.hls_rules import changes, complaints, parse
 from support.jobs import a_job
 from support.offers import OFFER, RESTART, TRICKLE
+from support.walk import declared_between
 
 from soloist.api.body import parse_object
 from soloist.keeping.notes import FileNote, write_note
@@ -26,6 +28,7 @@ from soloist.model.media import Kind
 from soloist.model.rule import RecordFormat
 from soloist.wire.join_token import JoinRole, mint_join_token, verify_join_token
 from soloist.wire.keys import check_prefix
+from soloist.wire.playlist import END, PlaylistSegment, render_head, render_segment, target_duration_s
 from soloist.wire.signing import RawRequest, parse_authorization, verify_signature
 from soloist.wire.timeline import Timeline
 from soloist.wire.whip import WhipRequest, WhipSession, parse_offer
@@ -69,18 +72,58 @@ def prefix(data):
 
 
 def timeline(data):
-    """Each six bytes are one frame: kind and flags, RTP time, arrival, session."""
-    line = Timeline()
-    for place in range(0, len(data) - 5, 6):
-        flags, *rest = data[place : place + 6]
-        make, kind = (video_frame, Kind.VIDEO) if flags & 1 else (audio_frame, Kind.AUDIO)
-        ticks = int.from_bytes(rest[:3], "big", signed=True) << (flags >> 4)
-        frame = make(0).but(rtp_ticks=ticks, received_ns=START_NS + rest[3] * 10_000_000, data=bytes(rest[: flags & 3]))
-        line.push(rest[4] & 1, frame.but(follows_gap=bool(flags & 8)), kind)
-        line.tick(START_NS + rest[3] * 10_000_000)
-        times = [sample.pts_ticks for sample in line.take() if sample.kind is kind]
-        assert times == sorted(times)
+    """Each eight bytes are a frame or a report with whatever times; arrival is our clock and never goes back.
+
+    Whatever comes: times go up, nothing overlaps, and what lies between samples is declared to the nanosecond.
+    """
+    line, samples, now_ns = Timeline(), [], START_NS
+    for place in range(0, len(data) - 7, 8):
+        what, *rest = data[place : place + 8]
+        ticks = int.from_bytes(rest[:3], "big", signed=True) << (what >> 5)
+        now_ns += rest[3] * 10_000_000
+        kind, session = Kind.VIDEO if what & 1 else Kind.AUDIO, rest[4] & 1
+        if what & 2:
+            ntp_ns = now_ns + (int.from_bytes(rest[5:], "big", signed=True) << (what >> 5)) * 1_000
+            line.report(
+                session, ReportValue("01"[what & 1], None, ticks, ntp_ns, now_ns), 90_000 if what & 1 else 48_000
+            )
+        else:
+            make = video_frame if what & 1 else audio_frame
+            frame = make(0).but(rtp_ticks=ticks, received_ns=now_ns, data=bytes(rest[:3] * (1 + rest[6])))
+            is_key = kind is Kind.AUDIO or bool(what & 4)
+            line.push(session, frame.but(follows_gap=bool(what & 8), packets_lost=rest[5], is_keyframe=is_key), kind)
+        if what & 16:
+            line.tick(now_ns)
+        if rest[4] > 250:
+            line.forget(session)
+        samples += line.take()
     line.finish()
+    samples += line.take()
+    for kind in Kind:
+        missing = [hole for hole in line.missing if hole.kind is kind]
+        assert declared_between([sample for sample in samples if sample.kind is kind], missing) == missing
+
+
+def playlist(data):
+    """Each twelve bytes are a segment; the text grows by it and is read again by the rules of RFC 8216."""
+    is_fragmented, target_s = bool(data[:1] > b"\x7f"), target_duration_s(2 + (data[0] & 7 if data else 0))
+    text, before, listed = render_head(target_s, is_fragmented=is_fragmented, is_independent=False), None, []
+    for place in range(1, len(data) - 11, 12):
+        flags, number, *rest = data[place : place + 12]
+        segment = PlaylistSegment(
+            f"s_{len(listed):05d}.{'m4s' if is_fragmented else 'ts'}",
+            int.from_bytes(rest[:4], "big") % (target_s * 1_000_000_000),
+            int.from_bytes(rest[4:], "big") % (1 << 61),
+            bool(flags & 1),
+            f"init_{number & 3}.mp4" if is_fragmented else "",
+        )
+        longer = text + render_segment(segment, before)
+        assert (complaints(longer), changes(text, longer)) == ([], [])
+        text, before = longer, segment
+        listed.append((segment.uri, segment.map_uri, segment.is_discontinuous and bool(listed)))
+    found = parse(text + END) if listed else parse(text)
+    assert found.complaints == []
+    assert [(one.uri, one.map_uri, one.is_discontinuous) for one in found.segments] == listed
 
 
 def a_note():
@@ -91,6 +134,12 @@ def a_note():
         return path.with_name("00000.mp4.note").read_bytes()
 
 
+TIMES = [
+    bytes(range(64)),
+    b"".join(bytes([what, 0, 12 * n & 255, 0, 3, 0, 0, 1]) for n in range(24) for what in (5, 0, 19, 18)),
+    b"".join(bytes([5 if n % 8 == 0 else 9, n // 8, n * 32 & 255, 0, 4, 0, n % 3, 9]) for n in range(40)),
+]
+SEGMENTS = [bytes([how, *[1, 2, 60, 40, 0, 0, 25, 70, 80, 90, 100, 110] * 6]) for how in (0, 0x81)]
 TARGETS = {
     offer: ([OFFER.encode()], 4_000, 200_000),
     fragment: ([TRICKLE.encode(), RESTART.encode()], 4_000, 200_000),
@@ -98,7 +147,8 @@ TARGETS = {
     token: ([TOKEN.encode()], 4_000, 200_000),
     signature: ([AUTHORIZATION + b"\n/v2/apps?a=b&c=%20", AUTHORIZATION], 4_000, 300_000),
     prefix: ([b"{app_id}/{stream}/x_{file_start_time}"], 4_000, 200_000),
-    timeline: ([bytes(range(60)), bytes([1, 0, 12, 0, 3, 0]) * 9], 2_000, 100_000),
+    timeline: (TIMES, 2_000, 300_000),
+    playlist: (SEGMENTS, 1_000, 100_000),
     frames: ([pack(codec, how=how) for codec in CODECS for how in range(4)], 120, 8_000),
     note: ([a_note()], 4_000, 200_000),
     leftover: ([left_behind("mp4"), left_behind("webm")], 400, 20_000),
