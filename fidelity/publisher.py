@@ -18,6 +18,14 @@ SCRIPTED = frozenset(Act) - {Act.BLACKOUT, Act.SUSPEND}
 """What the publisher does itself; the rest its network and the customer do."""
 
 
+LATE_MS_MAX = 60
+"""A publisher further behind had no CPU to send with: what was measured then is not the recorder."""
+
+
+class LateError(Exception):
+    """The machine was too busy to send in time, so there is nothing to measure."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sending:
     """How a publisher sends, beside its plan."""
@@ -80,7 +88,10 @@ def run_pion(plan: Plan, sending: Sending, epoch_ns: int, endpoint: str, *, via:
     )
     if done.returncode:
         raise RuntimeError(f"the publisher failed: {done.stderr.strip()[-600:]}")
-    return _truth(json.loads(done.stdout)["sent"], plan, sending)
+    said = json.loads(done.stdout)
+    if said["late_ms"] > LATE_MS_MAX:
+        raise LateError(f"the publisher fell {said['late_ms']} ms behind its clock")
+    return _truth(said["sent"], plan, sending)
 
 
 def _scripted(phase: Phase, sending: Sending) -> dict[str, Any]:

@@ -46,6 +46,7 @@ type Report struct {
 	Candidates    []string `json:"candidates"`    // Of the answer
 	ConnectMs     int64    `json:"connect_ms"`    // From the answer to a connected transport
 	Sent          []Sent   `json:"sent"`          // By a script: every frame that left, in order
+	LateMs        int64    `json:"late_ms"`       // By a script: the most a frame left after it was due
 	Joined        []int64  `json:"joined_us"`     // By a script: when each session was connected, Unix microseconds
 }
 

@@ -127,8 +127,13 @@ func (p *performer) play() error {
 		}
 	}
 	sort.SliceStable(all, func(i, j int) bool { return all[i].when < all[j].when })
+	begunAt := time.Since(p.epoch)
 	for _, next := range all {
+		if next.when < begunAt {
+			continue // Nobody was connected then.
+		}
 		time.Sleep(time.Until(p.epoch.Add(next.when)))
+		p.report.LateMs = max(p.report.LateMs, (time.Since(p.epoch) - next.when).Milliseconds())
 		if err := p.step(next); err != nil {
 			return err
 		}
