@@ -63,7 +63,8 @@ class Absences:
         return missing
 
     def _since(self, ns: int) -> tuple[Missing, ...]:
-        return tuple(hole for hole in self._found if hole.end_ns > ns)
+        # What ends just where a file begins lies between it and the one before, which could not know of it.
+        return tuple(hole for hole in self._found if hole.end_ns >= ns)
 
     def _forget(self, until_ns: int) -> None:
         """Forget what had ended by then, unless a plain file that began earlier is still open."""
