@@ -97,6 +97,15 @@ def recorder(slot: Annotated[int, typer.Option(help="Number of the slot this rec
     _run(run_recorder(settings, slot), settings, f"recorder-{slot}")
 
 
+@app.command(hidden=True)
+def forwarder() -> None:
+    """Forward one job to RTMP servers; a recorder starts it and speaks to it by its standard input."""
+    settings = _settings()
+    from soloist.app import run_forwarder  # noqa: PLC0415 - see the module
+
+    _run(run_forwarder(), settings, "forwarder")
+
+
 @app.command(epilog="Example: soloist publish clip.mp4 --room r --user u --loop")
 def publish(  # noqa: PLR0913 - the command's options
     file: Annotated[Path, typer.Argument(help="Any media file; what is not H.264 or Opus is encoded.")],

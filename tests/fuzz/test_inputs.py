@@ -29,6 +29,7 @@ from soloist.model.rule import RecordFormat
 from soloist.wire.join_token import JoinRole, mint_join_token, verify_join_token
 from soloist.wire.keys import check_prefix
 from soloist.wire.playlist import END, PlaylistSegment, render_head, render_segment, target_duration_s
+from soloist.wire.rtmp import RANDOM_BYTES, RtmpPublisher, RtmpState, RtmpUrl
 from soloist.wire.signing import RawRequest, parse_authorization, verify_signature
 from soloist.wire.timeline import Timeline
 from soloist.wire.whip import WhipRequest, WhipSession, parse_offer
@@ -40,6 +41,9 @@ TOKEN = mint_join_token(
     KEY, app_id="demo", room_id="r", participant_id="u", role=JoinRole.JOINER, expires_at=NOW + timedelta(hours=1)
 )
 AUTHORIZATION = b"SDK-HMAC-SHA256 Access=AK, SignedHeaders=host;x-sdk-date, Signature=" + b"0a" * 32
+VECTORS = Path(__file__).parents[1] / "unit" / "wire" / "vectors"
+RTMP = [(VECTORS / f"rtmp_{name}.bin").read_bytes() for name in ("nginx_1.22_accepts", "ffmpeg_5.1_accepts")]
+HANDSHAKE = RTMP[0][:3073]
 BODY = b'{"room_id": "r", "user_id": 7, "record_param": {"record_rule_id": "demo"}, "x": [null, 1e9, true, "\\u623f"]}'
 
 
@@ -126,6 +130,16 @@ def playlist(data):
     assert [(one.uri, one.map_uri, one.is_discontinuous) for one in found.segments] == listed
 
 
+def rtmp(data):
+    """What a server answers a publisher with, from the handshake's end on, in pieces of 100 bytes."""
+    publisher = RtmpPublisher(RtmpUrl.parse("rtmp://h/live/key"), bytes(RANDOM_BYTES))
+    publisher.receive(HANDSHAKE)
+    for place in range(0, len(data), 100):
+        publisher.receive(data[place : place + 100])
+        if publisher.state is RtmpState.CONNECTED:
+            publisher.publish()
+
+
 def a_note():
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "00000.mp4"
@@ -150,6 +164,7 @@ TARGETS = {
     timeline: (TIMES, 2_000, 300_000),
     playlist: (SEGMENTS, 1_000, 100_000),
     frames: ([pack(codec, how=how) for codec in CODECS for how in range(4)], 120, 8_000),
+    rtmp: ([answers[3073:] for answers in RTMP], 4_000, 300_000),
     note: ([a_note()], 4_000, 200_000),
     leftover: ([left_behind("mp4"), left_behind("webm")], 400, 20_000),
     manifest: ([b'alice \xf0\x9f\x8e\xa5\n"room"\\ '], 2_000, 100_000),

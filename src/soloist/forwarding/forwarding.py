@@ -1,0 +1,283 @@
+"""One job's forwarding, as its recorder sees it: a child process kept running, told what to do, and listened to.
+
+The child is started with the job and again whenever it ends or falls silent; URLs go to it by its socket, never by argv
+or environment. What it reports is summed up over its lives and told on. Runs on the event loop; the samples go from the
+media thread to the child by `tap.py`. Spec: design section 2 (forwarder children); rules R37, R38, R39, R42.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+
+from soloist.forwarding.messages import HEADER, parse_header
+from soloist.forwarding.tap import Tap
+from soloist.model.forward import ForwardState, TargetStatus
+from soloist.model.ids import JobId
+from soloist.wire.rtmp import masked, target_id
+
+log = structlog.get_logger("soloist.forwarding")
+
+SILENT_S = 10.0
+"""A child that reports nothing for so long hangs, and is ended."""
+PAUSE_S_MIN = 1.0
+PAUSE_S_MAX = 60.0
+STEADY_S = 30.0
+"""A child that lived so long is started again after the shortest pause."""
+FINISH_S = 2.5
+"""How long streams may take to end when their job does: within a recorder's drain."""
+PERMIT_LOOK_S = 0.5
+COUNTS_INTERVAL_S = 10.0
+"""Between two times that counts are told on; changes of state are told at once."""
+CHANGE_INTERVAL_S = 5.0
+"""Between two changes of state of one target that are told as events; what lies between is not."""
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHONPATH", "VIRTUAL_ENV")
+"""What a child gets of our environment, beside how to log: no settings, so no secrets."""
+
+Told = Callable[[Sequence[TargetStatus], Sequence[TargetStatus]], Awaitable[None]]
+"""Takes where all targets stand, and those whose change of state is to be told as an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardSettings:
+    """What forwarders are told by the operator."""
+
+    allowed_networks: tuple[str, ...] = ()
+    """Beside the public ones."""
+    stalled_s: float = 30.0
+    log_format: str = "json"
+    log_level: str = "info"
+
+
+class Forwarding:
+    """Forwards one job's media until it is finished or abandoned."""
+
+    def __init__(
+        self,
+        job_id: JobId,
+        *,
+        settings: ForwardSettings,
+        post: Callable[[Callable[[], None]], None],
+        permit: Callable[[], Awaitable[None]],
+        told: Told,
+        earlier: Sequence[TargetStatus] = (),
+    ) -> None:
+        """`post` runs work on the media thread; `permit` returns while the job is certainly ours.
+
+        `earlier` is where its targets stood under earlier epochs: their counts go on.
+        """
+        self.tap = Tap()
+        self._job_id = job_id
+        self._settings = settings
+        self._post = post
+        self._permit = permit
+        self._told = told
+        self._urls: tuple[str, ...] = ()
+        self._is_held = False
+        self._process: asyncio.subprocess.Process | None = None
+        self._earlier = {status.target_id: status for status in earlier}
+        """Sums of children that have ended, by target id."""
+        self._statuses: dict[str, TargetStatus] = {}
+        self._events: dict[str, tuple[ForwardState, float]] = {}
+        """The last state of each target that was told as an event, and when."""
+        self._told_at = 0.0
+        self._told_last: tuple[TargetStatus, ...] = ()
+        self._is_over = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def statuses(self) -> tuple[TargetStatus, ...]:
+        """Where each target stands."""
+        return tuple(self._summed(url) for url in self._urls)
+
+    def start(self, urls: Sequence[str]) -> None:
+        """Begin to forward."""
+        self._urls = tuple(urls)
+        works = {"child": self._run(), "permit": self._keep_permitted(), "telling": self._keep_telling()}
+        self._tasks = [asyncio.create_task(work, name=f"forward {name}") for name, work in works.items()]
+
+    def aim(self, urls: Sequence[str]) -> None:
+        """Let these be the targets; those that were already are not interrupted."""
+        self._urls = tuple(urls)
+        self._order({"targets": list(urls)})
+
+    async def finish(self) -> None:
+        """End every stream in order, as far as its server lets us, and tell the last counts; nothing raises."""
+        self._is_over = True
+        self._order({"finish": FINISH_S})
+        if self._process is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self._tasks[0]), FINISH_S + 1)
+        await self._end()
+        with contextlib.suppress(Exception):
+            ended = [replace(status, state=ForwardState.ENDED, since_ms=_now_ms()) for status in self.statuses]
+            await self._told(ended, ())
+
+    async def abandon(self) -> None:
+        """Let go at once: the job is another recorder's."""
+        self._is_over = True
+        await self._end()
+
+    async def _end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._on_media(self.tap.disconnect)
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+
+    async def _run(self) -> None:
+        """Run one child after another."""
+        pause_s = PAUSE_S_MIN
+        while not self._is_over:
+            began = time.monotonic()
+            try:
+                await self._live()
+            except OSError as error:
+                log.error("forwarder_not_started", job_id=self._job_id, error=str(error))  # noqa: TRY400 - no traceback
+            self._carry_over()
+            if self._is_over:
+                return
+            pause_s = PAUSE_S_MIN if time.monotonic() - began > STEADY_S else min(pause_s * 2, PAUSE_S_MAX)
+            log.error("forwarder_ended", job_id=self._job_id, restarting_in_s=pause_s)
+            await asyncio.sleep(pause_s)
+
+    async def _live(self) -> None:
+        """Run a child to its end."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = (sys.executable, "-m", "soloist", "forwarder")
+            self._process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=theirs.fileno(),
+                stdout=asyncio.subprocess.DEVNULL,
+                env=self._environment(),
+                start_new_session=True,
+            )
+        log.info("forwarder_started", job_id=self._job_id, pid=self._process.pid, targets_count=len(self._urls))
+        reader, writer = await asyncio.open_connection(sock=ours.dup())
+        try:
+            self._on_media(lambda: self.tap.connect(ours))
+            self._order({"allowed": self._settings.allowed_networks, "stalled_s": self._settings.stalled_s})
+            self._order({"hold": self._is_held, "targets": list(self._urls)})
+            await self._listen(reader)
+        finally:
+            writer.close()
+            self._on_media(self.tap.disconnect)
+            if self._process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.kill()
+            await self._process.wait()
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        """Take a child's reports until it ends or falls silent."""
+        while True:
+            try:
+                async with asyncio.timeout(SILENT_S):
+                    _, length = parse_header(await reader.readexactly(HEADER.size))
+                    report = json.loads(await reader.readexactly(length))
+            except (EOFError, OSError):
+                return
+            self._statuses = {status["target_id"]: parse_status(status) for status in report["targets"]}
+            if report["wants_keyframe"]:
+                self._on_media(self._want_keyframe)
+
+    def _want_keyframe(self) -> None:
+        self.tap.wants_keyframe = True
+
+    async def _keep_permitted(self) -> None:
+        """Let go of the servers while another recorder may have taken the job. Spec: design section 6.2."""
+        while True:
+            permitted = asyncio.ensure_future(self._permit())
+            done, _ = await asyncio.wait({permitted}, timeout=PERMIT_LOOK_S)
+            if not done:
+                self._is_held = True
+                self._order({"hold": True})
+                await permitted
+                self._is_held = False
+                self._order({"hold": False})
+            await asyncio.sleep(PERMIT_LOOK_S)
+
+    async def _keep_telling(self) -> None:
+        """Tell on what has changed, the latest each time; while the database is away nothing queues up."""
+        while True:
+            await asyncio.sleep(PERMIT_LOOK_S)
+            statuses, now = self.statuses, time.monotonic()
+            changed = [status for status in statuses if self._is_news(status, now)]
+            is_due = now - self._told_at > COUNTS_INTERVAL_S and statuses != self._told_last
+            if changed or is_due or _states(statuses) != _states(self._told_last):
+                await self._told(statuses, changed)
+                self._told_at, self._told_last = now, statuses
+                self._events |= {status.target_id: (status.state, now) for status in changed}
+                for status in changed:
+                    log.info("forward_changed", job_id=self._job_id, target=status.url, state=status.state.value)
+
+    def _is_news(self, status: TargetStatus, now: float) -> bool:
+        """Return whether a target's state is to be told as an event; that it begins to connect is none."""
+        state, told_at = self._events.get(status.target_id, (ForwardState.CONNECTING, 0.0))
+        return status.state is not state and now - told_at > CHANGE_INTERVAL_S
+
+    def _summed(self, url: str) -> TargetStatus:
+        """Return where a target stands, counts of earlier children and epochs included."""
+        name = target_id(url)
+        status, earlier = self._statuses.get(name, TargetStatus(name, masked(url))), self._earlier.get(name)
+        dropped = status.frames_dropped + self.tap.dropped_count
+        if earlier is None:
+            return replace(status, frames_dropped=dropped)
+        return replace(
+            status,
+            since_ms=status.since_ms or earlier.since_ms,
+            retries=status.retries + earlier.retries,
+            bytes_sent=status.bytes_sent + earlier.bytes_sent,
+            pictures_sent=status.pictures_sent + earlier.pictures_sent,
+            sounds_sent=status.sounds_sent + earlier.sounds_sent,
+            frames_dropped=dropped + earlier.frames_dropped,
+            last_error=status.last_error or earlier.last_error,
+        )
+
+    def _carry_over(self) -> None:
+        """Keep the counts of a child that has ended."""
+        for url in self._urls:
+            summed = self._summed(url)
+            dropped = summed.frames_dropped - self.tap.dropped_count
+            retries = summed.retries + (summed.target_id in self._statuses and not self._is_over)
+            self._earlier[summed.target_id] = replace(summed, frames_dropped=dropped, retries=retries)
+        self._statuses = {}
+
+    def _order(self, fields: Mapping[str, Any]) -> None:
+        self._on_media(lambda: self.tap.order(fields))
+
+    def _on_media(self, work: Callable[[], None]) -> None:
+        with contextlib.suppress(Exception):  # The media thread has ended: nothing is forwarded any more.
+            self._post(work)
+
+    def _environment(self) -> dict[str, str]:
+        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        return inherited | {
+            "SOLOIST_SUPERVISOR_PID": str(os.getpid()),
+            "SOLOIST_LOG_FORMAT": self._settings.log_format,
+            "SOLOIST_LOG_LEVEL": self._settings.log_level,
+        }
+
+
+def _states(statuses: Sequence[TargetStatus]) -> list[tuple[str, str, str]]:
+    return [(status.target_id, status.state.value, status.last_error) for status in statuses]
+
+
+def parse_status(fields: Mapping[str, Any]) -> TargetStatus:
+    """Return the status whose fields `asdict` gave."""
+    return TargetStatus(**{**fields, "state": ForwardState(fields["state"])})
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
