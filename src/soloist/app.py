@@ -14,7 +14,7 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from soloist.api.app import Telling
+    from soloist.forwarding.forwarding import ForwardSettings
     from soloist.jobs.engine import EngineSettings
+    from soloist.jobs.recorder import Recorder
     from soloist.jobs.service import JobService
     from soloist.keeping.shelf import Shelf
     from soloist.service.http import Server
@@ -199,9 +201,11 @@ async def run_recorder(settings: Settings, index: int) -> None:
         rooms = Rooms(media)
         spool = Spool(settings.data / "spool")
         shelf = _shelf(settings, spool)
-        recorder = Recorder(rooms, media, shelf)
+        recorder = Recorder(rooms, media, shelf, _forward_settings(settings))
         engine = Engine(_engine_settings(settings, url, slot), database, recorder)
-        server = _recorder_server(settings, database, rooms=rooms, media=media, shelf=shelf)
+        server = _recorder_server(
+            settings, database, rooms=rooms, media=media, health=functools.partial(_health, recorder, shelf)
+        )
         socket_path = settings.recorder_socket(index)
         stopped = asyncio.Event()
         _on_stop(stopped.set)
@@ -255,7 +259,12 @@ async def _tend_storage(database: AsyncEngine, shelf: "Shelf") -> None:
 
 
 def _recorder_server(
-    settings: Settings, database: AsyncEngine, *, rooms: "Rooms", media: "MediaThread", shelf: "Shelf"
+    settings: Settings,
+    database: AsyncEngine,
+    *,
+    rooms: "Rooms",
+    media: "MediaThread",
+    health: Callable[[], Mapping[str, object]],
 ) -> "Server":
     from soloist.service.http import http_server  # noqa: PLC0415 - only recorders need media
     from soloist.sources.whip import create_whip_app  # noqa: PLC0415 - likewise
@@ -265,9 +274,25 @@ def _recorder_server(
         media,
         video_codecs_of=_codecs_of(Accounts(database)),
         ice_servers=_ice_servers(settings),
-        more_health=lambda: {**shelf.usage(), "usage": process_usage()},
+        more_health=health,
     )
     return http_server(app)
+
+
+def _health(recorder: "Recorder", shelf: "Shelf") -> dict[str, object]:
+    """Return what a recorder tells of itself beside its media."""
+    return {**shelf.usage(), **recorder.forwarded.counts(), "usage": process_usage()}
+
+
+def _forward_settings(settings: Settings) -> "ForwardSettings":
+    from soloist.forwarding.forwarding import ForwardSettings  # noqa: PLC0415 - only recorders need it
+
+    return ForwardSettings(
+        allowed_networks=settings.outgoing_networks,
+        stalled_s=settings.forward_stalled_s,
+        log_format="json" if settings.logs_are_json else "text",
+        log_level=settings.log_level,
+    )
 
 
 def _shelf(settings: Settings, spool: "Spool") -> "Shelf":

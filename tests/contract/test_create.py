@@ -166,18 +166,16 @@ def test_a_wrong_value_is_refused(sdk, who, refused, *, fields, code):
     assert (error.status_code, error.error_code) == (400, code)
 
 
-@pytest.mark.parametrize("record", [{}, {"record_param": {"record_rule_id": "demo"}}])
-def test_forwarding_is_refused_by_name(sdk, who, refused, record):
-    error = refused(sdk.create_raw, {**who, **record, "publish_param": {"rtmp_urls": ["rtmp://h.example.test/a"]}})
-
-    assert (error.status_code, error.error_code) == (400, "RTC.00001004")
-    assert "publish_param" in error.error_msg
-
-
-def test_forwarding_to_something_else_is_a_wrong_value(sdk, who, refused):
-    error = refused(sdk.create_raw, {**who, "publish_param": {"rtmp_urls": ["http://h.example.test/a"]}})
+@pytest.mark.parametrize(
+    "url", ["http://h.example.test/a/b", "rtmp://h.example.test/a", "rtmp://u:p@h.example.test/a/b"]
+)
+def test_forwarding_to_something_else_is_a_wrong_value_named_by_its_place(sdk, who, refused, url):
+    good = "rtmp://h.example.test/live/key"
+    error = refused(sdk.create_raw, {**who, "publish_param": {"rtmp_urls": [good, url]}})
 
     assert (error.status_code, error.error_code) == (400, "RTC.00001003")
+    assert "publish_param.rtmp_urls[1]: must" in error.error_msg
+    assert url not in error.error_msg
 
 
 @pytest.mark.parametrize("app", ["none", "theirs", None, "a" * 33])

@@ -78,11 +78,11 @@ class JobBook:
             raise NotFoundError
         return job
 
-    async def update(self, project_id, app_id, job_id, rule_id):
+    async def update(self, project_id, app_id, job_id, command):
         job = await self.show(project_id, app_id, job_id)
         if not job.is_live:
             raise JobDoneError
-        self.jobs[job_id] = replace(job, rule=self._rule(project_id, app_id, rule_id))
+        self.jobs[job_id] = replace(job, rule=self._rule(project_id, app_id, command.rule_id))
         return self.jobs[job_id]
 
     async def suspend(self, project_id, app_id, job_id, *, suspended):

@@ -82,7 +82,8 @@ def parse_body(model: type[BodyT], body: dict[str, object]) -> BodyT:
         missing = [_name(fault["loc"]) for fault in faults if fault["type"] == "missing"]
         if missing:
             raise MissingFieldError(", ".join(missing)) from error
-        raise InvalidValueError(f"{_name(faults[0]['loc'])}: {faults[0]['msg']}") from error
+        text = faults[0]["msg"].removeprefix("Value error, ")
+        raise InvalidValueError(f"{_name(faults[0]['loc'])}: {text}") from error
 
 
 def render_time(moment: datetime) -> str:
@@ -91,4 +92,5 @@ def render_time(moment: datetime) -> str:
 
 
 def _name(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location)
+    """Return a field's path as it is written: `publish_param.rtmp_urls[2]`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).removeprefix(".")

@@ -20,8 +20,8 @@ from soloist.api.schema import (
     parse_update,
     view_job,
 )
-from soloist.model.ids import AppId, JobId, ProjectId, RuleId
-from soloist.model.job import Job, StartJob
+from soloist.model.ids import AppId, JobId, ProjectId
+from soloist.model.job import Job, StartJob, UpdateJob
 
 COLLECTION = "/v2/apps/{app_id}/individual-stream-jobs"
 ITEM = COLLECTION + "/{job_id}"
@@ -37,8 +37,8 @@ class JobCommands(Protocol):
     async def show(self, project_id: ProjectId, app_id: AppId, job_id: JobId) -> Job:
         """Return the job as persisted."""
 
-    async def update(self, project_id: ProjectId, app_id: AppId, job_id: JobId, rule_id: RuleId) -> Job:
-        """Put the job under another rule and return it."""
+    async def update(self, project_id: ProjectId, app_id: AppId, job_id: JobId, command: UpdateJob) -> Job:
+        """Put the job under another rule, forward it elsewhere, or both; return it."""
 
     async def suspend(self, project_id: ProjectId, app_id: AppId, job_id: JobId, *, suspended: bool) -> Job:
         """Record nothing until further notice, or go on; return the job."""
@@ -70,9 +70,9 @@ def job_routes(jobs: JobCommands) -> APIRouter:
 
     @router.put(ITEM, response_model_exclude_none=True, responses=answers(400, 404), openapi_extra=body_of(UpdateBody))
     async def update_individual_stream_job(app_id: AppPath, job_id: JobPath, request: Request) -> JobView:
-        """Put a running job under another record rule."""
-        rule_id = RuleId(parse_update(parse_object(await request.body())))
-        return view_job(await jobs.update(project_of(request), AppId(app_id), JobId(job_id), rule_id))
+        """Put a running job under another record rule, or forward it to other RTMP servers."""
+        command = parse_update(parse_object(await request.body()))
+        return view_job(await jobs.update(project_of(request), AppId(app_id), JobId(job_id), command))
 
     @router.put(
         ITEM + "/control",

@@ -58,6 +58,14 @@ HEALTH = {
     "spool_files": Shown("spool_files", "Files open or still to be published on this node's disk"),
     "objects_pending": Shown("objects_pending", "Closed files that do not stand verified in their bucket yet"),
     "spool_free_bytes": Shown("spool_free_bytes", "Room left on the spool's disk"),
+    "forward_connecting": Shown("forward_connecting", "RTMP targets being connected, or without media to send"),
+    "forward_live": Shown("forward_live", "RTMP targets that take media"),
+    "forward_stalled": Shown("forward_stalled", "RTMP targets that took none for too long"),
+    "forward_failed": Shown("forward_failed", "RTMP targets whose last attempt failed"),
+    "forward_bytes": Shown("forward_sent_bytes", "Bytes RTMP targets have acknowledged", grows=True),
+    "forward_frames": Shown("forward_frames_sent", "Pictures and AAC frames sent to RTMP targets", grows=True),
+    "forward_frames_dropped": Shown("forward_frames_dropped", "Those they did not get: away or too slow", grows=True),
+    "forward_retries": Shown("forward_retries", "Connections begun after a target's first", grows=True),
 }
 """Numbers of the recorder's health answer."""
 

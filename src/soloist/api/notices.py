@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from soloist.model.callback import Notice, RecordCallback
-from soloist.model.event import Event, FileCompleted, FileStarted, JobEnded
+from soloist.model.event import Event, FileCompleted, FileStarted, ForwardChanged, JobEnded
 from soloist.wire.callback import callback_signature, standard_signature
 
 CONTENT_TYPE = "application/json;charset=utf-8"
@@ -20,7 +20,9 @@ EVENT_TYPES: dict[type[Event], str] = {
     FileStarted: "RECORD_NEW_FILE_START",
     FileCompleted: "RECORD_FILE_COMPLETE",
     JobEnded: "CLOUD_RECORD_SERVER_OVER",
+    ForwardChanged: "FORWARD_STATE_CHANGED",
 }
+"""The vendor's names; the last one is ours, listed and never sent by itself."""
 PROBE = "CALLBACK_PROBE"
 """The event type of what is sent to try out an address; its own, so that nobody takes it for a recording's."""
 
@@ -94,6 +96,8 @@ class Notices:
     def _event_fields(self, event: Event) -> dict[str, Any]:
         if isinstance(event, FileStarted):
             return {"record_format": event.record_format.value}
+        if isinstance(event, ForwardChanged):
+            return {"forward_url": event.url, "forward_state": event.state.value, "retries": event.retries}
         if not isinstance(event, FileCompleted):
             return {}
         return {
@@ -137,6 +141,8 @@ class Notices:
 def _detail(event: Event) -> str:
     if isinstance(event, FileCompleted):
         return event.detail
+    if isinstance(event, ForwardChanged):
+        return event.error
     if isinstance(event, JobEnded):
         return ": ".join(text for text in (event.reason.value, event.description) if text)
     return ""

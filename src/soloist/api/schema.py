@@ -4,17 +4,18 @@ The models below are both the validators and the OpenAPI schemas. Spec: API sect
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from soloist.api.fields import RULE_ID_PATTERN, Body, NumericId, nullable, parse_body, render_time
 from soloist.model.errors import InvalidCombinationError, InvalidValueError, MissingFieldError
+from soloist.model.forward import TARGETS_MAX, TargetStatus
 from soloist.model.ids import AppId, ParticipantId, RoomId
-from soloist.model.job import Job, StartJob
+from soloist.model.job import Job, StartJob, UpdateJob
 from soloist.model.media import Kind, Tier, TrackSource
+from soloist.wire.rtmp import RtmpUrl
 
 DESCRIPTION_LENGTH_MAX = 128
 
@@ -32,21 +33,39 @@ VIDEO_TYPES: dict[VideoType, TrackSource | None] = {
 
 
 def _rtmp_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"rtmp", "rtmps"} or not parts.hostname:
-        raise ValueError("must be an rtmp:// or rtmps:// address")
+    RtmpUrl.parse(url)
     return url
 
 
-RtmpUrl = Annotated[str, Field(min_length=1, max_length=1024, pattern="^rtmps?://"), AfterValidator(_rtmp_url)]
+def _distinct(urls: list[str]) -> list[str]:
+    if len(set(urls)) < len(urls):
+        raise ValueError("must name each address once")
+    return urls
+
+
+ForwardUrl = Annotated[
+    str,
+    Field(max_length=1024),
+    AfterValidator(_rtmp_url),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": 1024,
+            "pattern": r"^rtmps?://[A-Za-z0-9]([A-Za-z0-9.-]{0,250}[A-Za-z0-9])?(:[1-9][0-9]{0,3})?(/[A-Za-z0-9_-]{1,64}){2,3}$",
+        }
+    ),
+]
+"""Where to push to, up to its stream key; the schema shows the usual form, a query and other letters may follow."""
 
 
 def _with_destination(schema: dict[str, Any]) -> None:
-    """Say in the schema what holds while record_param is the only destination: it is required."""
+    """Say in the schema that one destination at least is there: a rule, or servers to forward to."""
     nullable(schema)
-    schema["required"] = [*schema.get("required", ()), "record_param"]
-    schema["properties"]["record_param"] = {"$ref": "#/components/schemas/RecordParam"}
-    del schema["properties"]["publish_param"]
+    places = {"record_param": "RecordParam", "publish_param": "PublishParam"}
+    schema["anyOf"] = [
+        {"required": [name], "properties": {name: {"$ref": f"#/components/schemas/{model}"}}}
+        for name, model in places.items()
+    ]
 
 
 class RecordParam(Body):
@@ -56,9 +75,11 @@ class RecordParam(Body):
 
 
 class PublishParam(Body):
-    """Where to forward to; checked, then refused until forwarding exists."""
+    """Where to forward to."""
 
-    rtmp_urls: list[RtmpUrl] = Field(min_length=1, max_length=5)
+    rtmp_urls: Annotated[list[ForwardUrl], AfterValidator(_distinct)] = Field(
+        min_length=1, max_length=TARGETS_MAX, json_schema_extra={"uniqueItems": True}
+    )
 
 
 class StartBody(Body):
@@ -85,6 +106,21 @@ class UpdateBody(Body):
     publish_param: PublishParam | None = None
 
 
+class ForwardView(BaseModel):
+    """Where one RTMP server stands, in the order of publish_param; ours, not the vendor's."""
+
+    url: str
+    """Without its stream key."""
+    state: Literal["connecting", "live", "stalled", "failed", "ended"]
+    since: str
+    retries: int
+    bytes_sent: int
+    pictures_sent: int
+    sounds_sent: int
+    frames_dropped: int
+    last_error: str | None = None
+
+
 class TranscodedView(BaseModel):
     """For each track of the file opened last, whether it is another coding than the sender's (rule R48)."""
 
@@ -97,6 +133,7 @@ class JobExtension(BaseModel):
 
     vp8: Literal["webm", "h264"]
     transcoded: TranscodedView | None = None
+    forward: list[ForwardView] | None = None
 
 
 class JobView(BaseModel):
@@ -111,7 +148,8 @@ class JobView(BaseModel):
     video_type: VideoType
     select_stream_type: StreamType
     max_idle_time: int
-    record_param: RecordParam
+    record_param: RecordParam | None = None
+    publish_param: PublishParam | None = None
     create_time: str
     update_time: str
     start_time: str
@@ -129,11 +167,10 @@ def parse_start(app_id: AppId, body: dict[str, object]) -> StartJob:
         MissingFieldError, InvalidValueError, InvalidCombinationError: the caller's, in the order of API section 2.1.
     """
     start = parse_body(StartBody, body)
-    rule_id = _rule_id(start)
+    _require_destination(start)
     video = VIDEO_TYPES[start.video_type]
     if video is None and not start.is_record_audio:
         raise InvalidCombinationError("is_record_audio is false and video_type is empty, nothing to record")
-    _refuse_forwarding(start)
     return StartJob(
         app_id=app_id,
         room_id=RoomId(start.room_id),
@@ -142,20 +179,20 @@ def parse_start(app_id: AppId, body: dict[str, object]) -> StartJob:
         video=video,
         tier=Tier(start.select_stream_type),
         idle_timeout=timedelta(seconds=start.max_idle_time),
-        rule_id=rule_id,
+        rule_id=_rule_id(start),
+        forward_urls=_forward_urls(start) or (),
     )
 
 
-def parse_update(body: dict[str, object]) -> str:
-    """Return the id of the rule an update body asks for.
+def parse_update(body: dict[str, object]) -> UpdateJob:
+    """Return the command an update body asks for.
 
     Raises:
-        MissingFieldError, InvalidValueError, InvalidCombinationError: the caller's. Spec: API section 5.4.
+        MissingFieldError, InvalidValueError: the caller's. Spec: API section 5.4.
     """
     update = parse_body(UpdateBody, body)
-    rule_id = _rule_id(update)
-    _refuse_forwarding(update)
-    return rule_id
+    _require_destination(update)
+    return UpdateJob(_rule_id(update), _forward_urls(update))
 
 
 def parse_action(values: Sequence[str]) -> bool:
@@ -184,7 +221,8 @@ def view_job(job: Job) -> JobView:
         video_type=names[job.video],
         select_stream_type=job.tier.value,
         max_idle_time=int(job.idle_timeout.total_seconds()),
-        record_param=RecordParam(record_rule_id=job.rule.rule_id),
+        record_param=RecordParam(record_rule_id=job.rule.rule_id) if job.rule else None,
+        publish_param=PublishParam.model_construct(rtmp_urls=list(job.forward_urls)) if job.forward_urls else None,
         create_time=render_time(job.created_at),
         update_time=render_time(job.updated_at),
         start_time=render_time(job.started_at),
@@ -192,7 +230,25 @@ def view_job(job: Job) -> JobView:
         state=job.state.value,
         stop_reason=job.stop_reason.value if job.stop_reason else None,
         description=_description(job)[:DESCRIPTION_LENGTH_MAX] or None,
-        ext=JobExtension(vp8=job.vp8.value, transcoded=_transcoded(job)),
+        ext=JobExtension(
+            vp8=job.vp8.value,
+            transcoded=_transcoded(job),
+            forward=[_view_target(status) for status in job.forwarding] or None,
+        ),
+    )
+
+
+def _view_target(status: TargetStatus) -> ForwardView:
+    return ForwardView(
+        url=status.url,
+        state=status.state.value,
+        since=render_time(datetime.fromtimestamp(status.since_ms / 1000, UTC)),
+        retries=status.retries,
+        bytes_sent=status.bytes_sent,
+        pictures_sent=status.pictures_sent,
+        sounds_sent=status.sounds_sent,
+        frames_dropped=status.frames_dropped,
+        last_error=status.last_error or None,
     )
 
 
@@ -207,13 +263,14 @@ def _description(job: Job) -> str:
     return "; ".join(filter(None, (SUSPENDED if job.suspended and job.is_live else "", job.description)))
 
 
-def _rule_id(body: StartBody | UpdateBody) -> str:
-    """Return the rule asked for; empty where only forwarding is, which `_refuse_forwarding` then refuses."""
+def _require_destination(body: StartBody | UpdateBody) -> None:
     if body.record_param is None and body.publish_param is None:
-        raise MissingFieldError("record_param")
-    return body.record_param.record_rule_id if body.record_param else ""
+        raise MissingFieldError("record_param or publish_param")
 
 
-def _refuse_forwarding(body: StartBody | UpdateBody) -> None:
-    if body.publish_param is not None:
-        raise InvalidCombinationError("publish_param is not supported by this server, leave it out")
+def _rule_id(body: StartBody | UpdateBody) -> str | None:
+    return body.record_param.record_rule_id if body.record_param else None
+
+
+def _forward_urls(body: StartBody | UpdateBody) -> tuple[str, ...] | None:
+    return tuple(body.publish_param.rtmp_urls) if body.publish_param else None

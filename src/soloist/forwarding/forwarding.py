@@ -13,11 +13,12 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
 
+from soloist.clock import utc_now
 from soloist.forwarding.messages import HEADER, parse_header
 from soloist.forwarding.tap import Tap
 from soloist.model.forward import ForwardState, TargetStatus
@@ -57,6 +58,34 @@ class ForwardSettings:
     log_level: str = "info"
 
 
+@dataclass(slots=True)
+class ForwardTotals:
+    """What all forwarding of a process does and did; for metrics."""
+
+    running: "dict[JobId, Forwarding]" = field(default_factory=dict)
+    ended: TargetStatus = field(default_factory=lambda: TargetStatus("", ""))
+    """Sums over jobs that have ended."""
+
+    def counts(self) -> dict[str, int]:
+        """Return targets by state, and sums that only grow."""
+        statuses = [status for forwarding in self.running.values() for status in forwarding.statuses]
+        states = [status.state for status in statuses]
+        everything = [*statuses, self.ended]
+        return {
+            **{f"forward_{state.value}": states.count(state) for state in ForwardState if state != ForwardState.ENDED},
+            "forward_bytes": sum(status.bytes_sent for status in everything),
+            "forward_frames": sum(status.pictures_sent + status.sounds_sent for status in everything),
+            "forward_frames_dropped": sum(status.frames_dropped for status in everything),
+            "forward_retries": sum(status.retries for status in everything),
+        }
+
+    def end(self, job_id: JobId) -> None:
+        """Take the counts of a job that has ended."""
+        forwarding = self.running.pop(job_id, None)
+        for status in forwarding.statuses if forwarding else ():
+            self.ended = _sum(status, self.ended)
+
+
 class Forwarding:
     """Forwards one job's media until it is finished or abandoned."""
 
@@ -69,6 +98,7 @@ class Forwarding:
         permit: Callable[[], Awaitable[None]],
         told: Told,
         earlier: Sequence[TargetStatus] = (),
+        totals: ForwardTotals | None = None,
     ) -> None:
         """`post` runs work on the media thread; `permit` returns while the job is certainly ours.
 
@@ -80,6 +110,7 @@ class Forwarding:
         self._post = post
         self._permit = permit
         self._told = told
+        self._totals = totals or ForwardTotals()
         self._urls: tuple[str, ...] = ()
         self._is_held = False
         self._process: asyncio.subprocess.Process | None = None
@@ -100,6 +131,7 @@ class Forwarding:
 
     def start(self, urls: Sequence[str]) -> None:
         """Begin to forward."""
+        self._totals.running[self._job_id] = self
         self._urls = tuple(urls)
         works = {"child": self._run(), "permit": self._keep_permitted(), "telling": self._keep_telling()}
         self._tasks = [asyncio.create_task(work, name=f"forward {name}") for name, work in works.items()]
@@ -118,7 +150,10 @@ class Forwarding:
                 await asyncio.wait_for(asyncio.shield(self._tasks[0]), FINISH_S + 1)
         await self._end()
         with contextlib.suppress(Exception):
-            ended = [replace(status, state=ForwardState.ENDED, since_ms=_now_ms()) for status in self.statuses]
+            ended = [
+                replace(status, state=ForwardState.ENDED, since_ms=int(utc_now().timestamp() * 1000))
+                for status in self.statuses
+            ]
             await self._told(ended, ())
 
     async def abandon(self) -> None:
@@ -127,6 +162,7 @@ class Forwarding:
         await self._end()
 
     async def _end(self) -> None:
+        self._totals.end(self._job_id)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -188,7 +224,7 @@ class Forwarding:
                     report = json.loads(await reader.readexactly(length))
             except (EOFError, OSError):
                 return
-            self._statuses = {status["target_id"]: parse_status(status) for status in report["targets"]}
+            self._statuses = {status["target_id"]: TargetStatus.of(status) for status in report["targets"]}
             if report["wants_keyframe"]:
                 self._on_media(self._want_keyframe)
 
@@ -231,19 +267,8 @@ class Forwarding:
         """Return where a target stands, counts of earlier children and epochs included."""
         name = target_id(url)
         status, earlier = self._statuses.get(name, TargetStatus(name, masked(url))), self._earlier.get(name)
-        dropped = status.frames_dropped + self.tap.dropped_count
-        if earlier is None:
-            return replace(status, frames_dropped=dropped)
-        return replace(
-            status,
-            since_ms=status.since_ms or earlier.since_ms,
-            retries=status.retries + earlier.retries,
-            bytes_sent=status.bytes_sent + earlier.bytes_sent,
-            pictures_sent=status.pictures_sent + earlier.pictures_sent,
-            sounds_sent=status.sounds_sent + earlier.sounds_sent,
-            frames_dropped=dropped + earlier.frames_dropped,
-            last_error=status.last_error or earlier.last_error,
-        )
+        status = replace(status, frames_dropped=status.frames_dropped + self.tap.dropped_count)
+        return _sum(status, earlier) if earlier else status
 
     def _carry_over(self) -> None:
         """Keep the counts of a child that has ended."""
@@ -270,14 +295,19 @@ class Forwarding:
         }
 
 
+def _sum(status: TargetStatus, earlier: TargetStatus) -> TargetStatus:
+    """Return a status with the counts of an earlier one added."""
+    return replace(
+        status,
+        since_ms=status.since_ms or earlier.since_ms,
+        retries=status.retries + earlier.retries,
+        bytes_sent=status.bytes_sent + earlier.bytes_sent,
+        pictures_sent=status.pictures_sent + earlier.pictures_sent,
+        sounds_sent=status.sounds_sent + earlier.sounds_sent,
+        frames_dropped=status.frames_dropped + earlier.frames_dropped,
+        last_error=status.last_error or earlier.last_error,
+    )
+
+
 def _states(statuses: Sequence[TargetStatus]) -> list[tuple[str, str, str]]:
     return [(status.target_id, status.state.value, status.last_error) for status in statuses]
-
-
-def parse_status(fields: Mapping[str, Any]) -> TargetStatus:
-    """Return the status whose fields `asdict` gave."""
-    return TargetStatus(**{**fields, "state": ForwardState(fields["state"])})
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

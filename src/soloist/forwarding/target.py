@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from soloist.clock import utc_now
 from soloist.forwarding.dial import Connection, dial, told_fault
 from soloist.forwarding.outlet import Outlet
 from soloist.forwarding.standing import Patience, Standing
@@ -249,4 +250,4 @@ async def _first(*works: Coroutine[Any, Any, None]) -> None:
 
 
 def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+    return int(utc_now().timestamp() * 1000)

@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from soloist.jobs import store
 from soloist.jobs.outage import persist
-from soloist.jobs.port import OpenRecording, RecordingPort
-from soloist.keeping.port import EpochLostError, Journal
+from soloist.jobs.port import JobJournal, OpenRecording, RecordingPort
+from soloist.keeping.port import EpochLostError
 from soloist.model.errors import DestinationError, InternalError, SoloistError
 from soloist.model.event import JobEnded
 from soloist.model.ids import JobId
@@ -62,9 +62,10 @@ class Desk:
 class Assignment:
     """Runs one job under one epoch; the engine owns the task."""
 
-    def __init__(self, job: Job, journal: Journal, desk: Desk) -> None:
+    def __init__(self, job: Job, journal: JobJournal, desk: Desk) -> None:
         self._job = job
         self._rule = job.rule
+        self._forward_urls = job.forward_urls
         self._is_suspended = job.suspended
         self._journal = journal
         self._desk = desk
@@ -96,11 +97,17 @@ class Assignment:
         """Drop the job: it is another recorder's."""
         self._judge(Verdict.LOST)
 
-    def update(self, rule: RecordRule) -> None:
-        """Go on under another rule; the one already in force changes nothing."""
-        if rule != self._rule and self._recording is not None and not self._verdict.done():
+    def update(self, rule: RecordRule | None) -> None:
+        """Go on under another rule; none, and the one already in force, change nothing."""
+        if rule is not None and rule != self._rule and self._recording is not None and not self._verdict.done():
             self._rule = rule
             self._recording.update(rule)
+
+    def forward(self, urls: tuple[str, ...]) -> None:
+        """Forward to these; those it forwards to already go on undisturbed."""
+        if urls != self._forward_urls and self._recording is not None and not self._verdict.done():
+            self._forward_urls = urls
+            self._recording.forward(urls)
 
     def suspend(self, *, suspended: bool) -> None:
         """Hold the recording still, or let it go on."""

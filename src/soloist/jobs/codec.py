@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from soloist.model.event import Event, FileCompleted, FileStarted, JobAccepted, JobEnded, JobTaken
+from soloist.model.event import Event, FileCompleted, FileStarted, ForwardChanged, JobAccepted, JobEnded, JobTaken
+from soloist.model.forward import ForwardState, TargetStatus
 from soloist.model.ids import AppId, JobId, ParticipantId, ProjectId, RoomId, RuleId
 from soloist.model.job import Job, JobState, StopReason
 from soloist.model.media import Kind, Tier, TrackSource
@@ -15,12 +16,13 @@ from soloist.model.rule import AudioMode, HlsConfig, Mp4Config, RecordFormat, Re
 
 Json = dict[str, Any]
 
-EVENTS = {kind.__name__: kind for kind in (JobAccepted, JobTaken, FileStarted, FileCompleted, JobEnded)}
+EVENTS = {kind.__name__: kind for kind in (JobAccepted, JobTaken, FileStarted, FileCompleted, ForwardChanged, JobEnded)}
 PARSERS: dict[Any, Callable[[Any], object]] = {
     datetime: datetime.fromisoformat,
     timedelta: lambda milliseconds: timedelta(milliseconds=milliseconds),
     RecordFormat: RecordFormat,
     StopReason: StopReason,
+    ForwardState: ForwardState,
 }
 """How fields that JSON has no type for are read again; see `_render`."""
 
@@ -46,6 +48,11 @@ def parse_rule_body(app_id: str, rule_id: str, body: Json) -> RecordRule:
     )
 
 
+def job_rule(row: Row[Any]) -> RecordRule | None:
+    """Return the rule of a `jobs` row; None if the job only forwards."""
+    return parse_rule_body(row.app_id, row.rule_id, row.rule) if row.rule is not None else None
+
+
 def rule_of_row(row: Row[Any]) -> RecordRule:
     """Return the rule of a `record_rules` row."""
     return parse_rule_body(row.app_id, row.rule_id, row.body)
@@ -63,7 +70,7 @@ def job_of_row(row: Row[Any]) -> Job:
         video=TrackSource(row.video) if row.video else None,
         tier=Tier(row.tier),
         idle_timeout=row.idle_timeout,
-        rule=parse_rule_body(row.app_id, row.rule_id, row.rule),
+        rule=job_rule(row),
         state=JobState(row.state),
         created_at=row.created_at,
         updated_at=row.updated_at,
@@ -76,13 +83,20 @@ def job_of_row(row: Row[Any]) -> Job:
         suspended=row.suspended,
         vp8=Vp8Mode(row.vp8),
         transcoded={Kind(kind): is_so for kind, is_so in row.transcoded.items()} if row.transcoded else None,
+        forward_urls=tuple(row.forward_urls),
+        forwarding=tuple(TargetStatus.of(status) for status in row.forwarding),
     )
 
 
 def job_values(job: Job) -> Json:
     """Return the columns of a new `jobs` row, without those of the engine."""
     values = {name: getattr(job, name) for name in Job.__slots__ if name != "rule"}
-    return values | {"rule_id": job.rule.rule_id, "rule": render_rule_body(job.rule)}
+    return values | {
+        "rule_id": job.rule.rule_id if job.rule else None,
+        "rule": render_rule_body(job.rule) if job.rule else None,
+        "forward_urls": list(job.forward_urls),
+        "forwarding": [asdict(status) for status in job.forwarding],
+    }
 
 
 def render_event_body(event: Event) -> Json:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from soloist.jobs import outbox, schema
 from soloist.jobs.callbacks import find_callback, require_app
-from soloist.model.callback import TOLD, Delivery, DeliveryState
+from soloist.model.callback import LISTED, Delivery, DeliveryState
 from soloist.model.errors import InvalidValueError, NotFoundError
 from soloist.model.ids import AppId, JobId, ProjectId
 
@@ -91,7 +91,7 @@ async def _queued_again(connection: AsyncConnection, app_id: AppId) -> dict[str,
 
 def _deliveries() -> Select[Any]:
     columns = (deliveries.c.next_at, deliveries.c.settled_at, deliveries.c.last_error)
-    return outbox.select_notices(*columns).where(events.c.type.in_([kind.__name__ for kind in TOLD]))
+    return outbox.select_notices(*columns).where(events.c.type.in_([kind.__name__ for kind in LISTED]))
 
 
 def _scope(wanted: EventFilter) -> list[ColumnElement[bool]]:

@@ -1,7 +1,7 @@
 """Once a second, one statement per recorder: renews its slot and compares what it runs with the database.
 
-It is what finds a job taken by another (epoch), stopped (if the notification was missed), put under another rule, or
-suspended.
+It is what finds a job taken by another (epoch), stopped (if the notification was missed), put under another rule,
+forwarded elsewhere, or suspended.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from soloist.jobs.assignment import Assignment
-from soloist.jobs.codec import parse_rule_body
+from soloist.jobs.codec import job_rule
 from soloist.model.job import JobState
 
 INTERVAL_S = 1.0
@@ -22,7 +22,7 @@ _RENEW_AND_READ = text("""
         INSERT INTO slots (slot, owner, seen_at) VALUES (:slot, :owner, clock_timestamp())
         ON CONFLICT (slot) DO UPDATE SET owner = :owner, seen_at = clock_timestamp()
     )
-    SELECT job_id, app_id, epoch, state, rule_id, rule, suspended FROM jobs WHERE job_id = ANY(:job_ids)
+    SELECT job_id, app_id, epoch, state, rule_id, rule, suspended, forward_urls FROM jobs WHERE job_id = ANY(:job_ids)
 """)
 
 
@@ -53,5 +53,6 @@ def _apply(assignment: Assignment, row: Row[Any] | None) -> None:
     elif row.state == JobState.STOPPED:
         assignment.stop()
     else:
-        assignment.update(parse_rule_body(row.app_id, row.rule_id, row.rule))
+        assignment.update(job_rule(row))
+        assignment.forward(tuple(row.forward_urls))
         assignment.suspend(suspended=row.suspended)

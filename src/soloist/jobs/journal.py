@@ -4,7 +4,7 @@ A file's row and its event are one transaction (R49). A fact is known by its obj
 after an answer was lost changes nothing.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from soloist.jobs import schema, store
 from soloist.jobs.outage import Reachability, persist
-from soloist.model.event import Event, FileCompleted, FileStarted
+from soloist.model.event import Event, FileCompleted, FileStarted, ForwardChanged
+from soloist.model.forward import TargetStatus
 from soloist.model.media import Kind
 from soloist.storage.errors import KeyTakenError
 from soloist.wire.keys import EXTENSIONS
@@ -104,6 +105,17 @@ class DatabaseJournal:
             await store.save_transcoded(connection, self._claim, transcoded)
 
         await self._persist(work, what="note what is transcoded")
+
+    async def forwarded(self, statuses: Sequence[TargetStatus], changed: Sequence[TargetStatus]) -> None:
+        """Persist where the job's targets stand, with an event for each whose change is to be told."""
+
+        async def work(connection: AsyncConnection) -> None:
+            await store.save_forwarding(connection, self._claim, statuses)
+            for status in changed:
+                event = ForwardChanged(status.url, status.state, status.retries, status.last_error)
+                await store.append_event(connection, self._claim, event, self._clock())
+
+        await self._persist(work, what="ForwardChanged")
 
     def _row(self, fact: FileStarted | FileCompleted) -> dict[str, Any]:
         return {

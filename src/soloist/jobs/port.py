@@ -1,11 +1,20 @@
 """What the engine asks of a recording; implemented by `jobs/recorder.py`."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from soloist.keeping.port import Journal
 from soloist.model.errors import SoloistError
+from soloist.model.forward import TargetStatus
 from soloist.model.job import Job, StopReason
 from soloist.model.rule import RecordRule
+
+
+class JobJournal(Journal, Protocol):
+    """Where a job's whole progress is written down: its files', and its forwarding's."""
+
+    async def forwarded(self, statuses: Sequence[TargetStatus], changed: Sequence[TargetStatus]) -> None:
+        """Persist where the job's targets stand, with an event for each whose change is to be told."""
 
 
 class OpenRecording(Protocol):
@@ -23,6 +32,9 @@ class OpenRecording(Protocol):
     def update(self, rule: RecordRule) -> None:
         """Close current files at the next cut point and go on under `rule`."""
 
+    def forward(self, urls: Sequence[str]) -> None:
+        """Forward to these RTMP servers from now on, and to no other."""
+
     def suspend(self, *, suspended: bool) -> None:
         """Record nothing until further notice, or go on; the recording stays open."""
 
@@ -39,7 +51,7 @@ class OpenRecording(Protocol):
 class RecordingPort(Protocol):
     """Opens recordings; one per recorder process."""
 
-    async def open(self, job: Job, journal: Journal) -> OpenRecording:
+    async def open(self, job: Job, journal: JobJournal) -> OpenRecording:
         """Begin recording `job`, and publish through `journal` what earlier epochs of it left in the spool.
 
         A job that is not live only has leftovers to settle: begin nothing new; `finish` follows at once.

@@ -5,6 +5,7 @@ Spec: API section 5; design section 5 (spool); rules R36, R42.
 """
 
 import asyncio
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import structlog
 
+from soloist.forwarding.forwarding import Forwarding, ForwardSettings, ForwardTotals
+from soloist.jobs.port import JobJournal
 from soloist.keeping.filing import Filing
 from soloist.keeping.port import Journal
 from soloist.keeping.salvage import salvage
@@ -37,14 +40,31 @@ WIND_UP_S_MAX, WIND_UP_INTERVAL_S = 2.0, 0.02
 class Recorder:
     """Opens recordings of embedded rooms; one per recorder process."""
 
-    def __init__(self, rooms: Rooms, media: MediaThread, shelf: Shelf) -> None:
+    def __init__(
+        self, rooms: Rooms, media: MediaThread, shelf: Shelf, forwarding: ForwardSettings | None = None
+    ) -> None:
         self._rooms = rooms
         self._media = media
         self._shelf = shelf
+        self._forwarding = forwarding or ForwardSettings()
+        self.forwarded = ForwardTotals()
+        """What all forwarding of this process did."""
 
-    async def open(self, job: Job, journal: Journal) -> "RunningRecording":
+    async def open(self, job: Job, journal: JobJournal) -> "RunningRecording":
         """Begin recording `job`; see `RecordingPort.open`."""
-        running = RunningRecording(job, journal, rooms=self._rooms, media=self._media, shelf=self._shelf)
+        new_forwarding = partial(
+            Forwarding,
+            job.job_id,
+            settings=self._forwarding,
+            post=self._media.post,
+            permit=journal.permit,
+            told=journal.forwarded,
+            earlier=job.forwarding,
+            totals=self.forwarded,
+        )
+        running = RunningRecording(
+            job, journal, rooms=self._rooms, media=self._media, shelf=self._shelf, new_forwarding=new_forwarding
+        )
         if job.is_live:
             await running.begin()
         return running
@@ -53,8 +73,19 @@ class Recorder:
 class RunningRecording:
     """One job being recorded; see `OpenRecording`."""
 
-    def __init__(self, job: Job, journal: Journal, *, rooms: Rooms, media: MediaThread, shelf: Shelf) -> None:
+    def __init__(
+        self,
+        job: Job,
+        journal: Journal,
+        *,
+        rooms: Rooms,
+        media: MediaThread,
+        shelf: Shelf,
+        new_forwarding: Callable[[], Forwarding],
+    ) -> None:
         self._job = job
+        self._new_forwarding = new_forwarding
+        self._forwarding: Forwarding | None = None
         self._rooms = rooms
         self._media = media
         self._loop = asyncio.get_running_loop()
@@ -79,6 +110,8 @@ class RunningRecording:
             subscriber=self._recording,
             on_failed=self._fail_from_media,
         )
+        if self._job.forward_urls:
+            self.forward(self._job.forward_urls)
 
     async def idle(self) -> None:
         """Return once the room was without a co-host for too long; see `OpenRecording.idle`.
@@ -98,6 +131,15 @@ class RunningRecording:
         """Go on under `rule` from the next cut point."""
         self._media.post(lambda: self._recording.update(rule))
 
+    def forward(self, urls: Sequence[str]) -> None:
+        """Forward to these servers from now on, beside what is recorded."""
+        if self._forwarding is not None:
+            self._forwarding.aim(urls)
+            return
+        self._forwarding = forwarding = self._new_forwarding()
+        forwarding.start(urls)
+        self._media.post(lambda: self._recording.tap(forwarding.tap))
+
     def suspend(self, *, suspended: bool) -> None:
         """Record nothing until further notice, or go on from the next keyframe."""
         self._media.post(lambda: self._recording.suspend(suspended=suspended))
@@ -114,7 +156,10 @@ class RunningRecording:
             await self._subscription.close()
             await self._wind_up()
             await asyncio.wrap_future(self._media.call(self._recording.stop))
-        await self._filing.drain()
+        ending = [self._forwarding.finish()] if self._forwarding is not None else []
+        drained, *_ = await asyncio.gather(self._filing.drain(), *ending, return_exceptions=True)
+        if drained is not None:
+            raise drained
         if self._failure.done() and isinstance(self._failure.result(), InternalError):
             leftovers = await self._salvage(own=True)
             if leftovers.refusal is not None:
@@ -124,6 +169,8 @@ class RunningRecording:
     async def abandon(self) -> None:
         """Stop without publishing; see `OpenRecording.abandon`."""
         self._filing.abandon()
+        if self._forwarding is not None:
+            await self._forwarding.abandon()
         if self._subscription is not None:
             await self._subscription.close()
             await asyncio.wrap_future(self._media.call(self._recording.abort))

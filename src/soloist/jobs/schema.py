@@ -102,8 +102,8 @@ jobs = Table(
     Column("video", String(16)),
     Column("tier", String(8), nullable=False),
     Column("idle_timeout", Interval, nullable=False),
-    Column("rule_id", String(128), nullable=False),
-    Column("rule", JSONB, nullable=False),
+    Column("rule_id", String(128)),
+    Column("rule", JSONB(none_as_null=True)),
     Column("state", String(16), nullable=False),
     _at("created_at"),
     _at("updated_at"),
@@ -121,8 +121,11 @@ jobs = Table(
     Column("suspended", Boolean, nullable=False, server_default="false"),
     Column("transcoded", JSONB),
     Column("vp8", String(8), nullable=False, server_default="webm"),
+    Column("forward_urls", ARRAY(String(1024)), nullable=False, server_default="{}"),
+    Column("forwarding", JSONB, nullable=False, server_default="[]"),
 )
-"""`engine_id` is procrastinate's id of the queued work; `ended_at` is set with the JobEnded event."""
+"""`engine_id` is procrastinate's id of the queued work; `ended_at` is set with the JobEnded event. `rule` is None for a
+job that only forwards; `forwarding` is where its targets stood when its recorder last said so."""
 
 Index(
     UNIQUE_LIVE_JOB,

@@ -31,7 +31,7 @@ from soloist.model.errors import (
 )
 from soloist.model.event import JobAccepted, JobEnded
 from soloist.model.ids import AppId, JobId, ProjectId, RuleId
-from soloist.model.job import Job, JobEvent, JobState, StartJob, StopReason
+from soloist.model.job import Job, JobEvent, JobState, StartJob, StopReason, UpdateJob
 from soloist.model.rule import RecordRule
 from soloist.storage.object_urls import ObjectUrls
 from soloist.wire.placement import slot_of_room
@@ -86,8 +86,9 @@ class JobService:
         job = _new_job(app, command, rule, self._clock())
         async with self._database.begin() as connection:
             await self._check_limit(connection, project_id)
-            await _hold_rule(connection, rule)
-            await refuse_revoked(connection, project_id, rule)
+            if rule is not None:
+                await _hold_rule(connection, rule)
+                await refuse_revoked(connection, project_id, rule)
             await store.insert_job(connection, job, slot)
             await store.append_event(connection, store.Claim(job.job_id, job.epoch), JobAccepted(slot), job.created_at)
             engine_id = await queue.enqueue(connection, self._engine, job.job_id, slot)
@@ -103,29 +104,30 @@ class JobService:
         async with self._database.connect() as connection:
             return (await _find(connection, project_id, app_id, job_id))[0]
 
-    async def update(self, project_id: ProjectId, app_id: AppId, job_id: JobId, rule_id: RuleId) -> Job:
-        """Give a live job another rule; the rule it has already changes nothing.
+    async def update(self, project_id: ProjectId, app_id: AppId, job_id: JobId, command: UpdateJob) -> Job:
+        """Give a live job another rule, other servers to forward to, or both; what it has already changes nothing.
 
         Raises:
             NotFoundError: the app has no such job.
             JobDoneError: the job has stopped.
             InvalidValueError: the app has no such rule.
             LocationUnknownError: the rule's location is not configured here.
-        Spec: API section 5.4.
+        Spec: API sections 5.4, 6.3.
         """
-        rule = await self._accounts.rule(app_id, rule_id)
+        rule = await self._accounts.rule(app_id, RuleId(command.rule_id)) if command.rule_id is not None else None
         async with self._database.begin() as connection:
             job, _ = await _find(connection, project_id, app_id, job_id, lock=True)
             if not job.is_live:
                 raise JobDoneError
-            if rule is None:
-                raise InvalidValueError(f"record_rule_id {rule_id} is not a rule of this app")
-            if job.rule.rule_id == rule_id:
-                return job
-            self._check_location(rule)
-            await _hold_rule(connection, rule)
-            await refuse_revoked(connection, project_id, rule)
-            await store.save_rule(connection, job_id, rule, self._clock())
+            if rule is None and command.rule_id is not None:
+                raise InvalidValueError(f"record_rule_id {command.rule_id} is not a rule of this app")
+            if rule is not None and (job.rule is None or job.rule.rule_id != rule.rule_id):
+                self._check_location(rule)
+                await _hold_rule(connection, rule)
+                await refuse_revoked(connection, project_id, rule)
+                await store.save_rule(connection, job_id, rule, self._clock())
+            if command.forward_urls is not None and command.forward_urls != job.forward_urls:
+                await store.save_forward_urls(connection, job_id, command.forward_urls, self._clock())
             return (await _find(connection, project_id, app_id, job_id))[0]
 
     async def suspend(self, project_id: ProjectId, app_id: AppId, job_id: JobId, *, suspended: bool) -> Job:
@@ -175,12 +177,16 @@ class JobService:
         url_of = functools.partial(self._urls.download_url, now=self._clock()) if self._urls else lambda *_: ""
         return await page_of_jobs(self._database, project_id, wanted, number=number, size=size, url_of=url_of)
 
-    async def _app_and_rule(self, project_id: ProjectId, app_id: AppId, rule_id: str) -> tuple[App, RecordRule]:
+    async def _app_and_rule(
+        self, project_id: ProjectId, app_id: AppId, rule_id: str | None
+    ) -> tuple[App, RecordRule | None]:
         app = await self._accounts.app(project_id, app_id)
         if app is None:
             raise NotFoundError(f"app {app_id} does not exist")
         if not app.enabled:
             raise AppDisabledError
+        if rule_id is None:
+            return app, None
         rule = await self._accounts.rule(app_id, RuleId(rule_id))
         if rule is None:
             raise InvalidValueError(f"record_rule_id {rule_id} is not a rule of this app")
@@ -211,7 +217,7 @@ async def _hold_rule(connection: AsyncConnection, rule: RecordRule) -> None:
         raise InvalidValueError(f"record_rule_id {rule.rule_id} is not a rule of this app")
 
 
-def _new_job(app: App, command: StartJob, rule: RecordRule, now: datetime) -> Job:
+def _new_job(app: App, command: StartJob, rule: RecordRule | None, now: datetime) -> Job:
     return Job(
         job_id=JobId(secrets.token_hex(16)),
         project_id=app.project_id,
@@ -229,4 +235,5 @@ def _new_job(app: App, command: StartJob, rule: RecordRule, now: datetime) -> Jo
         started_at=now,
         automatic=command.automatic,
         vp8=app.vp8,
+        forward_urls=command.forward_urls,
     )

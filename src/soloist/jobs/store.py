@@ -5,7 +5,7 @@ such a write raises EpochLostError. The row lock of the `jobs` row orders everyt
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from soloist.jobs.codec import job_of_row, job_values, render_event_body, render
 from soloist.keeping.port import EpochLostError
 from soloist.model.errors import JobRunningError
 from soloist.model.event import Event, JobEnded, JobTaken
+from soloist.model.forward import TargetStatus
 from soloist.model.ids import AppId, JobId, ProjectId
 from soloist.model.job import Job, JobEvent, JobState
 from soloist.model.media import Kind
@@ -97,6 +98,23 @@ async def save_rule(connection: AsyncConnection, job_id: JobId, rule: RecordRule
     """Give a live job another rule; the recorder's fence delivers it. Spec: API section 5.4."""
     values = {"rule_id": rule.rule_id, "rule": render_rule_body(rule), "updated_at": now}
     await connection.execute(update(jobs).where(jobs.c.job_id == job_id).values(values))
+
+
+async def save_forward_urls(connection: AsyncConnection, job_id: JobId, urls: Sequence[str], now: datetime) -> None:
+    """Let a live job forward elsewhere; the recorder's fence delivers it. Spec: API section 6.3."""
+    values = {"forward_urls": list(urls), "updated_at": now}
+    await connection.execute(update(jobs).where(jobs.c.job_id == job_id).values(values))
+
+
+async def save_forwarding(connection: AsyncConnection, claim: Claim, statuses: Sequence[TargetStatus]) -> None:
+    """Note where the targets of a job this recorder owns stand.
+
+    Raises:
+        EpochLostError: it is no longer ours.
+    """
+    values = {"forwarding": [asdict(status) for status in statuses]}
+    if not (await connection.execute(update(jobs).where(claim.holds).values(values))).rowcount:
+        raise EpochLostError
 
 
 async def save_suspended(connection: AsyncConnection, job_id: JobId, *, suspended: bool, now: datetime) -> None:

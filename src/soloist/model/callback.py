@@ -4,11 +4,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from soloist.model.event import Event, FileCompleted, FileStarted, JobEnded
+from soloist.model.event import Event, FileCompleted, FileStarted, ForwardChanged, JobEnded
 from soloist.model.job import Job
 
 TOLD = (FileStarted, FileCompleted, JobEnded)
 """The events customers are told of; the others are ours."""
+LISTED = (*TOLD, ForwardChanged)
+"""The events that can be looked through."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ of the same key), at last exactly one JobEnded. Spec: API section 5.5 (order), r
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from soloist.model.forward import ForwardState
 from soloist.model.job import StopReason
 from soloist.model.rule import RecordFormat
 
@@ -67,6 +68,18 @@ class FileCompleted:
 
 
 @dataclass(frozen=True, slots=True)
+class ForwardChanged:
+    """A target of forwarding came to another state; several changes within seconds are told as one (rule R38)."""
+
+    url: str
+    """Masked: without its stream key."""
+    state: ForwardState
+    retries: int = 0
+    error: str = ""
+    """Its last failure; empty if there was none."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobEnded:
     """The job is over and all its files are published; nothing follows."""
 
@@ -74,4 +87,4 @@ class JobEnded:
     description: str = ""
 
 
-Event = JobAccepted | JobTaken | FileStarted | FileCompleted | JobEnded
+Event = JobAccepted | JobTaken | FileStarted | FileCompleted | ForwardChanged | JobEnded

@@ -1,7 +1,9 @@
 """Forwarding a job's media to RTMP servers: where each target stands. Spec: API section 4.3; rules R37, R38."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import Any
 
 TARGETS_MAX = 5
 
@@ -43,3 +45,9 @@ class TargetStatus:
     """Pictures and AAC frames there were and this target did not get: it was away, or too slow."""
     last_error: str = ""
     """What its last failure was, with its remedy; stays when it is live again."""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "TargetStatus":
+        """Return the status that `asdict` gave these values for; names it does not know are left out."""
+        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        return cls(**{**known, "state": ForwardState(known["state"])})

@@ -5,10 +5,11 @@ Only `jobs/` moves them, and only along TRANSITIONS. Spec: API section 5.1.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from soloist.model.forward import TargetStatus
 from soloist.model.ids import AppId, JobId, ParticipantId, ProjectId, RoomId
 from soloist.model.media import Kind, Tier, TrackSource
 from soloist.model.rule import RecordRule, Vp8Mode
@@ -64,9 +65,20 @@ class StartJob:
     """Which picture is recorded; None for audio only."""
     tier: Tier
     idle_timeout: timedelta
-    rule_id: str
+    rule_id: str | None
+    """None if nothing is to be kept, only forwarded."""
+    forward_urls: tuple[str, ...] = field(default=(), repr=False)
+    """Where to forward to; they hold stream keys."""
     automatic: bool = False
     """True if nobody asked: the app records whatever is published."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateJob:
+    """A parsed update command; None leaves a thing as it is. Spec: API sections 2.3, 5.4."""
+
+    rule_id: str | None = None
+    forward_urls: tuple[str, ...] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +94,8 @@ class Job:
     video: TrackSource | None
     tier: Tier
     idle_timeout: timedelta
-    rule: RecordRule
-    """Snapshot of the rule at start or at the last update."""
+    rule: RecordRule | None
+    """Snapshot of the rule at start or at the last update; None while nothing is kept, only forwarded."""
     state: JobState
     created_at: datetime
     updated_at: datetime
@@ -101,6 +113,10 @@ class Job:
     """Snapshot at start of what the app wants of VP8."""
     transcoded: Mapping[Kind, bool] | None = None
     """For each track of the file opened last, whether it is not the sender's own coding (rule R48); None before any."""
+    forward_urls: tuple[str, ...] = field(default=(), repr=False)
+    """RTMP servers its media is forwarded to, as given: they hold stream keys. Spec: API section 4.3."""
+    forwarding: tuple[TargetStatus, ...] = ()
+    """Where those stand, in their order, as last told; empty until a recorder has taken the job."""
 
     @property
     def stream_name(self) -> str:

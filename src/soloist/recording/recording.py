@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Protocol
 
 from soloist.model.errors import SoloistError
 from soloist.model.job import Job
@@ -67,6 +68,23 @@ class MediaFacts(TimelineFacts):
 Emit = Callable[[Fact, MediaFacts], None]
 
 
+class Tap(Protocol):
+    """Takes a recording's samples beside its files, on the media thread: it must neither wait nor raise (rule R39)."""
+
+    @property
+    def wants_keyframe(self) -> bool:
+        """True while it cannot go on without one."""
+
+    def expect(self, kinds: frozenset[Kind]) -> None:
+        """Learn which tracks there may be."""
+
+    def push(self, samples: Sequence[Sample]) -> None:
+        """Take samples of both tracks, in time order."""
+
+    def flush(self) -> None:
+        """Go on with what could not be done at once."""
+
+
 class Recording:
     """Records what one participant publishes, until `stop`."""
 
@@ -107,9 +125,11 @@ class Recording:
         self._awaits_keyframe = False
         """True from when a suspended recording goes on until its picture can."""
         self._is_over = False
+        self._tap: Tap | None = None
         self._series: dict[RecordFormat, FileSeries] = {}
         """One for each format the rule asks for; the first is held against what came."""
-        self._follow(job.rule)
+        if job.rule is not None:
+            self._follow(job.rule)
         if job.suspended:
             self.suspend(suspended=True)
 
@@ -120,6 +140,8 @@ class Recording:
         self._timeline.expect(publisher.session, mids)
         for series in self._series.values():
             series.expect(self._selection.kinds)
+        if self._tap is not None:
+            self._tap.expect(self._selection.kinds)
         self._interleaver.expect(self._selection.kinds)
         for track in publisher.tracks:
             for rid in track.rids or (None,):
@@ -178,9 +200,17 @@ class Recording:
         else:
             self._ask_for_keyframe(now_ns)
         self._check.look(now_ns)
+        if self._tap is not None:
+            self._tap.flush()
         if self._timeline.origin_ns is not None:
             for series in self._series.values():
                 self._guarded(partial(series.tick, now_ns - self._timeline.origin_ns))
+
+    def tap(self, tap: Tap) -> None:
+        """Hand the samples to `tap` as well from now on."""
+        self._tap = tap
+        tap.expect(self._selection.kinds)
+        self._selection.request_keyframe()
 
     def update(self, rule: RecordRule) -> None:
         """Go on under another rule from the next cut point: files end there, and those it asks for begin."""
@@ -279,6 +309,7 @@ class Recording:
     def _ask_for_keyframe(self, now_ns: int) -> None:
         """Ask for a keyframe if a cut waits for one and none is on its way; the core keeps the rate (rule R15)."""
         is_cut_wanted = self._next_rule is not None or any(series.wants_keyframe for series in self._series.values())
+        is_cut_wanted |= self._tap is not None and self._tap.wants_keyframe
         is_late = now_ns - self._keyframe_ns > KEYFRAME_LAG_NS
         if self._line is not None:
             if is_cut_wanted and is_late:
@@ -356,7 +387,11 @@ class Recording:
                     self._change_rule()
                 for series in self._series.values():
                     series.push(sample)
+                if not self._series:
+                    self._check.wrote(sample)
 
+        if self._tap is not None and not self._is_over:
+            self._tap.push(samples)
         self._guarded(write)
 
     def _guarded(self, work: Callable[[], None]) -> None:
@@ -377,6 +412,7 @@ class Recording:
         missing = self._absences.of(fact)
         if isinstance(fact, FileEnded):
             missing += self._ended_early(fact.summary, missing)
+        assert self._rule is not None, "files are made by a rule"  # noqa: S101 - for the type checker
         self._emit(fact, MediaFacts(self._wall_ns(0), missing, placements, rule=self._rule))
 
     def _ended_early(self, summary: FileSummary, told: Sequence[Missing]) -> tuple[Missing, ...]:

@@ -115,7 +115,7 @@ async def job_shown(office: Office, job_id: str) -> None:
     facts = new_table("", "")
     for name in ("project_id", "app_id", "room_id", "participant_id", "state", "stop_reason", "description", "epoch"):
         facts.add_row(name, str(getattr(job, name) or ""))
-    facts.add_row("rule", job.rule.rule_id)
+    facts.add_row("rule", job.rule.rule_id if job.rule else "none: it only forwards")
     facts.add_row("owner", row.owner or "")
     office.out.print(facts)
     written = new_table("file", "state", "bytes", "seconds", "sha256")

@@ -164,8 +164,11 @@ class Settings(BaseSettings):
     loopback too: let it refuse that path."""
 
     outgoing_allowed: tuple[str, ...] = ()
-    """Networks beside the public ones that addresses named by customers may lead to (callbacks), as JSON list. Default
-    none, in dev mode loopback. Whatever is allowed here, every customer can have a request sent to."""
+    """Networks beside the public ones that addresses named by customers may lead to (callbacks, RTMP), as JSON list.
+    Default none, in dev mode loopback. Whatever is allowed here, every customer can have a request sent to."""
+
+    forward_stalled_s: float = Field(default=30.0, ge=1, le=600)
+    """Seconds an RTMP server may take no media before it is connected anew. Default 30."""
 
     callback_job_over: bool = True
     """Whether callbacks tell of a job's end (CLOUD_RECORD_SERVER_OVER) beside its files. Default true."""

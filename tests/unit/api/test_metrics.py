@@ -13,6 +13,7 @@ from support.book import AccountBook, commands
 
 from soloist.api.app import create_app
 from soloist.api.metrics import CORE, METRICS, MetricSources, read_health
+from soloist.api.metrics import HEALTH as HEALTH_NAMES
 from soloist.sources.receiver import open_media_thread
 
 pytestmark = pytest.mark.anyio
@@ -25,6 +26,7 @@ HEALTH = {
     "spool_files": 4,
     "objects_pending": 3,
     "spool_free_bytes": 5_000,
+    **dict.fromkeys((name for name in HEALTH_NAMES if name.startswith("forward_")), 6),
     "usage": {"cpu_seconds": 1.5, "resident_bytes": 7_000},
     "core": dict.fromkeys(CORE, 10),
 }

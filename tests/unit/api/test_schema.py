@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from soloist.api.fields import render_time
 from soloist.api.schema import parse_start, parse_update, view_job
 from soloist.model.errors import InvalidCombinationError, InvalidValueError, MissingFieldError, RequestError
-from soloist.model.job import Job, JobState, StopReason
+from soloist.model.forward import ForwardState, TargetStatus
+from soloist.model.job import Job, JobState, StopReason, UpdateJob
 from soloist.model.media import Tier, TrackSource
 from soloist.model.rule import RecordFormat, RecordRule, StorageAddress
 
@@ -137,22 +138,56 @@ def test_neither_sound_nor_picture_is_nothing_to_record():
 URL = "rtmp://live.example.test/app/key"
 
 
-@pytest.mark.parametrize("urls", [[URL], ["rtmps://live.example.test:443/app/key"] * 5])
+@pytest.mark.parametrize("urls", [[URL], [f"rtmps://live.example.test:443/app/key{n}" for n in range(5)]])
 @pytest.mark.parametrize("record", [{}, {"record_param": {"record_rule_id": "rule"}}])
-def test_forwarding_is_refused_by_name_until_it_exists(urls, record):
-    with pytest.raises(InvalidCombinationError, match="publish_param"):
-        parse_start("demo", {**without("record_param"), **record, "publish_param": {"rtmp_urls": urls}})
-    with pytest.raises(InvalidCombinationError, match="publish_param"):
-        parse_update({**record, "publish_param": {"rtmp_urls": urls}})
+def test_a_job_may_forward_with_a_rule_or_without(urls, record):
+    command = parse_start("demo", {**without("record_param"), **record, "publish_param": {"rtmp_urls": urls}})
+
+    assert (command.rule_id, command.forward_urls) == ("rule" if record else None, tuple(urls))
+    assert parse_update({**record, "publish_param": {"rtmp_urls": urls}}) == UpdateJob(
+        command.rule_id, command.forward_urls
+    )
+    assert "key" not in repr(command)
 
 
 @pytest.mark.parametrize(
     "urls",
-    [[], [URL] * 6, ["http://live.example.test/x"], ["rtmp://"], ["rtmp://["], [7], "rtmp://h/x", [URL + "x" * 1024]],
+    [
+        [],
+        [f"{URL}{n}" for n in range(6)],
+        [URL, URL],
+        ["http://live.example.test/x"],
+        ["rtmp://"],
+        ["rtmp://["],
+        ["rtmp://h/application-alone"],
+        ["rtmp://user:password@h/app/key"],
+        [7],
+        "rtmp://h/x",
+        [URL + "x" * 1024],
+    ],
 )
-def test_forwarding_addresses_are_checked_all_the_same(urls):
+def test_addresses_to_forward_to_are_one_to_five_distinct_rtmp_urls(urls):
     with pytest.raises(InvalidValueError, match="rtmp_urls"):
         start(publish_param={"rtmp_urls": urls})
+
+
+def test_a_wrong_address_is_named_by_its_place_and_not_quoted():
+    with pytest.raises(InvalidValueError) as caught:
+        start(publish_param={"rtmp_urls": [URL, "rtmp://h/a/b", "rtmp://h/secret-key"]})
+
+    assert str(caught.value) == "publish_param.rtmp_urls[2]: must end in /application/stream-key"
+
+
+def test_a_job_shows_where_it_forwards_and_how_that_stands():
+    status = TargetStatus("id", "rtmp://h/app/***", ForwardState.FAILED, 1_795_348_800_000, retries=2, last_error="no")
+    shown = view_job(job(rule=None, forward_urls=(URL,), forwarding=(status,))).model_dump(exclude_none=True)
+
+    assert "record_param" not in shown
+    assert shown["publish_param"] == {"rtmp_urls": [URL]}
+    (target,) = shown["ext"]["forward"]
+    assert (target["url"], target["state"], target["retries"]) == ("rtmp://h/app/***", "failed", 2)
+    assert target["last_error"] == "no"
+    assert "target_id" not in target
 
 
 def test_forwarding_without_addresses_is_missing_them():
@@ -161,7 +196,7 @@ def test_forwarding_without_addresses_is_missing_them():
 
 
 def test_an_update_names_a_rule():
-    assert parse_update({"record_param": {"record_rule_id": "r2"}}) == "r2"
+    assert parse_update({"record_param": {"record_rule_id": "r2"}}) == UpdateJob("r2")
 
 
 def test_an_empty_update_is_missing_its_rule():

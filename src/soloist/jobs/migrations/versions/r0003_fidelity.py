@@ -1,4 +1,4 @@
-"""Add what recording fidelity needs: what is to become of VP8."""
+"""Add what recording fidelity needs: what is to become of VP8, and forwarding, with or without a record rule."""
 
 from importlib import resources
 
