@@ -88,5 +88,5 @@ def told_job(job: Job) -> ManifestJob:
         with_audio=job.with_audio,
         video=job.video,
         tier=job.tier,
-        keep_damaged=job.rule.keep_damaged,
+        keep_damaged=job.rule is not None and job.rule.keep_damaged,
     )
