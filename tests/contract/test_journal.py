@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, replace
 
 import pytest
+from sqlalchemy import select
 from support.engine import APP, PROJECT, SLOT, an_office
 from support.filed import Desk
 from support.jobs import a_rule
@@ -11,7 +12,8 @@ from support.telling import a_completed_file
 
 from soloist.api.schema import view_job
 from soloist.clock import utc_now
-from soloist.jobs import store
+from soloist.jobs import schema, store
+from soloist.jobs.codec import parse_event
 from soloist.jobs.journal import DatabaseJournal
 from soloist.jobs.listing import JobFilter
 from soloist.jobs.outage import Reachability
@@ -19,7 +21,7 @@ from soloist.jobs.queue import open_engine
 from soloist.jobs.service import JobService
 from soloist.keeping.port import EpochLostError
 from soloist.keeping.shelf import Shelf
-from soloist.model.event import FileStarted
+from soloist.model.event import FileStarted, RecordingTroubled, Trouble
 from soloist.model.ids import RoomId, RuleId
 from soloist.model.media import Kind
 from soloist.model.rule import HlsConfig, RecordFormat
@@ -87,6 +89,21 @@ async def test_a_name_is_given_once_also_when_its_first_file_is_complete_or_its_
         told = ["JobAccepted", "JobTaken", "FileStarted", "JobTaken", "FileCompleted", "JobTaken"]
         assert [kind for kind, _ in await office.events(first)] == told
         assert [kind for kind, _ in await office.events(second)] == told[:2]
+
+
+async def test_what_troubles_a_recording_is_among_its_jobs_events_once(database_url):
+    async with an_office(database_url) as office:
+        job = await office.start()
+        journal = await taken(office, job)
+        stuck = RecordingTroubled(Trouble.WRITER_RESTARTED, utc_now())
+        await journal.troubled(stuck)
+        await journal.troubled(stuck)
+        await journal.troubled(replace(stuck, trouble=Trouble.WAITING_KEYFRAME))
+
+        async with office.database.connect() as connection:
+            rows = await connection.execute(select(schema.job_events).order_by(schema.job_events.c.seq))
+            events = [parse_event(row.type, row.body) for row in rows if row.type == "RecordingTroubled"]
+        assert events == [stuck, replace(stuck, trouble=Trouble.WAITING_KEYFRAME)]
 
 
 async def test_of_two_that_announce_a_name_at_once_one_gets_it(database_url):

@@ -30,6 +30,10 @@ class PaperJournal:
     async def file_completed(self, fact):
         self.facts.append(fact)
 
+    async def troubled(self, fact):
+        if fact not in self._known + self.facts:
+            self.facts.append(fact)
+
     async def permit(self):
         """Nobody else wants this job."""
 

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from soloist.model.event import RecordingTroubled
 from soloist.model.ids import AppId, ParticipantId, RoomId
 from soloist.model.media import Codec, Kind, NegotiatedTrack, TrackSource
 from soloist.recording.cutting import FileEnded, FileOpened, SegmentEnded
@@ -80,6 +81,7 @@ class Stage:
     ended: list = field(default_factory=list)
     segments: list = field(default_factory=list)
     media: list = field(default_factory=list)
+    troubles: list = field(default_factory=list)
     failures: list = field(default_factory=list)
     now_ns: int = START_NS
 
@@ -152,6 +154,9 @@ class Stage:
         return self.folder / f"{index}.{extension}"
 
     def _note(self, fact, media):
+        if isinstance(fact, RecordingTroubled):
+            self.troubles.append(fact)
+            return
         self.media.append(media)
         if isinstance(fact, FileOpened):
             self.opened.append(fact)

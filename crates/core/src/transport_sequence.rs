@@ -34,12 +34,14 @@ impl TransportSequence {
 
     /// Tell whether the machine may see an RTP packet.
     pub fn admits(&self, packet: &[u8]) -> bool {
-        let number = self.ids.iter().find_map(|id| extension(packet, *id)).and_then(number_of);
-        let (Some(number), Some(newest)) = (number, self.newest) else {
+        let Some(newest) = self.newest else {
             return true;
         };
+        // An element may stand twice, and the machine goes by the last one: none may be what it cannot take.
+        let mut numbers =
+            elements(packet).filter(|(id, _)| self.ids.contains(id)).filter_map(|(_, value)| number_of(value));
         // Half a wrap ahead and half a wrap behind are the same number; the machine may take it for the one behind.
-        placed(number, newest) >= 0 && number.wrapping_sub(low_16_bits(newest)) != 1 << 15
+        numbers.all(|number| placed(number, newest) >= 0 && number.wrapping_sub(low_16_bits(newest)) != 1 << 15)
     }
 
     /// Learn that the machine took a packet, its integrity proven; what anybody else sends must not move the numbering.
@@ -61,34 +63,39 @@ fn number_of(value: &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes([*value.first()?, *value.get(1)?]))
 }
 
-/// Return the value of a header extension, in its one-byte or two-byte form. Spec: RFC 8285 §4.2, §4.3.
-fn extension(packet: &[u8], wanted: u8) -> Option<&[u8]> {
-    let first = *packet.first()?;
-    if first & 0x10 == 0 {
-        return None;
-    }
-    let rest = packet.get(FIXED_BYTES + 4 * usize::from(first & 0x0f)..)?;
-    let [p1, p0, l1, l0, rest @ ..] = rest else {
-        return None;
-    };
-    let is_short = u16::from_be_bytes([*p1, *p0]) == ONE_BYTE_FORM;
-    let mut rest = rest.get(..4 * usize::from(u16::from_be_bytes([*l1, *l0])))?;
-    while let [head, after @ ..] = rest {
-        if *head == 0 {
+/// Iterate over the header extension's elements, id and value, in their one-byte or two-byte form.
+/// Spec: RFC 8285 §4.2, §4.3.
+fn elements(packet: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    let (is_short, mut rest) = extension(packet).unwrap_or((true, &[]));
+    std::iter::from_fn(move || {
+        while let [0, after @ ..] = rest {
             rest = after;
-            continue;
         }
+        let [head, after @ ..] = rest else {
+            return None;
+        };
         let (id, length, body) = if is_short {
             (head >> 4, usize::from(head & 0x0f) + 1, after)
         } else {
             (*head, usize::from(*after.first()?), after.get(1..)?)
         };
-        if id == wanted {
-            return body.get(..length);
-        }
+        let value = body.get(..length)?;
         rest = body.get(length..)?;
+        Some((id, value))
+    })
+}
+
+/// Return a packet's header extension, and whether its elements have the one-byte form. Spec: RFC 3550 §5.3.1.
+fn extension(packet: &[u8]) -> Option<(bool, &[u8])> {
+    let first = *packet.first()?;
+    if first & 0x10 == 0 {
+        return None;
     }
-    None
+    let [p1, p0, l1, l0, rest @ ..] = packet.get(FIXED_BYTES + 4 * usize::from(first & 0x0f)..)? else {
+        return None;
+    };
+    let is_short = u16::from_be_bytes([*p1, *p0]) == ONE_BYTE_FORM;
+    Some((is_short, rest.get(..4 * usize::from(u16::from_be_bytes([*l1, *l0])))?))
 }
 
 #[cfg(test)]
@@ -116,6 +123,18 @@ mod tests {
     fn a_packet_from_before_the_first_number_is_dropped_for_it_would_fill_the_memory() {
         assert_eq!(admitted(&[5, 65_530, 6, 4]), [true, false, true, true]);
         assert_eq!(admitted(&[0, 32_768, 32_767]), [true, false, true]);
+    }
+
+    #[test]
+    fn a_number_that_stands_twice_is_judged_by_both() {
+        let sequence = TransportSequence { ids: vec![3], newest: Some(5) };
+        let twice = |first: [u8; 2], second: [u8; 2]| {
+            let head = [0x90, 96, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0xbe, 0xde, 0, 2];
+            [&head[..], &[0x31, first[0], first[1], 0x31, second[0], second[1], 0, 0, 0x55]].concat()
+        };
+        assert!(sequence.admits(&twice([0, 6], [0, 7])));
+        assert!(!sequence.admits(&twice([0, 6], [0xff, 0xfa])));
+        assert!(!sequence.admits(&twice([0xff, 0xfa], [0, 6])));
     }
 
     #[test]

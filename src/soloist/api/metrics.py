@@ -57,6 +57,12 @@ HEALTH = {
     "publishers": Shown("publishers", "Streams being published"),
     "spool_files": Shown("spool_files", "Files open or still to be published on this node's disk"),
     "objects_pending": Shown("objects_pending", "Closed files that do not stand verified in their bucket yet"),
+    "troubles_waiting_keyframe": Shown(
+        "keyframes_awaited", "Times pictures came for 10 s without one to show", grows=True
+    ),
+    "troubles_writer_restarted": Shown(
+        "writers_restarted", "Times media came for 5 s and none was written", grows=True
+    ),
     "spool_free_bytes": Shown("spool_free_bytes", "Room left on the spool's disk"),
     "forward_connecting": Shown("forward_connecting", "RTMP targets being connected, or without media to send"),
     "forward_live": Shown("forward_live", "RTMP targets that take media"),

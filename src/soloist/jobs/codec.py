@@ -7,7 +7,17 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from soloist.model.event import Event, FileCompleted, FileStarted, ForwardChanged, JobAccepted, JobEnded, JobTaken
+from soloist.model.event import (
+    Event,
+    FileCompleted,
+    FileStarted,
+    ForwardChanged,
+    JobAccepted,
+    JobEnded,
+    JobTaken,
+    RecordingTroubled,
+    Trouble,
+)
 from soloist.model.forward import ForwardState, TargetStatus
 from soloist.model.ids import AppId, JobId, ParticipantId, ProjectId, RoomId, RuleId
 from soloist.model.job import Job, JobState, StopReason
@@ -16,13 +26,17 @@ from soloist.model.rule import AudioMode, HlsConfig, Mp4Config, RecordFormat, Re
 
 Json = dict[str, Any]
 
-EVENTS = {kind.__name__: kind for kind in (JobAccepted, JobTaken, FileStarted, FileCompleted, ForwardChanged, JobEnded)}
+EVENTS = {
+    kind.__name__: kind
+    for kind in (JobAccepted, JobTaken, FileStarted, FileCompleted, ForwardChanged, RecordingTroubled, JobEnded)
+}
 PARSERS: dict[Any, Callable[[Any], object]] = {
     datetime: datetime.fromisoformat,
     timedelta: lambda milliseconds: timedelta(milliseconds=milliseconds),
     RecordFormat: RecordFormat,
     StopReason: StopReason,
     ForwardState: ForwardState,
+    Trouble: Trouble,
 }
 """How fields that JSON has no type for are read again; see `_render`."""
 

@@ -13,8 +13,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from soloist.jobs import schema, store
+from soloist.jobs.codec import render_event_body
 from soloist.jobs.outage import Reachability, persist
-from soloist.model.event import Event, FileCompleted, FileStarted, ForwardChanged
+from soloist.model.event import Event, FileCompleted, FileStarted, ForwardChanged, RecordingTroubled
 from soloist.model.forward import TargetStatus
 from soloist.model.media import Kind
 from soloist.storage.errors import KeyTakenError
@@ -24,7 +25,7 @@ STARTED = "STARTED"
 COMPLETED = "COMPLETED"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-files = schema.files
+files, events = schema.files, schema.job_events
 
 
 class DatabaseJournal:
@@ -77,6 +78,17 @@ class DatabaseJournal:
             index_elements=["job_id", "key"], set_=changed, where=files.c.state != COMPLETED
         )
         await self._write(row, fact)
+
+    async def troubled(self, fact: RecordingTroubled) -> None:
+        """Persist what an operator should know of a recording that goes on."""
+        row = {"type": type(fact).__name__, "body": render_event_body(fact)}
+        of_job = and_(*(events.c[name] == value for name, value in (row | {"job_id": self._claim.job_id}).items()))
+
+        async def work(connection: AsyncConnection) -> None:
+            if await connection.scalar(select(events.c.seq).where(of_job)) is None:
+                await store.append_event(connection, self._claim, fact, self._clock())
+
+        await self._persist(work, what="RecordingTroubled")
 
     async def media_ended_ns(self) -> int | None:
         """Return where the media of the job's completed files ends, nanoseconds of Unix time; None without any."""

@@ -21,7 +21,7 @@ from soloist.jobs.outage import Reachability, persist
 from soloist.keeping.port import EpochLostError, Journal
 from soloist.keeping.salvage import settled
 from soloist.keeping.shelf import Shelf
-from soloist.model.event import FileCompleted, FileStarted
+from soloist.model.event import FileCompleted, FileStarted, RecordingTroubled
 from soloist.model.ids import JobId
 from soloist.model.media import Kind
 
@@ -122,6 +122,9 @@ class _Nowhere:
         """Tell nobody."""
 
     async def file_completed(self, fact: FileCompleted) -> None:
+        """Tell nobody."""
+
+    async def troubled(self, fact: RecordingTroubled) -> None:
         """Tell nobody."""
 
     async def media_ended_ns(self) -> int | None:

@@ -23,6 +23,7 @@ from soloist.keeping.publishing import announced, completed, publish
 from soloist.keeping.shelf import Shelf
 from soloist.keeping.summary import manifest_of, resumed, told_job
 from soloist.model.errors import DestinationError, SoloistError, told
+from soloist.model.event import RecordingTroubled
 from soloist.model.job import Job
 from soloist.model.media import Kind
 from soloist.model.rule import ALWAYS_APPEND, HlsConfig
@@ -74,7 +75,7 @@ class Filing:
         self._fail = fail
         self._went_on = went_on
         self._loop = asyncio.get_running_loop()
-        self._facts: asyncio.Queue[tuple[Fact, MediaFacts]] = asyncio.Queue()
+        self._facts: asyncio.Queue[tuple[Fact | RecordingTroubled, MediaFacts]] = asyncio.Queue()
         self._open: dict[int, FileNote] = {}
         self._taken: set[str] = set()
         self._leftovers = Leftovers()
@@ -89,7 +90,7 @@ class Filing:
         self._settling = asyncio.create_task(self._settle(settle), name=f"settling-{job.job_id}")
         self._task = asyncio.create_task(self._run(), name=f"filing-{job.job_id}")
 
-    def tell(self, fact: Fact, media: MediaFacts) -> None:
+    def tell(self, fact: Fact | RecordingTroubled, media: MediaFacts) -> None:
         """Take a fact, from any thread; facts are worked off in the order they were told.
 
         A new file's note is written at once: whatever happens next, the file can be found and published.
@@ -166,7 +167,11 @@ class Filing:
             finally:
                 self._facts.task_done()
 
-    async def _file(self, fact: Fact, media: MediaFacts) -> None:
+    async def _file(self, fact: Fact | RecordingTroubled, media: MediaFacts) -> None:
+        if isinstance(fact, RecordingTroubled):
+            self._shelf.troubles[fact.trouble] += 1
+            await self._journal.troubled(fact)
+            return
         media = resumed(media, self._leftovers.ends_ns)
         if isinstance(fact, FileOpened):
             await self._file_opened(fact, media)

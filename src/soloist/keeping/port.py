@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from soloist.model.errors import InternalError
-from soloist.model.event import FileCompleted, FileStarted
+from soloist.model.event import FileCompleted, FileStarted, RecordingTroubled
 from soloist.model.media import Kind
 
 
@@ -33,6 +33,9 @@ class Journal(Protocol):
 
     async def file_completed(self, fact: FileCompleted) -> None:
         """Persist that a file stands in the bucket; call it after the object was verified, never before."""
+
+    async def troubled(self, fact: RecordingTroubled) -> None:
+        """Persist what an operator should know of a recording that goes on."""
 
     async def media_ended_ns(self) -> int | None:
         """Return where the media of the job's completed files ends, nanoseconds of Unix time; None without any."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from soloist.clock import utc_now
 from soloist.keeping.notes import FileNote, remove_note
 from soloist.model.errors import DestinationError
+from soloist.model.event import Trouble
 from soloist.model.job import Job
 from soloist.model.rule import DEFAULT_PREFIX, RecordFormat, RecordRule
 from soloist.storage.bucket import Bucket, Committed
@@ -41,6 +42,7 @@ class Shelf:
         self._buckets: dict[tuple[str, str], Bucket] = {}
         self._pools: dict[str, UploadPool] = {}
         self.waiting: set[Path] = set()
+        self.troubles = dict.fromkeys(Trouble, 0)
         """Spool files that are closed and do not stand in their bucket yet (rule R26)."""
 
     @staticmethod
@@ -123,8 +125,9 @@ class Shelf:
         self.waiting.discard(note.path)
 
     def usage(self) -> dict[str, int]:
-        """Return how much is in the spool and how much of it waits for a bucket, by name."""
-        return {**self.spool.usage(), "objects_pending": len(self.waiting)}
+        """Return how much is in the spool, how much of it waits for a bucket, and what troubles there were, by name."""
+        troubles = {f"troubles_{trouble}": count for trouble, count in self.troubles.items()}
+        return {**self.spool.usage(), "objects_pending": len(self.waiting), **troubles}
 
     def bucket(self, location: str, name: str) -> Bucket:
         """Return a bucket of a configured location.

@@ -1,11 +1,13 @@
 """What happened to a job, as past facts: persisted with a per-job sequence before anything else is told.
 
 Order of one job's events: JobAccepted, then for each epoch JobTaken and its files (FileStarted before the FileCompleted
-of the same key), at last exactly one JobEnded. Spec: API section 5.5 (order), recording rules R49, R50.
+of the same key) with RecordingTroubled between them, at last exactly one JobEnded.
+Spec: API section 5.5 (order), recording rules R49, R50.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from soloist.model.forward import ForwardState
 from soloist.model.job import StopReason
@@ -67,6 +69,24 @@ class FileCompleted:
     """What the customer should know of this file, e.g. that VP8 went to WebM; empty if nothing."""
 
 
+class Trouble(StrEnum):
+    """What an operator should know of a recording that goes on."""
+
+    WAITING_KEYFRAME = "waiting_keyframe"
+    """For ten seconds pictures have come that cannot be shown: no keyframe, however often it was asked for (R14)."""
+    WRITER_RESTARTED = "writer_restarted"
+    """For five seconds media came and nothing of it reached a file: the file was ended and a new one begun (R40)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingTroubled:
+    """Something is wrong with what is recorded, or was and has been mended."""
+
+    trouble: Trouble
+    since: datetime
+    """UTC."""
+
+
 @dataclass(frozen=True, slots=True)
 class ForwardChanged:
     """A target of forwarding came to another state; several changes within seconds are told as one (rule R38)."""
@@ -87,4 +107,4 @@ class JobEnded:
     description: str = ""
 
 
-Event = JobAccepted | JobTaken | FileStarted | FileCompleted | ForwardChanged | JobEnded
+Event = JobAccepted | JobTaken | FileStarted | FileCompleted | ForwardChanged | RecordingTroubled | JobEnded

@@ -169,6 +169,11 @@ class FileSeries:
         return self._current.start_ns if self._current else None
 
     @property
+    def is_open(self) -> bool:
+        """True while a file takes samples."""
+        return self._current is not None
+
+    @property
     def is_begun(self) -> bool:
         """True while a file takes samples, or sound waits for one to open."""
         return self._current is not None or bool(self._held_sound)

@@ -14,7 +14,10 @@ from itertools import count
 from pathlib import Path
 from typing import Protocol
 
+import structlog
+
 from soloist.model.errors import SoloistError
+from soloist.model.event import RecordingTroubled, Trouble
 from soloist.model.job import Job
 from soloist.model.media import EncodedFrame, Kind, Sample
 from soloist.model.rule import ALWAYS_APPEND, HlsConfig, Mp4Config, RecordFormat, RecordRule, Vp8Mode
@@ -24,12 +27,15 @@ from soloist.recording.cutting import Cuts, Fact, FileEnded, FileSeries, FileSum
 from soloist.recording.selection import Selection
 from soloist.recording.selfcheck import SelfCheck
 from soloist.recording.transcoding import PictureLine
+from soloist.recording.vigil import Vigil
 from soloist.sinks import h264
 from soloist.sources.ingest import REPLACED, PublisherMedia
 from soloist.sources.items import Media, is_frame, is_report
 from soloist.wire.clock import NS
 from soloist.wire.interleave import Interleaver
 from soloist.wire.timeline import Placement, Timeline
+
+log = structlog.get_logger("soloist.recording")
 
 DETACH_WORDS = {"left": "participant_left", "timeout": "participant_lost", "failed": "transport_failed"}
 SUSPENDED = "suspended"
@@ -65,7 +71,7 @@ class MediaFacts(TimelineFacts):
     """The rule in force then; a file's own is the one told when it opened."""
 
 
-Emit = Callable[[Fact, MediaFacts], None]
+Emit = Callable[[Fact | RecordingTroubled, MediaFacts], None]
 
 
 class Tap(Protocol):
@@ -105,6 +111,8 @@ class Recording:
         """The latest moment anyone told of, on the steady clock."""
         self._interleaver = Interleaver()
         self._check = SelfCheck(job.job_id)
+        self._vigil = Vigil()
+        self._job_id = job.job_id
         self._emit = emit
         self._fail = fail
         self._absences = Absences()
@@ -177,6 +185,7 @@ class Recording:
                     if kind is Kind.AUDIO:
                         self._hear(item.data)
                     self._timeline.push(publisher.session, item, kind)
+                    self._vigil.came(kind, item.received_ns, is_shown=not self._timeline.awaits_keyframe(kind))
             elif is_report(item):
                 self._timeline.report(publisher.session, item, _rate_hz(_kind_of(publisher, item.mid)))
             else:
@@ -202,6 +211,7 @@ class Recording:
         self._check.look(now_ns)
         if self._tap is not None:
             self._tap.flush()
+        self._look_after_writer(now_ns)
         if self._timeline.origin_ns is not None:
             for series in self._series.values():
                 self._guarded(partial(series.tick, now_ns - self._timeline.origin_ns))
@@ -299,8 +309,27 @@ class Recording:
 
     def _wrote(self, wanted: RecordFormat, sample: Sample) -> None:
         """Note what the first series took: one is enough to see whether samples get lost on their way."""
+        self._vigil.wrote()
         if wanted is next(iter(self._series)):
             self._check.wrote(sample)
+
+    def _look_after_writer(self, now_ns: int) -> None:
+        """Tell what is wrong; end the files of a writer that is stuck, so that new ones begin (rules R14, R40)."""
+        for trouble, since_ns in self._vigil.look(now_ns):
+            is_stuck = trouble is Trouble.WRITER_RESTARTED
+            # Sound waits for a file to open; pictures that are transcoded in a child are watched there.
+            if is_stuck and (self._line is not None or not any(series.is_open for series in self._series.values())):
+                continue
+            log.warning(trouble.value, job_id=self._job_id, since_ns=since_ns)
+            if is_stuck:
+                self._interleaver = Interleaver()
+                self._interleaver.expect(self._selection.kinds)
+                for series in self._series.values():
+                    self._guarded(series.close)
+                self._selection.request_keyframe()
+            since = UNIX_EPOCH + timedelta(microseconds=since_ns // 1000)
+            if self._rule is not None:  # What only forwards has its own states to tell.
+                self._emit(RecordingTroubled(trouble, since), MediaFacts(self._wall_ns(0), rule=self._rule))
 
     def _hear(self, packet: bytes) -> None:
         for series in self._series.values():

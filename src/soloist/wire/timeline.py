@@ -163,6 +163,10 @@ class Timeline:
         if track.interruption is None:
             track.interruption = (cause, detail)
 
+    def awaits_keyframe(self, kind: Kind) -> bool:
+        """Return whether frames of a track are dropped because they refer to pictures that are not there."""
+        return self._tracks[kind].needs_keyframe
+
     def cause(self, kind: Kind) -> tuple[Cause, str]:
         """Return why what is missing on a track now is missing, as far as anyone knows."""
         return self._cause(self._tracks[kind])
