@@ -26,7 +26,7 @@ def main() -> None:
         trials = run_all(chosen, Service(running))
     print()
     print(render([row(trial.scenario.name, trial.verdict) for trial in trials]))
-    complaints = [f"{trial.scenario.name}: {said}" for trial in trials for said in trial.verdict.complaints]
+    complaints = [f"{trial.scenario.name}: {said}" for trial in trials for said in complaints_of(trial)]
     print(f"\n{len(trials)} scenarios in {time.monotonic() - began:.0f} s, {len(complaints)} complaints")
     print("\n".join(complaints))
     sys.exit(1 if complaints or len(trials) < len(chosen) else 0)
@@ -51,9 +51,14 @@ def run_all(scenarios: list[Scenario], service: Service) -> list[Trial]:
             except Exception as error:  # noqa: BLE001 - the others stand by themselves, and the run fails
                 say(f"{name}: {error!r}")
                 continue
-            said = done[name].verdict.complaints
+            said = complaints_of(done[name])
             say(f"{name}: {'FAILED: ' + said[0] if said else 'ok'} ({len(done)}/{len(scenarios)})")
     return [done[scenario.name] for scenario in scenarios if scenario.name in done]
+
+
+def complaints_of(trial: Trial) -> list[str]:
+    """Return all that is wrong with a trial."""
+    return trial.verdict.complaints + trial.verdict.wrong_causes
 
 
 def say(text: str) -> None:

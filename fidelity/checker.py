@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from fidelity.evidence import Evidence, Shown
-from fidelity.plan import STILL_MS, Absence, Plan
+from fidelity.plan import STILL_MS, Absence, Act, Phase, Plan
 
 OFFSET_MEDIAN_MS_MAX = 20.0
 OFFSET_WORST_MS_MAX = 40.0
@@ -56,6 +56,15 @@ class Standard:
     kinds: tuple[str, ...] = ("audio", "video")
 
 
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """An interruption, why something must be missing for it, and why the manifest says it is."""
+
+    act: Act
+    planned: str
+    said: str
+
+
 @dataclass
 class Verdict:
     """What one scenario came to."""
@@ -71,13 +80,14 @@ class Verdict:
     declared: int = 0
     edge_ms: float = 0.0
     """How far the edge of a declared absence is from the file's, at worst."""
-    causes: list[tuple[str, str]] = field(default_factory=list)
-    """What was planned and what was declared, of each planned absence."""
+    causes: list[Cause] = field(default_factory=list)
+    """Of each interruption that was planned."""
     copied: str = "-"
     """Pictures, and packets of sound where they are copied, that lie in the files as they were sent; of how many."""
     length_ms: float = 0.0
     """How much longer the recording is than what was sent, the worse of both tracks."""
     complaints: list[str] = field(default_factory=list)
+    wrong_causes: list[str] = field(default_factory=list)
 
     @property
     def median_ms(self) -> float:
@@ -92,7 +102,7 @@ class Verdict:
     @property
     def causes_right(self) -> int:
         """How many causes are as planned."""
-        return sum(planned == said for planned, said in self.causes)
+        return sum(cause.planned == cause.said for cause in self.causes)
 
 
 def judge(plan: Plan, truth: Truth, found: Evidence, standard: Standard) -> Verdict:
@@ -107,10 +117,10 @@ def judge(plan: Plan, truth: Truth, found: Evidence, standard: Standard) -> Verd
     if "audio" in standard.kinds:
         _judge_sound(verdict, truth, found, standard)
     _judge_declared(verdict, found, standard)
-    expected = plan.expected(standard.kinds)
-    _judge_causes(verdict, expected, truth, found)
+    for phase in plan.phases:
+        _judge_cause(verdict, phase, truth, found)
     if standard.is_clean:
-        _judge_unplanned(verdict, expected, found.declared)
+        _judge_unplanned(verdict, plan.expected(standard.kinds), found.declared)
     return verdict
 
 
@@ -273,18 +283,21 @@ def _near(empty: list[tuple[float, float]], start: float, end: float) -> str:
     return ", ".join(f"{s / 1000:.3f}-{e / 1000:.3f}" for s, e in near) or "there is none"
 
 
-def _judge_causes(verdict: Verdict, expected: tuple[Absence, ...], truth: Truth, found: Evidence) -> None:
-    for planned in expected:
-        said = max(found.declared, key=planned.overlap_ms, default=None)
-        overlap_ms = planned.overlap_ms(said) if said else 0.0
+def _judge_cause(verdict: Verdict, phase: Phase, truth: Truth, found: Evidence) -> None:
+    """Hold what is declared while a phase took media away against why it did, on each track."""
+    said = {}
+    for planned in phase.missing():
+        near = max(found.declared, key=planned.overlap_ms, default=None)
+        overlap_ms = planned.overlap_ms(near) if near else 0.0
         if overlap_ms < planned.length_ms / 2 and planned.cause == "gap" and _is_repaired(planned, truth, found):
             continue
-        cause = said.cause if said and overlap_ms > planned.length_ms / 4 else UNDECLARED
-        verdict.causes.append((planned.cause, cause))
-        if cause != planned.cause:
+        said[planned] = near.cause if near and overlap_ms > planned.length_ms / 4 else UNDECLARED
+        if said[planned] != planned.cause:
             place = f"{planned.kind} {planned.start_ms / 1000:.2f}-{planned.end_ms / 1000:.2f} s ({planned.detail})"
-            what = cause if cause == UNDECLARED else f"declared {cause} {said.detail if said else ''}"
-            verdict.complaints.append(f"{place} is {planned.cause}, {what}")
+            what = f"declared {near.cause} {near.detail}" if near and said[planned] != UNDECLARED else UNDECLARED
+            verdict.wrong_causes.append(f"{place} is {planned.cause}, {what}")
+    if said:
+        verdict.causes.append(Cause(phase.act, next(iter(said)).cause, " and ".join(dict.fromkeys(said.values()))))
 
 
 UNDECLARED = "undeclared"

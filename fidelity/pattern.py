@@ -26,7 +26,7 @@ GROUND = 0.05
 BLOCK = 16
 DAMAGE = 40.0
 """A block whose mean is this far from what it should be, of 255, is damaged: coding costs less than a tenth of it."""
-LONGEST_S = 45
+LONGEST_S = 90
 
 
 @dataclass(frozen=True, slots=True)

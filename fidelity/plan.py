@@ -62,6 +62,17 @@ class Phase:
     scale: int = 1
     """Of `replace`: by how much smaller they are."""
 
+    def missing(self) -> "Iterator[Absence]":
+        """Yield what must be missing for it, track by track."""
+        kinds, cause = MISSING.get(self.act, ((), ""))
+        for kind in kinds:
+            if self.start_ms == 0 and cause == "pause":
+                cause = "gap"  # Never sent is not yet muted.
+            step = KEY_MS if kind == "video" else PACKET_MS
+            start, end = _up(self.start_ms, PACKET_MS), _up(self.end_ms, step)
+            if self.act is not Act.MUTE_VIDEO or self.start_ms == 0 or end - start > STILL_MS:
+                yield Absence(kind, float(start), float(end), cause, self.act.value)
+
 
 @dataclass(frozen=True, slots=True)
 class Absence:
@@ -94,23 +105,11 @@ class Plan:
 
     def expected(self, kinds: tuple[str, ...] = BOTH) -> tuple[Absence, ...]:
         """Return what must be missing for the acts of this plan, in order; what is lost by chance nobody knows."""
-        return tuple(absence for phase in self.phases for absence in _missing(phase) if absence.kind in kinds)
+        return tuple(absence for phase in self.phases for absence in phase.missing() if absence.kind in kinds)
 
     def among(self, *acts: Act) -> tuple[Phase, ...]:
         """Return the phases of some acts."""
         return tuple(phase for phase in self.phases if phase.act in acts)
-
-
-def _missing(phase: Phase) -> Iterator[Absence]:
-    kinds, cause = MISSING.get(phase.act, ((), ""))
-    for kind in kinds:
-        if phase.start_ms == 0 and cause == "pause":
-            cause = "gap"  # Never sent is not yet muted.
-        step = KEY_MS if kind == "video" else PACKET_MS
-        start, end = _up(phase.start_ms, PACKET_MS), _up(phase.end_ms, step)
-        if phase.act is Act.MUTE_VIDEO and phase.start_ms > 0 and end - start <= STILL_MS:
-            continue
-        yield Absence(kind, float(start), float(end), cause, phase.act.value)
 
 
 def _up(ms: int, step: int) -> int:
@@ -128,7 +127,8 @@ def drawn(seed: int, acts: tuple[Act, ...], count: int, calm_ms: tuple[int, int]
         length_ms = chance.randrange(*LENGTHS_MS[act])
         end_ms = _up(at_ms + length_ms, KEY_MS)
         phases.append(Phase(act, at_ms, end_ms))
-        at_ms = end_ms
+        # The customer's order takes up to a second, and then it still wants a keyframe.
+        at_ms = end_ms + (1500 if act is Act.SUSPEND else 0)
     return Plan((at_ms + 3000) / 1000, tuple(phases))
 
 

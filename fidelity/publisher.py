@@ -18,7 +18,7 @@ SCRIPTED = frozenset(Act) - {Act.BLACKOUT, Act.SUSPEND}
 """What the publisher does itself; the rest its network and the customer do."""
 
 
-LATE_MS_MAX = 60
+LATE_MS_MAX = 250
 """A publisher further behind had no CPU to send with: what was measured then is not the recorder."""
 
 

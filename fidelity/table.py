@@ -1,6 +1,8 @@
 """The table `make fidelity` prints: one row per scenario."""
 
-from fidelity.checker import Verdict
+from collections import Counter
+
+from fidelity.checker import Cause, Verdict
 
 HEADS = (
     "scenario",
@@ -38,7 +40,7 @@ def row(name: str, verdict: Verdict) -> tuple[str, ...]:
         causes,
         verdict.copied,
         f"{verdict.length_ms:+.1f}",
-        "FAILED" if verdict.complaints else "ok",
+        "FAILED" if verdict.complaints or verdict.wrong_causes else "ok",
     )
 
 
@@ -50,3 +52,14 @@ def render(rows: list[tuple[str, ...]], heads: tuple[str, ...] = HEADS) -> str:
         "  ".join(text.rjust(width) if column else text.ljust(width) for column, (text, width) in enumerate(cells))
         for cells in (list(zip(line, widths, strict=True)) for line in lines)
     )
+
+
+def confusion(causes: list[Cause]) -> str:
+    """Return how often each act was declared as what."""
+    said = sorted({cause.said for cause in causes})
+    counts = Counter((cause.act, cause.planned, cause.said) for cause in causes)
+    rows = [
+        (f"{act} ({planned})", *(str(counts[act, planned, word] or "-") for word in said))
+        for act, planned in sorted({(cause.act, cause.planned) for cause in causes})
+    ]
+    return render(rows, ("interruption (its cause)", *(f"declared {word}" for word in said)))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from fidelity.checker import SentPicture, Standard, Truth, judge
+from fidelity.checker import Cause, SentPicture, Standard, Truth, judge
 from fidelity.evidence import Evidence, Shown
 from fidelity.plan import Absence, Act, Phase, Plan
 
@@ -42,7 +42,8 @@ def evidence(silent=(), declared=(), sound_late_ms=0.0):
 
 
 def complaints(found, plan=Plan(SECONDS), of_truth=None, standard=STANDARD):  # noqa: B008 - a value
-    return judge(plan, of_truth or truth(), found, standard).complaints
+    verdict = judge(plan, of_truth or truth(), found, standard)
+    return verdict.complaints + verdict.wrong_causes
 
 
 MUTED = ((3000.0, 5000.0),)
@@ -55,7 +56,7 @@ def test_a_faultless_recording_gives_no_complaint():
 
 def test_a_declared_pause_gives_no_complaint():
     verdict = judge(MUTE, truth(MUTED), evidence(MUTED, SAID), STANDARD)
-    assert (verdict.complaints, verdict.causes, verdict.edge_ms) == ([], [("pause", "pause")], 0)
+    assert (verdict.complaints, verdict.causes, verdict.edge_ms) == ([], [Cause(Act.MUTE_AUDIO, "pause", "pause")], 0)
 
 
 @pytest.mark.parametrize("late_ms", [-60.0, -25.0, 25.0, 60.0])
@@ -132,9 +133,9 @@ def test_silence_where_sound_was_sent_is_found():
 def test_a_wrong_cause_is_found():
     wrong = (replace(SAID[0], cause="gap"),)
     verdict = judge(MUTE, truth(MUTED), evidence(MUTED, wrong), STANDARD)
-    assert verdict.causes == [("pause", "gap")]
+    assert verdict.causes == [Cause(Act.MUTE_AUDIO, "pause", "gap")]
     assert verdict.causes_right == 0
-    assert len(verdict.complaints) == 1
+    assert len(verdict.wrong_causes) == 1
 
 
 def test_a_declaration_that_is_off_by_more_than_a_packet_is_found():
