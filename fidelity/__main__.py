@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from interop import pion
 from support.instance import instance
 
+from fidelity.plan import Act
 from fidelity.scenarios import Scenario, all_scenarios
 from fidelity.service import Service
 from fidelity.table import render, row
@@ -43,7 +44,7 @@ def run_all(scenarios: list[Scenario], service: Service) -> list[Trial]:
     """Run scenarios a few at a time; return them in their order."""
     done: dict[str, Trial] = {}
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        running = {pool.submit(run_trial, scenario, service): scenario for scenario in scenarios}
+        running = {pool.submit(run_one, scenario, service): scenario for scenario in scenarios}
         for future in as_completed(running):
             name = running[future].name
             try:
@@ -54,6 +55,14 @@ def run_all(scenarios: list[Scenario], service: Service) -> list[Trial]:
             said = complaints_of(done[name])
             say(f"{name}: {'FAILED: ' + said[0] if said else 'ok'} ({len(done)}/{len(scenarios)})")
     return [done[scenario.name] for scenario in scenarios if scenario.name in done]
+
+
+def run_one(scenario: Scenario, service: Service) -> Trial:
+    """Run a scenario; one that kills, in an instance of its own."""
+    if not scenario.plan.among(Act.KILL):
+        return run_trial(scenario, service)
+    with instance() as victim:
+        return run_trial(scenario, Service(victim))
 
 
 def complaints_of(trial: Trial) -> list[str]:

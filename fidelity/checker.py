@@ -113,7 +113,8 @@ def judge(plan: Plan, truth: Truth, found: Evidence, standard: Standard) -> Verd
         _judge_offsets(verdict, found, standard)
     if "video" in standard.kinds:
         _judge_pictures(verdict, truth, found, standard)
-        _judge_payloads(verdict, truth, found)
+        if any(picture.digest for picture in truth.pictures):
+            _judge_payloads(verdict, truth, found)
     if "audio" in standard.kinds:
         _judge_sound(verdict, truth, found, standard)
     _judge_declared(verdict, found, standard)

@@ -5,7 +5,7 @@ segments of a playlist, make one run of media.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -75,8 +75,17 @@ class Evidence:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How a publisher's pictures are read, and compared."""
+
+    codec: Codec
+    pictures: Callable[[Path], Iterable[Shown]]
+    """Every picture of a file, at its time in the file."""
+
+
 def gather(
-    manifests: Iterable[dict[str, Any]], path_of: Callable[[str], Path], *, epoch_ns: int, fps: int, codec: Codec
+    manifests: Iterable[dict[str, Any]], path_of: Callable[[str], Path], reader: Reader, epoch_ns: int
 ) -> Evidence:
     """Read all files of a recording's manifests; `path_of(key)` says where an object lies."""
     found = Evidence(starts_ms=float("inf"))
@@ -96,18 +105,18 @@ def gather(
             found.files.append(file["key"])
             found.starts_ms = min(found.starts_ms, shift_ms + file["start_ns"] / 1e6)
             found.ends_ms = max(found.ends_ms, shift_ms + file["end_ns"] / 1e6)
-            _read(found, path_of(file["key"]), shift_ms + file["start_ns"] / 1e6, fps=fps, codec=codec)
+            _read(found, path_of(file["key"]), shift_ms + file["start_ns"] / 1e6, reader)
     found.declared = sorted(declared.values(), key=lambda absence: absence.start_ms)
     return found
 
 
-def _read(found: Evidence, path: Path, starts_ms: float, *, fps: int, codec: Codec) -> None:
+def _read(found: Evidence, path: Path, starts_ms: float, reader: Reader) -> None:
     """Add what one file holds; its zero is `starts_ms`."""
     if complaint := ffmpeg_complaints(path):
         found.complaints.append(f"ffmpeg on {path.name}: {complaint.splitlines()[0]}")
-    kinds, zero_ms = _packets(found, path, starts_ms, codec)
+    kinds, zero_ms = _packets(found, path, starts_ms, reader.codec)
     if "video" in kinds:
-        _pictures(found, path, zero_ms, fps)
+        found.pictures += [replace(shown, at_ms=shown.at_ms + zero_ms) for shown in reader.pictures(path)]
     if "audio" in kinds:
         sound = read_sound(path)
         spans = [(start + zero_ms, end + zero_ms) for start, end in sound_spans(sound)]
@@ -133,13 +142,18 @@ def _packets(found: Evidence, path: Path, starts_ms: float, codec: Codec) -> tup
 KINDS = ("audio", "video")
 
 
-def _pictures(found: Evidence, path: Path, zero_ms: float, fps: int) -> None:
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            seen = look(frame.to_ndarray(format="gray"), fps)
-            at_ms = zero_ms + float(frame.pts * frame.time_base) * 1000
-            captured = None if seen.number is None else seen.number * 1000 / fps
-            found.pictures.append(Shown(at_ms, captured, seen.identity, seen.is_damaged, (frame.width, frame.height)))
+def pattern_reader(codec: Codec, fps: int) -> Reader:
+    """Return how the pattern's pictures are read."""
+
+    def read(path: Path) -> Iterator[Shown]:
+        with av.open(str(path)) as container:
+            for frame in container.decode(video=0):
+                seen = look(frame.to_ndarray(format="gray"), fps)
+                captured = None if seen.number is None else seen.number * 1000 / fps
+                at_ms = float(frame.pts * frame.time_base) * 1000
+                yield Shown(at_ms, captured, seen.identity, seen.is_damaged, (frame.width, frame.height))
+
+    return Reader(codec, read)
 
 
 def sound_spans(sound: "np.ndarray") -> list[tuple[float, float]]:

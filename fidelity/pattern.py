@@ -64,14 +64,15 @@ class Sound:
     """One encoding of the sound."""
 
     seconds: int = LONGEST_S
+    channels: int = 1
 
     def samples(self) -> tuple[Sample, ...]:
         """Encode it."""
-        return media.opus_samples.__wrapped__(self.seconds, ground=GROUND)
+        return media.opus_samples.__wrapped__(self.seconds, channels=self.channels, ground=GROUND)
 
     def path(self) -> Path:
         """Return its IVF file, written at the first call."""
-        return _kept(f"opus-{self.seconds}", Codec.OPUS, self.samples)
+        return _kept(f"opus-{self.seconds}-{self.channels}", Codec.OPUS, self.samples)
 
 
 @cache

@@ -2,15 +2,19 @@
 
 import json
 import subprocess
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from interop import pion
+from support.steady import write_matroska
 
 from fidelity.checker import SentPicture, Truth
-from fidelity.pattern import Clip, Sound, digests_of
+from fidelity.pattern import Clip, Sound, digest, digests_of
 from fidelity.plan import PACKET_MS, Act, Phase, Plan
 from soloist.model.media import Codec
+from soloist.publisher import publish
 
 RUN_S = 60.0
 """How much longer than its plan a publisher may take."""
@@ -55,6 +59,14 @@ class Sending:
         return [Clip(self.codec, size, self.fps, identity) for size in sizes]
 
 
+def prepare(plan: Plan, sending: Sending) -> None:
+    """Encode what will be sent, unless it lies there from an earlier run."""
+    Sound().path()
+    for phase in (None, *plan.among(Act.REPLACE)):
+        for clip in sending.clips(phase):
+            clip.path()
+
+
 def run_pion(plan: Plan, sending: Sending, epoch_ns: int, endpoint: str, *, via: str = "") -> Truth:
     """Publish by pion, which begins at the epoch and ends with its plan; return what it sent."""
     script = {
@@ -91,7 +103,7 @@ def run_pion(plan: Plan, sending: Sending, epoch_ns: int, endpoint: str, *, via:
     said = json.loads(done.stdout)
     if said["late_ms"] > LATE_MS_MAX:
         raise LateError(f"the publisher fell {said['late_ms']} ms behind its clock")
-    return _truth(said["sent"], plan, sending)
+    return _truth(said["sent"] or [], plan, sending)
 
 
 def _scripted(phase: Phase, sending: Sending) -> dict[str, Any]:
@@ -109,8 +121,24 @@ def _truth(sent: list[list[int]], plan: Plan, sending: Sending) -> Truth:
     for is_picture, layer, clip, number, lost, _ in sent:
         if is_picture:
             identity = (scripted[clip - 1].identity if clip else 0) or sending.identity
-            digest = digests_of(clips[clip][layer].path(), sending.codec)[number]
-            pictures.append(SentPicture(number * sending.frame_ms, layer, identity, digest, is_lost=bool(lost)))
+            sha256 = digests_of(clips[clip][layer].path(), sending.codec)[number]
+            pictures.append(SentPicture(number * sending.frame_ms, layer, identity, sha256, is_lost=bool(lost)))
         else:
             packets.append((float(number * PACKET_MS), bool(lost), sounds[number]))
     return Truth(tuple(pictures), tuple(packets))
+
+
+def run_soloist(plan: Plan, sending: Sending, endpoint: str) -> Truth:
+    """Publish the pattern as a file by the product's own publisher, as it is; return what it sent: all of it."""
+    pictures = sending.clips()[0].samples()[: round(plan.seconds * sending.fps)]
+    packets = Sound(channels=2).samples()[: round(plan.seconds * 1000 / PACKET_MS)]
+    with tempfile.TemporaryDirectory() as folder:
+        clip = write_matroska(Path(folder) / "pattern.mkv", pictures, packets)
+        publish(clip, endpoint, "devtoken")
+    return Truth(
+        tuple(
+            SentPicture(n * sending.frame_ms, 0, sending.identity, digest(sample.data, sending.codec))
+            for n, sample in enumerate(pictures)
+        ),
+        tuple((float(n * PACKET_MS), False, digest(sample.data, Codec.OPUS)) for n, sample in enumerate(packets)),
+    )

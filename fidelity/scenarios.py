@@ -24,6 +24,11 @@ class Scenario:
     """From when on the network is how; none: no proxy."""
     is_clean: bool = True
     """False: something is lost by chance, so more may be missing than is planned."""
+    publisher: str = "pion"
+    """Or soloist: `soloist publish`."""
+    room: str = ""
+    """Shared with other scenarios of the same name for it; else one of its own."""
+    stream: str = "camera"
     fields: dict[str, object] = field(default_factory=dict)
     """Of the job."""
     is_short: bool = False
@@ -119,7 +124,17 @@ def layered() -> Iterator[Scenario]:
         )
 
 
+def others() -> Iterator[Scenario]:
+    """Yield the product's own publisher, two streams of one participant, and a recorder that is killed."""
+    for audio in ("aac", "copy"):
+        yield Scenario(f"soloist publish, {audio}", Plan(10), rule=Rule(audio=audio), publisher="soloist")
+    yield Scenario("camera beside a screen", Plan(12), room="both")
+    screen = {"video_type": "SCREENSTREAM"}
+    yield Scenario("screen beside a camera", Plan(12), Sending(identity=9), room="both", stream="screen", fields=screen)
+    yield Scenario("recorder killed", Plan(20, (phase(Act.KILL, 6, 12),)))
+
+
 def all_scenarios() -> list[Scenario]:
     """Return every scenario of our own publishers, in the order of the table."""
-    groups = (clean, formats, changes, absences, networks, layered)
+    groups = (clean, formats, changes, absences, networks, layered, others)
     return [scenario for group in groups for scenario in group()]

@@ -1,5 +1,6 @@
 """One scenario from its first packet to its verdict."""
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -8,11 +9,11 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from fidelity.checker import Standard, Truth, Verdict, judge
-from fidelity.evidence import Evidence, gather
+from fidelity.evidence import Evidence, gather, pattern_reader
 from fidelity.link import Conditions
 from fidelity.plan import MISSING, Act, Plan
 from fidelity.proxy import Running, proxy
-from fidelity.publisher import LateError, run_pion
+from fidelity.publisher import LateError, prepare, run_pion, run_soloist
 from fidelity.scenarios import Scenario
 from fidelity.service import Job, Service, sleep_until
 
@@ -43,22 +44,26 @@ def run_trial(scenario: Scenario, service: Service, lead_s: float = LEAD_S) -> T
         except LateError:
             if attempt == ATTEMPTS - 1:
                 raise
-    fps, codec = scenario.sending.fps, scenario.sending.codec
-    found = gather(service.manifests(job), service.path, epoch_ns=epoch_ns, fps=fps, codec=codec)
+    reader = pattern_reader(scenario.sending.codec, scenario.sending.fps)
+    found = gather(service.manifests(job), service.path, reader, epoch_ns)
     return Trial(scenario, truth, found, judge(scenario.plan, truth, found, standard_of(scenario)))
 
 
 def record(scenario: Scenario, service: Service, lead_s: float) -> tuple[Job, int, Truth]:
     """Carry a scenario out; return its job, the pattern's epoch and what was sent."""
-    room, user = f"r-{uuid4().hex[:12]}", "alice"
-    job = service.start(room, user, scenario.rule, **scenario.fields)
+    room = scenario.room or f"r-{uuid4().hex[:12]}"
+    job = service.start(room, "alice", scenario.rule, **scenario.fields)
     try:
+        prepare(scenario.plan, scenario.sending)
         epoch_ns = time.time_ns() + round((lead_s + PROXIED_S * bool(schedule_of(scenario))) * 1e9)
         with ExitStack() as stack:
             via = stack.enter_context(_network(scenario, service, epoch_ns))
             stack.enter_context(_customer(scenario.plan, service, job, epoch_ns))
-            endpoint = service.whip_url(job)
-            truth = run_pion(scenario.plan, scenario.sending, epoch_ns, endpoint, via=via.address if via else "")
+            endpoint = service.whip_url(job, scenario.stream)
+            if scenario.publisher == "soloist":
+                truth = run_soloist(scenario.plan, scenario.sending, endpoint)
+            else:
+                truth = run_pion(scenario.plan, scenario.sending, epoch_ns, endpoint, via=via.address if via else "")
         time.sleep(LAST_PACKET_S)
     finally:
         service.stop(job)
@@ -87,14 +92,18 @@ def _network(scenario: Scenario, service: Service, epoch_ns: int) -> Iterator[Ru
 
 @contextmanager
 def _customer(plan: Plan, service: Service, job: Job, epoch_ns: int) -> Iterator[None]:
-    """Suspend and restart the job as the plan says, beside the publisher."""
+    """Suspend and restart the job, and kill its recorder, as the plan says, beside the publisher."""
     orders = [(phase.start_ms, "SUSPEND") for phase in plan.among(Act.SUSPEND)]
     orders += [(phase.end_ms, "RESTART") for phase in plan.among(Act.SUSPEND)]
+    orders += [(phase.start_ms, "KILL") for phase in plan.among(Act.KILL)]
 
     def give() -> None:
         for at_ms, action in sorted(orders):
             sleep_until(epoch_ns, at_ms)
-            service.control(job, action)
+            if action == "KILL":
+                service.instance.signal("recorder", signal.SIGKILL)
+            else:
+                service.control(job, action)
 
     thread = threading.Thread(target=give)
     thread.start()

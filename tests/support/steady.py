@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,30 +18,34 @@ from pathlib import Path
 import av
 
 from soloist.model.errors import SoloistError
-from soloist.model.media import Codec
+from soloist.model.media import Codec, Sample
 from soloist.publisher import PublishProgress, publish
 from support.media import opus_samples, video_samples
 
 
 def write_clip(path: Path, *, seconds: int = 20, with_keyframes: bool = True) -> Path:
     """Write a clip of numbered pictures (H.264, a keyframe a second) and beeps (stereo Opus), to be copied as it is."""
+    pictures = [sample for sample in video_samples(Codec.H264, seconds) if with_keyframes or not sample.is_keyframe]
+    return write_matroska(path, pictures, opus_samples(seconds, channels=2))
+
+
+def write_matroska(path: Path, pictures: Sequence[Sample], packets: Sequence[Sample]) -> Path:
+    """Write coded pictures (H.264, 320 x 180) and packets of stereo Opus as they are."""
     with av.open(str(path), "w", format="matroska") as out:
         video = out.add_stream("libx264", rate=30)
         video.width, video.height, video.pix_fmt = 320, 180, "yuv420p"
         video.codec_context.max_b_frames = 0
         audio = out.add_stream("libopus", rate=48_000, layout="stereo")
-        pictures = [sample for sample in video_samples(Codec.H264, seconds) if with_keyframes or not sample.is_keyframe]
-        tracks = [(video, pictures), (audio, opus_samples(seconds, channels=2))]
-        packets = []
-        for stream, samples in tracks:
+        written = []
+        for stream, samples in ((video, pictures), (audio, packets)):
             for sample in samples:
                 packet = av.Packet(sample.data)
                 packet.stream, packet.time_base = stream, Fraction(1, sample.rate_hz)
                 packet.pts = packet.dts = sample.pts_ticks
                 packet.duration, packet.is_keyframe = sample.duration_ticks, sample.is_keyframe
-                packets.append((sample.pts_ns, packet))
+                written.append((sample.pts_ns, packet))
         out.start_encoding()
-        for _, packet in sorted(packets, key=lambda entry: entry[0]):
+        for _, packet in sorted(written, key=lambda entry: entry[0]):
             out.mux(packet)
     return path
 
