@@ -41,6 +41,9 @@ VIDEO_TOLERANCE_NS = 2 * NS
 """A picture may stand this long without anything being missing: screens are sent at one frame a second."""
 START_TOLERANCE_NS = 50_000_000
 """Tracks that begin this close together begin together: a picture is not missing for a packet's length."""
+OVERLAP_NS_MAX = 200_000_000
+"""How much of a new stream may belong before the old one's end: it gives way, and those after it stand where they were
+captured. One further off goes by another clock and begins where the old one ended."""
 VIDEO_FRAME_TICKS = 3000
 
 
@@ -253,7 +256,8 @@ class Timeline:
         assert self.origin_ns is not None and track.held_stream is not None  # noqa: S101, PT018 - set by the caller
         track.rate_hz = first.rate_hz
         pts = ns_to_ticks(wall_ns - self.origin_ns, first.rate_hz)
-        pts = max(pts, track.end_pts)
+        if track.end_pts - pts > ns_to_ticks(OVERLAP_NS_MAX, first.rate_hz):
+            pts = track.end_pts
         track.base_ticks = first.rtp_ticks - pts
         track.stream, track.clock, track.placed_by = track.held_stream, self._clocks[track.held_stream], placed_by
         track.needs_keyframe = track.kind is Kind.VIDEO
@@ -300,8 +304,11 @@ class Timeline:
             if is_believed and pts < track.last_pts - track.rate_hz:
                 track.base_ticks = frame.rtp_ticks - track.end_pts
             pts = track.last_pts + 1
-        ticks = packet_ticks(frame.data) if track.kind is Kind.AUDIO else _frame_ticks(track, pts)
-        self._declare(track, pts)
+        follows_hole = self._declare(track, pts)
+        if track.kind is Kind.AUDIO:
+            ticks = packet_ticks(frame.data)
+        else:
+            ticks = track.last_ticks if follows_hole and track.last_ticks else _frame_ticks(track, pts)
         track.last_pts, track.last_ticks = pts, ticks
         track.packets += 1 if track.kind is Kind.AUDIO else 1 + len(frame.data) // PACKET_BYTES
         picture = (frame.codec, frame.width, frame.height, frame.rid)
@@ -382,21 +389,23 @@ class Timeline:
             track.needs_keyframe = True
         return not track.needs_keyframe
 
-    def _declare(self, track: _Track, pts: int) -> None:
-        """Put what is missing before `pts` into words."""
+    def _declare(self, track: _Track, pts: int) -> bool:
+        """Put what is missing before `pts` into words; return whether anything is."""
         tolerance_ns = AUDIO_TOLERANCE_NS if track.kind is Kind.AUDIO else VIDEO_TOLERANCE_NS
         if track.last_pts < 0:
             tolerance_ns = START_TOLERANCE_NS
         elif track.interruption or track.word:
             tolerance_ns = AUDIO_TOLERANCE_NS
         end = track.end_pts
-        if pts - end > ns_to_ticks(tolerance_ns, track.rate_hz):
+        is_hole = pts - end > ns_to_ticks(tolerance_ns, track.rate_hz)
+        if is_hole:
             cause, detail = self._cause(track)
             start_ns, end_ns = ticks_to_ns(end, track.rate_hz), ticks_to_ns(pts, track.rate_hz)
             self.missing.append(Missing(track.kind, start_ns, end_ns, cause, detail))
             track.packets, track.packets_from = 0, pts
         track.interruption = track.word = None
         track.seen_end = 0
+        return is_hole
 
     def _cause(self, track: _Track) -> tuple[Cause, str]:
         if track.interruption:
@@ -442,10 +451,10 @@ def _slew(track: _Track, rtp_ticks: int) -> int:
 
 
 def _frame_ticks(track: _Track, pts: int) -> int:
-    """Return how long a picture is likely shown: as long as the one before it, within reason."""
+    """Return how long a picture is likely shown: as long as the one before it, unless that one stood unusually long."""
     if track.last_pts < 0:
         return VIDEO_FRAME_TICKS
-    return min(pts - track.last_pts, track.rate_hz)
+    return min(pts - track.last_pts, max(2 * track.last_ticks, VIDEO_FRAME_TICKS), track.rate_hz)
 
 
 def _lead_ticks(frame: EncodedFrame, kind: Kind) -> int:

@@ -260,6 +260,41 @@ def test_a_new_stream_never_begins_before_the_old_one_ended():
     assert out[0].pts_ticks >= first[-1].pts_ticks + 3000
 
 
+def test_a_layer_that_comes_back_with_a_picture_of_the_same_instant_moves_none_after_it():
+    timeline = Timeline()
+    reports = [report_at(s, **VIDEO) for s in (0.1, 1, 2)] + [
+        report_at(s, **VIDEO | {"rtp_zero": 55}, rid="h") for s in (0.1, 1, 2)
+    ]
+    first = [frame for frame in camera(3) if frame.rtp_ticks <= 1_000_000 + 60 * 3000]
+    back = [f for n, f in enumerate(camera(5, rtp_zero=55, rid="h")) if n >= 60]
+
+    feed(timeline, by_arrival(reports, first))
+    out = feed(timeline, back)[Kind.VIDEO]
+
+    offsets = {sample.pts_ticks - (60 + n) * 3000 for n, sample in enumerate(out)}
+    origin = {sample.pts_ticks % 3000 for sample in out[1:]}
+    assert (out[0].pts_ticks, out[1].pts_ticks) == (60 * 3000 + 1, 61 * 3000)
+    assert offsets == {0, 1}
+    assert origin == {0}
+
+
+def test_after_a_hole_a_picture_is_thought_to_last_as_long_as_those_before_it():
+    timeline = Timeline()
+    kept = [n for n in range(90) if n < 30 or n in (36, 60) or n > 60]
+    frames = [camera(3, keyframe_every=6)[n] for n in kept]
+    frames = [
+        frame.but(follows_gap=True, packets_lost=30) if before + 1 < n else frame
+        for before, n, frame in zip([-1, *kept], kept, frames, strict=False)
+    ]
+
+    feed(timeline, frames)
+
+    assert [(m.start_ns, m.end_ns) for m in timeline.missing] == [
+        (ticks_to_ns(30 * 3000, 90_000), ticks_to_ns(36 * 3000, 90_000)),
+        (ticks_to_ns(37 * 3000, 90_000), ticks_to_ns(60 * 3000, 90_000)),
+    ]
+
+
 @settings(max_examples=50)
 @given(st.integers(0, 2**32), st.floats(0, 0.2))
 def test_media_and_declared_holes_add_up_to_the_wall_time(seed, loss):
