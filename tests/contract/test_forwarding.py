@@ -203,7 +203,7 @@ def test_a_suspended_job_forwards_nothing_and_goes_on_by_the_same_connection(ngi
     job = forwarding(nginx.url("still"), rule=None)
     live(job)
     job.control("SUSPEND")
-    time.sleep(2)
+    time.sleep(4)  # What waits for the other track goes out after two.
     (flv,) = nginx.recordings("still")
     before = len(flv_pictures(flv))
     time.sleep(STALLED_S + 1)

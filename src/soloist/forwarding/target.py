@@ -7,7 +7,6 @@ forwarder's event loop. Spec: rules R37, R38, R39.
 import asyncio
 import os
 import random
-import ssl
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import structlog
 
 from soloist.clock import utc_now
-from soloist.forwarding.dial import Connection, dial, told_fault
+from soloist.forwarding.dial import Connection, dial, strict_tls, told_fault
 from soloist.forwarding.outlet import Outlet
 from soloist.forwarding.standing import Patience, Standing
 from soloist.forwarding.units import Unit
@@ -123,7 +122,7 @@ class Target:
         connection: Connection | None = None
         try:
             async with asyncio.timeout(self._patience.answer_s):
-                connection = await dial(self._address, self._guard, ssl.create_default_context)
+                connection = await dial(self._address, self._guard, strict_tls)
             publisher = RtmpPublisher(self._address, os.urandom(RANDOM_BYTES))
             async with asyncio.timeout(self._patience.answer_s):
                 await self._publish(connection, publisher)
