@@ -138,6 +138,29 @@ def test_a_job_can_be_started_for_somebody_who_is_still_to_come_and_paused(
     assert [text for text in person.complaints if "400" not in text] == []
 
 
+def test_a_job_may_only_forward_and_shows_where_its_server_stands_but_not_its_key(
+    person: Person, server: Server, room: str
+) -> None:
+    page = person.page
+    person.sign_in(server.url)
+
+    page.get_by_role("button", name="New job").click()
+    page.locator("#job-room").fill(room)
+    page.locator("#job-user").fill("carol")
+    page.locator("#job-rule").select_option("")
+    page.locator("#job-forward").fill("rtmp://127.0.0.1:9/live/s3cret")
+    page.locator("#start-submit").click()
+
+    job = page.locator("#jobs > li", has_text=room)
+    expect(job).to_contain_text("kept nowhere")
+    expect(job.locator(".targets")).to_contain_text("rtmp://127.0.0.1:9/live/***", timeout=ANSWER_MS)
+    expect(job.locator(".targets .chip")).to_have_text("connecting")
+    assert "s3cret" not in page.content()
+    job.get_by_role("button", name="Stop").click()
+    expect(job.locator(".row > .chip").first).to_have_text("Stopped")
+    assert person.complaints == []
+
+
 def test_hls_of_another_app_is_watched_while_it_is_recorded(person: Person, server: Server, room: str) -> None:
     page = person.page
     app_id = ask(server, "POST", "/v2/apps", {"app_name": room})["app_id"]

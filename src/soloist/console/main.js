@@ -139,12 +139,13 @@ const openStart = doing(async (room, user, video = "CAMERASTREAM", audio = true)
   const { rules } = await api.rules(state.app);
   const options = rules.map((rule) =>
     el("option", { value: rule.rule_id }, `${rule.rule_id} (${rule.record_formats.join(" + ")} to ${rule.obs_addr.bucket})`));
-  $("job-rule").replaceChildren(...options);
+  $("job-rule").replaceChildren(...options, el("option", { value: "" }, "none: forward only"));
   Object.assign($("job-room"), { value: room });
   Object.assign($("job-user"), { value: user });
   $("job-video").value = video;
   $("job-audio").checked = audio;
-  show($("start-error"), !rules.length, rules.length ? "" : "This app has no record rule; make one with POST /v2/apps/{app_id}/record-rules.");
+  $("job-forward").value = "";
+  show($("start-error"), !rules.length, rules.length ? "" : "This app has no record rule: forward only, or make one with POST /v2/apps/{app_id}/record-rules.");
   $("start").showModal();
   (user ? $("start-submit") : $("job-room")).focus();
 });
@@ -153,6 +154,7 @@ $("new-job").addEventListener("click", () => openStart($("room").value, ""));
 $("start-cancel").addEventListener("click", () => $("start").close());
 $("start-form").addEventListener("submit", async (event) => {
   event.preventDefault();
+  const targets = $("job-forward").value.split(/\s+/).filter(Boolean);
   try {
     await api.start(state.app, {
       room_id: $("job-room").value,
@@ -161,7 +163,8 @@ $("start-form").addEventListener("submit", async (event) => {
       select_stream_type: $("job-level").value,
       max_idle_time: Number($("job-idle").value),
       is_record_audio: $("job-audio").checked,
-      record_param: { record_rule_id: $("job-rule").value },
+      record_param: $("job-rule").value ? { record_rule_id: $("job-rule").value } : null,
+      publish_param: targets.length ? { rtmp_urls: targets } : null,
     });
     $("start").close();
   } catch (error) {

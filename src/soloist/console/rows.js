@@ -4,6 +4,7 @@ import { bytes, clock, el, moment, serverNow, ticking } from "./dom.js";
 
 const STATES = { INIT: ["Starting", "wait"], RUNNING: ["Recording", "live"], STOPPED: ["Stopped", ""] };
 const TOLD = { WAITING: "wait", DELIVERED: "good", DEAD: "bad" };
+const FORWARDING = { connecting: "wait", live: "live", stalled: "bad", failed: "bad", ended: "" };
 const SOURCES = { CAMERASTREAM: "camera", SCREENSTREAM: "screen", "": "sound only" };
 
 const button = (action, text, label, onclick, className = "") =>
@@ -33,7 +34,7 @@ export function jobRow(job, { stop, control, play }) {
     job.automatic && "automatic",
     SOURCES[job.video_type] + (job.video_type && job.is_record_audio ? " + sound" : ""),
     job.video_type && `up to ${job.select_stream_type}`,
-    `rule ${job.record_param.record_rule_id}`,
+    job.record_param ? `rule ${job.record_param.record_rule_id}` : "kept nowhere",
     moment(job.start_time),
     !isLive && job.stop_reason !== "TENANT_STOP" && job.stop_reason.toLowerCase().replaceAll("_", " "),
   ];
@@ -50,6 +51,7 @@ export function jobRow(job, { stop, control, play }) {
       isLive && button("stop", "Stop", `Stop the job ${whose}`, () => stop(job), "danger")),
     el("p", { className: "faint" }, facts.filter(Boolean).join(" · ")),
     note && el("p", { className: "note" }, note),
+    job.ext?.forward && el("ul", { className: "files targets" }, ...job.ext.forward.map(targetRow)),
     job.files.length > 0 && el("ul", { className: "files" }, ...job.files.map((file) => fileRow(file, job, play))));
 }
 
@@ -57,6 +59,21 @@ export function jobRow(job, { stop, control, play }) {
 export function urlOf(file) {
   const { pathname } = new URL(file.download_url, location.href);
   return pathname.startsWith("/soloist/v1/objects/") ? pathname : file.download_url;
+}
+
+function targetRow(target) {
+  const facts = [
+    target.pictures_sent > 0 && `${target.pictures_sent} pictures`,
+    bytes(target.bytes_sent),
+    target.frames_dropped > 0 && `${target.frames_dropped} dropped`,
+    target.retries > 0 && `${target.retries} ${target.retries === 1 ? "retry" : "retries"}`,
+  ];
+  return el("li", { className: "row" },
+    el("span", { className: `chip ${FORWARDING[target.state]}` }, target.state),
+    el("div", { className: "grow" },
+      el("span", {}, ["RTMP", ...facts.filter(Boolean)].join(" · ")),
+      el("span", { className: "name", title: target.url }, target.url),
+      target.last_error && target.state !== "live" && el("span", { className: "faint" }, target.last_error)));
 }
 
 function fileRow(file, job, play) {
