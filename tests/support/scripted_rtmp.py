@@ -31,11 +31,8 @@ class ScriptedRtmp:
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen(8)
+        self.url = f"rtmp://127.0.0.1:{self._listener.getsockname()[1]}/live/key"
         threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"rtmp://127.0.0.1:{self._listener.getsockname()[1]}/live/key"
 
     def media(self, kind: int) -> list[bytes]:
         """Return the bodies of one kind of tags."""

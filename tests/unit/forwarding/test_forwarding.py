@@ -1,0 +1,125 @@
+"""A recorder's end of forwarding with a real child process: what it tells, and when it lets go."""
+
+import asyncio
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.media import interleaved, opus_samples, video_samples
+from support.scripted_rtmp import VIDEO, scripted_rtmp
+
+from soloist.forwarding.forwarding import Forwarding, ForwardSettings, ForwardTotals
+from soloist.model.forward import ForwardState, TargetStatus
+from soloist.model.media import Codec, Kind
+from soloist.wire.addresses import LOOPBACK
+from soloist.wire.rtmp import masked, target_id
+
+pytestmark = pytest.mark.anyio
+
+
+class Stage:
+    """One job's forwarding, fed in real time; the media thread is this one."""
+
+    def __init__(self, *, earlier=()):
+        self.told = []
+        self.changes = []
+        self.permitted = asyncio.Event()
+        self.permitted.set()
+        self.totals = ForwardTotals()
+        self.forwarding = Forwarding(
+            "job1",
+            settings=ForwardSettings(LOOPBACK),
+            post=lambda work: work(),
+            permit=self.permitted.wait,
+            told=self._told,
+            earlier=earlier,
+            totals=self.totals,
+        )
+        self.forwarding.tap.expect(frozenset(Kind))
+        self._feeding = asyncio.create_task(self._feed())
+
+    async def close(self):
+        self._feeding.cancel()
+        await self.forwarding.finish()
+
+    async def _told(self, statuses, changed):
+        self.told.append(statuses)
+        self.changes += [(status.url, status.state) for status in changed]
+
+    async def _feed(self):
+        pictures = [
+            replace(s, codec=Codec.H264.value, width=320 * s.is_keyframe, height=180 * s.is_keyframe)
+            for s in video_samples(Codec.H264, 4)
+        ]
+        sounds = [replace(s, codec=Codec.OPUS.value) for s in opus_samples(4)]
+        began, shift_s = time.monotonic(), 0
+        while True:
+            for sample in interleaved(tuple(pictures), tuple(sounds)):
+                at_s = sample.pts_ns / 1e9 + shift_s
+                await asyncio.sleep(max(0.0, began + at_s - time.monotonic()))
+                self.forwarding.tap.push([replace(sample, pts_ticks=sample.pts_ticks + shift_s * sample.rate_hz)])
+            shift_s += 4
+
+
+async def until(condition, within_s=30.0):
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come to that"
+        await asyncio.sleep(0.02)
+
+
+async def test_while_another_recorder_may_have_the_job_its_streams_are_ended():
+    with scripted_rtmp() as server:
+        stage = Stage()
+        stage.forwarding.start([server.url])
+        await until(lambda: len(server.media(VIDEO)) > 10)
+
+        stage.permitted.clear()
+        await until(lambda: server.commands[-1] == "deleteStream")
+        await asyncio.sleep(2)
+        assert server.connections == 1
+
+        stage.permitted.set()
+        await until(lambda: server.connections == 2 and server.commands[-1] == "publish")
+        await stage.close()
+
+    assert stage.told[-1][0].state is ForwardState.ENDED
+    assert server.commands[-1] == "deleteStream"
+
+
+async def test_counts_of_earlier_recorders_go_on_and_changes_are_told_with_the_key_masked():
+    with scripted_rtmp() as server:
+        earlier = TargetStatus(
+            target_id(server.url), masked(server.url), retries=3, bytes_sent=10**9, pictures_sent=500
+        )
+        stage = Stage(earlier=[earlier])
+        stage.forwarding.start([server.url])
+        await until(lambda: stage.changes)
+        assert stage.totals.counts()["forward_live"] == 1
+        await stage.close()
+
+    (status,) = stage.told[-1]
+    assert status.retries == 3
+    assert status.bytes_sent > 10**9
+    assert status.pictures_sent == 500 + len(server.media(VIDEO)) - 1
+    assert stage.changes == [(masked(server.url), ForwardState.LIVE)]
+    assert stage.totals.counts()["forward_live"] == 0
+    assert stage.totals.counts()["forward_bytes"] == status.bytes_sent
+
+
+async def test_a_child_gets_no_secrets_by_argv_or_environment_and_gives_way_to_recorders(monkeypatch):
+    monkeypatch.setenv("SOLOIST_DATABASE_URL", "postgresql://s3cret")
+    with scripted_rtmp() as server:
+        stage = Stage()
+        stage.forwarding.start([server.url])
+        await until(lambda: stage.changes)
+        process = Path("/proc") / str(stage.forwarding._process.pid)
+        seen = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
+        score, niceness = (process / "oom_score_adj").read_text(), (process / "stat").read_text().split()[18]
+        await stage.close()
+
+    assert b"s3cret" not in seen
+    assert b"rtmp" not in seen
+    assert int(score) == 500
+    assert int(niceness) >= 5
