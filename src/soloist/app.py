@@ -33,7 +33,7 @@ from soloist.model.ids import AppId
 from soloist.model.media import Codec
 from soloist.service.errors import StartError
 from soloist.service.listeners import check_certificate, check_udp, open_tcp, open_unix, url_of
-from soloist.service.parent import follow_supervisor, give_way, is_supervised, tell_ready
+from soloist.service.parent import follow_supervisor, is_supervised, tell_ready
 from soloist.service.settings import Settings, node_id_of, object_key_of
 from soloist.service.supervisor import Supervisor
 from soloist.service.usage import process_usage
@@ -226,28 +226,6 @@ async def run_recorder(settings: Settings, index: int) -> None:
         finally:
             await asyncio.to_thread(media.stop)
             socket_path.unlink(missing_ok=True)
-
-
-async def run_forwarder() -> None:
-    """Run a forwarder until its job is over or its recorder is gone.
-
-    A side output is shed before any recording is: it gives way for CPU, and memory is taken from it first (rule R44).
-
-    Raises:
-        StartError: its recorder is gone already, or nobody started it.
-    """
-    from soloist.forwarding.child import run_child  # noqa: PLC0415 - only forwarders forward
-
-    follow_supervisor()
-    try:
-        connected = socket.socket(fileno=os.dup(0))
-    except OSError:
-        raise StartError("This command is for recorders to start; forward by a job's publish_param.") from None
-    give_way()
-    ended = asyncio.ensure_future(run_child(connected))
-    _on_stop(ended.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await ended
 
 
 async def _tend_storage(database: AsyncEngine, shelf: "Shelf") -> None:

@@ -100,10 +100,13 @@ def recorder(slot: Annotated[int, typer.Option(help="Number of the slot this rec
 @app.command(hidden=True)
 def forwarder() -> None:
     """Forward one job to RTMP servers; a recorder starts it and speaks to it by its standard input."""
-    settings = _settings()
-    from soloist.app import run_forwarder  # noqa: PLC0415 - see the module
+    from soloist.service.errors import StartError  # noqa: PLC0415 - see the module
+    from soloist.service.forwarder import run_forwarder  # noqa: PLC0415 - see the module
 
-    _run(run_forwarder(), settings, "forwarder")
+    try:
+        run_forwarder()
+    except StartError as error:
+        _complain(str(error))
 
 
 @app.command(epilog="Example: soloist publish clip.mp4 --room r --user u --loop")
