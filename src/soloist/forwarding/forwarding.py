@@ -141,20 +141,23 @@ class Forwarding:
         self._urls = tuple(urls)
         self._order({"targets": list(urls)})
 
-    async def finish(self) -> None:
-        """End every stream in order, as far as its server lets us, and tell the last counts; nothing raises."""
+    async def finish(self, *, goes_on: bool = False) -> None:
+        """End every stream in order, as far as its server lets us, and tell the last counts; nothing raises.
+
+        With `goes_on`, the job's next recorder begins them again.
+        """
         self._is_over = True
         self._order({"finish": FINISH_S})
         if self._process is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(self._tasks[0]), FINISH_S + 1)
         await self._end()
+        state = ForwardState.CONNECTING if goes_on else ForwardState.ENDED
         with contextlib.suppress(Exception):
-            ended = [
-                replace(status, state=ForwardState.ENDED, since_ms=int(utc_now().timestamp() * 1000))
-                for status in self.statuses
-            ]
-            await self._told(ended, ())
+            now_ms = int(utc_now().timestamp() * 1000)
+            ended = [replace(status, state=state, since_ms=now_ms) for status in self.statuses]
+            async with asyncio.timeout(FINISH_S):
+                await self._told(ended, ())
 
     async def abandon(self) -> None:
         """Let go at once: the job is another recorder's."""
@@ -252,7 +255,11 @@ class Forwarding:
             changed = [status for status in statuses if self._is_news(status, now)]
             is_due = now - self._told_at > COUNTS_INTERVAL_S and statuses != self._told_last
             if changed or is_due or _states(statuses) != _states(self._told_last):
-                await self._told(statuses, changed)
+                try:
+                    await self._told(statuses, changed)
+                except Exception:
+                    log.exception("forwarding_not_told", job_id=self._job_id)
+                    return  # The job is another's: whoever holds it tells.
                 self._told_at, self._told_last = now, statuses
                 self._events |= {status.target_id: (status.state, now) for status in changed}
                 for status in changed:

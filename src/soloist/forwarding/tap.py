@@ -9,8 +9,12 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import structlog
+
 from soloist.forwarding.messages import MessageType, encode_json, encode_sample
 from soloist.model.media import Kind, Sample
+
+log = structlog.get_logger("soloist.forwarding")
 
 BACKLOG_BYTES_MAX = 8 * 1024 * 1024
 BACKLOG_NS_MAX = 5_000_000_000
@@ -63,10 +67,14 @@ class Tap:
             self.order({"expect": sorted(kinds)})
 
     def push(self, samples: Sequence[Sample]) -> None:
-        """Take samples in time order."""
-        for sample in samples:
-            self._take(sample)
-        self.flush()
+        """Take samples in time order; a fault of ours ends this forwarding's child and nothing else."""
+        try:
+            for sample in samples:
+                self._take(sample)
+            self.flush()
+        except Exception:
+            log.exception("tap_failed")
+            self.disconnect()
 
     def flush(self) -> None:
         """Hand over what waits, as far as the child takes it."""

@@ -156,7 +156,7 @@ class RunningRecording:
             await self._subscription.close()
             await self._wind_up()
             await asyncio.wrap_future(self._media.call(self._recording.stop))
-        ending = [self._forwarding.finish()] if self._forwarding is not None else []
+        ending = [self._forwarding.finish(goes_on=reason is None)] if self._forwarding is not None else []
         drained, *_ = await asyncio.gather(self._filing.drain(), *ending, return_exceptions=True)
         if drained is not None:
             raise drained

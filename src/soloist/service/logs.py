@@ -1,7 +1,7 @@
 """Log lines: one past-tense event each, as JSON in production and for people in development, without secrets.
 
 Every line of ours and of the libraries passes `redact`: values under a secret's name are dropped, and IP addresses,
-candidate lines, bearer tokens, signatures and passwords in URLs are replaced wherever they stand.
+candidate lines, bearer tokens, signatures, RTMP stream keys and passwords in URLs are replaced wherever they stand.
 """
 
 import ipaddress
@@ -30,6 +30,7 @@ _PATTERNS = (
     (re.compile(r"(ice-pwd:|ice-ufrag:)[^\s\"]+", re.IGNORECASE), rf"\1{HIDDEN}"),
     (re.compile(r"(bearer\s+)[^\s\",]+", re.IGNORECASE), rf"\1{HIDDEN}"),
     (re.compile(r"(signature=|x-auth-token:\s*)[^\s\",]+", re.IGNORECASE), rf"\1{HIDDEN}"),
+    (re.compile(r"(rtmps?://[^\s\"'?]*/)[^\s\"'/?]+(\?[^\s\"']*)?", re.IGNORECASE), rf"\1{HIDDEN}"),
     (re.compile(r"(://[^/\s:@]*):[^/\s@]+@"), rf"\1:{HIDDEN}@"),
 )
 

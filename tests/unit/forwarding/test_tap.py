@@ -150,3 +150,12 @@ def _pieces(theirs):
             yield chunk
     except BlockingIOError:
         return
+
+
+def test_a_sample_that_cannot_be_sent_costs_the_recording_nothing(connected):
+    tap, _theirs = connected()
+
+    tap.push([Sample(Kind.AUDIO, 0, 960, 48_000, is_keyframe=True, data=b"s", codec="none of ours")])
+    tap.push([sound(1)])
+
+    assert tap.dropped_count == 1

@@ -19,6 +19,7 @@ from soloist.service.logs import HIDDEN, redact, redacted
         "Authorization: Bearer eyJhbGciOi.eyJ.sig",
         "SDK-HMAC-SHA256 Access=AK, SignedHeaders=host, Signature=0123456789abcdef",
         "postgresql://soloist:hunter2@db/soloist",
+        "push to rtmps://live.example.com:443/app/abcd-efgh?token=1/2 failed",
     ],
 )
 def test_what_identifies_or_admits_somebody_is_replaced(text):
