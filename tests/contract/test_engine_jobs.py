@@ -19,8 +19,8 @@ from soloist.model.errors import (
     JobRunningError,
     NotFoundError,
 )
-from soloist.model.ids import AppId, JobId, ProjectId, RoomId, RuleId
-from soloist.model.job import JobState, StopReason
+from soloist.model.ids import AppId, JobId, ProjectId, RoomId
+from soloist.model.job import JobState, StopReason, UpdateJob
 
 pytestmark = pytest.mark.anyio
 
@@ -179,7 +179,7 @@ async def test_an_update_reaches_the_running_recording(database_url):
         job = await office.start()
         await until(lambda: port.opened)
 
-        updated = await office.jobs.update(PROJECT, APP, job.job_id, RuleId("rule2"))
+        updated = await office.jobs.update(PROJECT, APP, job.job_id, UpdateJob("rule2"))
 
         assert updated.rule.rule_id == "rule2"
         assert updated.updated_at > job.updated_at
@@ -190,12 +190,12 @@ async def test_an_update_reaches_the_running_recording(database_url):
 async def test_an_update_to_the_same_rule_changes_nothing_and_to_an_unknown_one_is_refused(database_url):
     async with an_office(database_url) as office:
         job = await office.start()
-        assert await office.jobs.update(PROJECT, APP, job.job_id, RuleId("rule1")) == job
+        assert await office.jobs.update(PROJECT, APP, job.job_id, UpdateJob("rule1")) == job
         with pytest.raises(InvalidValueError, match="record_rule_id"):
-            await office.jobs.update(PROJECT, APP, job.job_id, RuleId("nothing"))
+            await office.jobs.update(PROJECT, APP, job.job_id, UpdateJob("nothing"))
         await office.stop(job)
         with pytest.raises(JobDoneError):
-            await office.jobs.update(PROJECT, APP, job.job_id, RuleId("rule2"))
+            await office.jobs.update(PROJECT, APP, job.job_id, UpdateJob("rule2"))
 
 
 async def test_a_job_is_found_only_by_its_own_project_and_app(database_url):

@@ -22,7 +22,8 @@ from soloist.jobs.service import JobService
 from soloist.keeping.port import EpochLostError
 from soloist.keeping.shelf import Shelf
 from soloist.model.event import FileStarted, RecordingTroubled, Trouble
-from soloist.model.ids import RoomId, RuleId
+from soloist.model.ids import RoomId
+from soloist.model.job import UpdateJob
 from soloist.model.media import Kind
 from soloist.model.rule import HlsConfig, RecordFormat
 from soloist.storage.errors import KeyTakenError
@@ -61,7 +62,7 @@ async def test_a_file_is_read_where_it_was_recorded_to_although_its_job_has_anot
         await journal.file_started(a_started_file())
         await journal.file_completed(a_completed_file("rec.mp4"))
 
-        await jobs.update(PROJECT, APP, job.job_id, RuleId("rule2"))
+        await jobs.update(PROJECT, APP, job.job_id, UpdateJob("rule2"))
 
         (shown,) = (await jobs.page(PROJECT, JobFilter(), number=0, size=10)).entries
         assert shown.job.rule.address.location == "elsewhere"

@@ -20,6 +20,7 @@ from soloist.jobs.queue import open_engine
 from soloist.jobs.service import JobService
 from soloist.model.errors import LocationUnknownError
 from soloist.model.ids import RuleId
+from soloist.model.job import UpdateJob
 
 ROOT = Path(__file__).parents[2]
 
@@ -110,7 +111,7 @@ async def test_a_job_whose_rule_names_an_unknown_location_is_refused_before_it_r
             await jobs.start(PROJECT, a_command(rule_id=RuleId("rule2")))
         job = await jobs.start(PROJECT, a_command())
         with pytest.raises(LocationUnknownError):
-            await jobs.update(PROJECT, APP, job.job_id, RuleId("rule2"))
+            await jobs.update(PROJECT, APP, job.job_id, UpdateJob("rule2"))
         await asyncio.wait_for(jobs.stop(PROJECT, APP, job.job_id), 5)
 
 

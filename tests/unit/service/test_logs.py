@@ -25,7 +25,19 @@ from soloist.service.logs import HIDDEN, redact, redacted
 def test_what_identifies_or_admits_somebody_is_replaced(text):
     shown = redacted(text)
     assert HIDDEN in shown
-    for secret in ("203.0.113.9", "2001:db8", "fe80", "::1", "2130706431", "abcdefgh", "eyJ", "0123456", "hunter2"):
+    for secret in (
+        "203.0.113.9",
+        "2001:db8",
+        "fe80",
+        "::1",
+        "2130706431",
+        "abcdefgh",
+        "eyJ",
+        "0123456",
+        "hunter2",
+        "efgh",
+        "token=1",
+    ):
         assert secret not in shown
 
 
