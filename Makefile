@@ -1,7 +1,7 @@
 # One verb each; `make` alone lists them. CI calls `make test` and nothing else.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve check unit contract e2e faults fidelity crash interop bench soak fuzz wheel screenshot test
+.PHONY: bench-transcode help setup demo serve check unit contract e2e faults fidelity crash interop bench soak fuzz wheel screenshot test
 
 VENV := .venv/bin
 PYTEST := $(VENV)/python -W error::pytest.PytestWarning -m pytest
@@ -51,6 +51,10 @@ bench: ## CPU, memory and frames kept beside a pion receiver and aiortc, at 1, 1
 soak: ## Half an hour of twenty streams, looking at memory (OPTIONS="--minutes 5" for less)
 	@scripts/setup.sh bench
 	@PYTHONPATH=tests:benchmarks $(VENV)/python benchmarks/soak.py $(OPTIONS)
+
+bench-transcode: ## CPU of making H.264 of VP8 beside keeping it, and of sound alone; two minutes
+	@scripts/setup.sh base
+	@PYTHONPATH=tests $(VENV)/python benchmarks/transcode.py $(OPTIONS)
 
 faults: ## Full disks, killed processes, an absent database, garbage: what operations.md promises, on real parts
 	@scripts/setup.sh tests

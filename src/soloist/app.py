@@ -259,7 +259,9 @@ def _recorder_server(
 
 def _health(recorder: "Recorder", shelf: "Shelf") -> dict[str, object]:
     """Return what a recorder tells of itself beside its media."""
-    return {**shelf.usage(), **recorder.forwarded.counts(), "usage": process_usage()}
+    from soloist.recording.transcoding import COUNTS  # noqa: PLC0415 - only recorders need media
+
+    return {**shelf.usage(), **recorder.forwarded.counts(), **COUNTS, "usage": process_usage()}
 
 
 def _forward_settings(settings: Settings) -> "ForwardSettings":

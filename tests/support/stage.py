@@ -84,6 +84,8 @@ class Stage:
     troubles: list = field(default_factory=list)
     failures: list = field(default_factory=list)
     now_ns: int = START_NS
+    look_s: float = 0.002
+    """How often a transcoding child's answers are looked for."""
 
     def __post_init__(self):
         self.make_path = self._path
@@ -123,7 +125,7 @@ class Stage:
         deadline = time.monotonic() + 30
         while not is_done():
             assert time.monotonic() < deadline, "the transcoder does not answer"
-            time.sleep(0.002)
+            time.sleep(self.look_s)
             look()
 
     def wait(self, seconds):

@@ -72,6 +72,11 @@ HEALTH = {
     "forward_frames": Shown("forward_frames_sent", "Pictures and AAC frames sent to RTMP targets", grows=True),
     "forward_frames_dropped": Shown("forward_frames_dropped", "Those they did not get: away or too slow", grows=True),
     "forward_retries": Shown("forward_retries", "Connections begun after a target's first", grows=True),
+    "pictures_transcoded": Shown("pictures_transcoded", "VP8 pictures made H.264", grows=True),
+    "pictures_lost_transcoding": Shown("pictures_lost_transcoding", "VP8 pictures that could not be", grows=True),
+    "transcoders_replaced": Shown(
+        "transcoders_replaced", "Child processes that died, hung or were too slow", grows=True
+    ),
 }
 """Numbers of the recorder's health answer."""
 

@@ -70,16 +70,8 @@ class _Picture:
     is_settled: bool = False
 
 
-@dataclass(slots=True)
-class TranscodeCounts:
-    """What happened since the start, of all recordings of a process; read by metrics."""
-
-    pictures: int = 0
-    lost: int = 0
-    deaths: int = 0
-
-
-COUNTS = TranscodeCounts()
+COUNTS = {"pictures_transcoded": 0, "pictures_lost_transcoding": 0, "transcoders_replaced": 0}
+"""What happened since the start, in all recordings of this process; written on the media thread, read by metrics."""
 
 
 class PictureLine:
@@ -242,7 +234,7 @@ class PictureLine:
     def _bury(self, detail: str, why: str) -> None:
         """Give up a child that is of no use any more; the next keyframe starts another."""
         log.error("transcoder_ended", job_id=self._job_id, detail=detail, error=why, pictures=len(self._sent))
-        COUNTS.deaths += 1
+        COUNTS["transcoders_replaced"] += 1
         self.end()
         self._skipping = detail
         self._is_without |= bool(self._sent)
@@ -258,7 +250,7 @@ class PictureLine:
     def _leave(self, picture: _Picture) -> Sample | None:
         """Return what becomes of a picture; what was lost before it is declared with it."""
         if picture.lost:
-            COUNTS.lost += 1
+            COUNTS["pictures_lost_transcoding"] += 1
             if self._lost is None:
                 begins_ns = picture.sample.pts_ns
                 self._lost = (begins_ns if self._end_ns is None else min(self._end_ns, begins_ns), picture.lost)
@@ -267,7 +259,7 @@ class PictureLine:
         if picture.answer is not None:
             self._declare(picture.sample.pts_ns)
             self._end_ns = picture.sample.end_ns
-            COUNTS.pictures += 1
+            COUNTS["pictures_transcoded"] += 1
         return picture.answer
 
     def _declare(self, until_ns: int | None = None) -> None:

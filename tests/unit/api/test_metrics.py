@@ -27,6 +27,9 @@ HEALTH = {
     "objects_pending": 3,
     "spool_free_bytes": 5_000,
     **dict.fromkeys((name for name in HEALTH_NAMES if name.startswith("forward_")), 6),
+    "pictures_transcoded": 6,
+    "pictures_lost_transcoding": 7,
+    "transcoders_replaced": 8,
     "usage": {"cpu_seconds": 1.5, "resident_bytes": 7_000},
     "core": dict.fromkeys(CORE, 10),
 }
