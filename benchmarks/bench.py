@@ -113,7 +113,8 @@ def parse_options() -> argparse.Namespace:
 def chosen_sides(options: argparse.Namespace, programs: dict[str, str]) -> list[Side]:
     """Return who is compared."""
     copy, pion = Soloist(AudioMode.COPY, 1), Peer(PION, (programs["peer_pion"],), is_by_name=True)
-    everybody: list[Side] = [copy, Soloist(AudioMode.AAC, 1), Soloist(AudioMode.AAC, 2), pion]
+    sound = [Soloist(AudioMode.COPY, 1, has_picture=False), Soloist(AudioMode.AAC, 1, has_picture=False)]
+    everybody: list[Side] = [copy, Soloist(AudioMode.AAC, 1), Soloist(AudioMode.AAC, 2), *sound, pion]
     if options.sides is None and (options.quick or options.far):
         return [copy, pion]
     if options.sides is None or "aiortc" in options.sides:
@@ -155,7 +156,8 @@ def measure(side: Side, count: int, load: str, options: argparse.Namespace) -> R
     with side.running(count) as running:
         seconds = options.spread + WARM_S + options.window + TAIL_S
         command = [load, "-url", running.url, "-publishers", str(count), "-duration", f"{seconds}s"]
-        command += ["-video", str(video), "-audio", str(audio), "-spread", f"{options.spread}s", "-bearer", "devtoken"]
+        command += ["-audio", str(audio), "-spread", f"{options.spread}s", "-bearer", "devtoken"]
+        command += ["-video", str(video)] if side.has_picture else []
         command += ["-twcc"] if options.twcc else []
         with sending(command) as events:
             before, after, media_s = window_of(running, events, options)

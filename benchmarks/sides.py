@@ -59,6 +59,10 @@ class Side(Protocol):
     def channels(self) -> int:
         """Of the Opus it is sent."""
 
+    @property
+    def has_picture(self) -> bool:
+        """Whether it is sent pictures."""
+
     def running(self, count: int) -> "contextlib.AbstractContextManager[Running]":
         """Run it for `count` publishers."""
 
@@ -71,20 +75,21 @@ class Soloist:
     channels: int
     formats: tuple[RecordFormat, ...] = (RecordFormat.MP4,)
     mp4_cycle_s: int = 3600
+    has_picture: bool = True
+    """False: participants send sound alone, and jobs ask for nothing else (rule R53)."""
 
     @property
     def name(self) -> str:
         """What the table calls it."""
-        return (
-            "soloist copy" if self.audio is AudioMode.COPY else f"soloist AAC {('mono', 'stereo')[self.channels - 1]}"
-        )
+        kept = "copy" if self.audio is AudioMode.COPY else f"AAC {('mono', 'stereo')[self.channels - 1]}"
+        return f"soloist {kept}" if self.has_picture else f"soloist sound alone, {kept}"
 
     @contextlib.contextmanager
     def running(self, count: int) -> Iterator["RunningSoloist"]:
         """Start an instance of its own and create the jobs; each waits for its participant."""
         with private_server() as server:
             asyncio.run(self._set_rule(server))
-            jobs = [_start_job(server, f"p{n}") for n in range(count)]
+            jobs = [_start_job(server, f"p{n}", has_picture=self.has_picture) for n in range(count)]
             _await("recorder", jobs, lambda job: _call(server, "GET", f"/{job}")["state"] == "RUNNING")
             yield RunningSoloist(server, jobs)
 
@@ -141,9 +146,10 @@ class RunningSoloist:
         return sum((kept_in_mp4(path) for path in self.server.bucket.rglob(f"*{job}*.mp4")), NOTHING)
 
 
-def _start_job(server: Server, user: str) -> str:
+def _start_job(server: Server, user: str, *, has_picture: bool = True) -> str:
     record = {"record_rule_id": RULE}
     body = {"room_id": ROOM, "user_id": user, "max_idle_time": 120, "record_param": record}
+    body |= {} if has_picture else {"video_type": ""}
     return str(_call(server, "POST", "", body)["job_id"])
 
 
@@ -175,6 +181,7 @@ class Peer:
     is_by_name: bool
     """Whether its files carry the publisher's name."""
     channels: int = 1
+    has_picture: bool = True
 
     @contextlib.contextmanager
     def running(self, count: int) -> Iterator[Running]:
