@@ -44,7 +44,7 @@ fidelity: ## Every codec, network, mute and crash: what was sent is in the files
 	@scripts/setup.sh fidelity
 	@PYTHONPATH=tests:. $(VENV)/python -m fidelity $(OPTIONS)
 
-bench: ## CPU, memory and frames kept beside a pion receiver and aiortc, at 1, 10 and 50 streams; 8 minutes
+bench: ## CPU, memory and frames kept beside a pion receiver and aiortc, at 1, 10 and 50 streams; 11 minutes
 	@scripts/setup.sh bench
 	@PYTHONPATH=tests:benchmarks $(VENV)/python benchmarks/bench.py $(OPTIONS)
 

@@ -28,7 +28,6 @@ _TOLD = {
     b"smhd",
     b"dref",
     b"trex",
-    b"tfhd",
     b"stts",
     b"stss",
     b"stsc",
@@ -115,11 +114,20 @@ def _told(kind: bytes, body: bytes) -> str:
         # Without the two times at which it was made and changed.
         at = 20 if body[0] else 12
         return f" v{body[0]} {body[at:].hex()}"
+    if kind == b"tfhd":
+        return f" {_without_size(body).hex()}"
     if kind in _TOLD:
         return f" {body.hex()}"
     if kind in _FLAGGED:
         return f" v{body[0]} {body[1:4].hex()}"
     return f" {struct.unpack_from('>HH', body, 24)}" if kind in _VISUAL else ""
+
+
+def _without_size(tfhd: bytes) -> bytes:
+    """Return a track fragment's head without the default size of its samples. Spec: ISO/IEC 14496-12 §8.8.7."""
+    flags = int.from_bytes(tfhd[1:4], "big")
+    at = 8 + sum(length for flag, length in ((0x1, 8), (0x2, 4), (0x8, 4)) if flags & flag)
+    return tfhd[:at] + tfhd[at + 4 :] if flags & 0x10 else tfhd
 
 
 def _inside(kind: bytes, body: bytes) -> bytes | None:
