@@ -12,6 +12,9 @@ from pathlib import Path
 
 import av
 
+from soloist.forwarding.messages import HEADER, encode_sample, parse_sample
+from soloist.forwarding.outlet import Outlet
+from soloist.forwarding.units import Feed
 from soloist.keeping.notes import parse_note
 from soloist.model.errors import SoloistError
 from soloist.model.media import Codec, Kind, Tier
@@ -69,8 +72,31 @@ def _unpack(data: bytes, codec: Codec):
         )
 
 
+class Forwarded:
+    """A tap that makes of every sample what RTMP carries, as a forwarder would."""
+
+    wants_keyframe = False
+
+    def __init__(self) -> None:
+        self._feed, self._outlet = Feed(), Outlet()
+        self._outlet.open()
+
+    def expect(self, kinds: frozenset[Kind]) -> None:
+        self._feed.expect(kinds)
+
+    def push(self, samples) -> None:
+        for sample in samples:
+            for unit in self._feed.push(parse_sample(encode_sample(sample)[HEADER.size :])):
+                self._outlet.offer(unit)
+                times = [tag.at_ms for tag in self._outlet.take()]
+                assert all(at_ms >= 0 for at_ms in times)
+
+    def flush(self) -> None:
+        self._feed.flush()
+
+
 def frames(data: bytes) -> None:
-    """Record frames; every file that comes of them opens, and a recording that gives up says why.
+    """Record and forward frames; every file that comes of them opens, and a recording that gives up says why.
 
     No file lasts longer than its frames took to arrive, but for what a network may hold back (rule R7). Arrival never
     goes back: it is our clock. RTP times and payloads are the stranger's.
@@ -87,6 +113,7 @@ def frames(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         stage, alice = Stage(Path(folder), a_job(rule=rule)), a_publisher(codec=codec)
         stage.recording.on_attached(alice)
+        stage.recording.tap(Forwarded())
         arrived_ns = START_NS
         for frame in _unpack(data, codec):
             arrived_ns = max(arrived_ns, frame.received_ns)
