@@ -1,0 +1,62 @@
+"""What a browser publishes reaches an RTMP server: the same pictures as in its file, with the sound beside them."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from support.browser import Tab
+from support.forwarded import ForwardJob, flv_pictures, mp4_pictures
+from support.nginx_rtmp import NginxRtmp, nginx_rtmp
+from support.recorded import Recorded, ffmpeg_complaints, wait_for_files
+from support.server import Server
+
+WAIT_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NginxRtmp]:
+    with nginx_rtmp(tmp_path_factory.mktemp("nginx")) as running:
+        yield running
+
+
+def reach(tab: Tab, job: ForwardJob, state: str) -> None:
+    """Let the page go on until a job's only target is in a state."""
+    deadline = time.monotonic() + WAIT_S
+    while job.states != [state]:
+        assert time.monotonic() < deadline, job.targets
+        tab.wait(0.2)
+
+
+def test_a_browsers_picture_and_sound_arrive_together(server: Server, tab: Tab, room: str, nginx: NginxRtmp) -> None:
+    tab.join("alice", server.whip_url(room, "alice"), token="devtoken", codec="H264")
+    job = ForwardJob(server.url, room, "alice", [nginx.url("browser")])
+    near_ms = round(time.time() * 1000)
+    reach(tab, job, "live")
+    tab.wait(6)
+    job.stop()
+    reach(tab, job, "ended")
+
+    (flv,) = nginx.recordings("browser")
+    (mp4,) = wait_for_files(server.bucket, job.job_id, extension=".mp4")
+    sent, kept = flv_pictures(flv), mp4_pictures(mp4)
+    assert len(sent) == job.targets[0]["pictures_sent"] > 100
+    assert sent == kept[kept.index(sent[0]) :][: len(sent)]
+    assert ffmpeg_complaints(flv) == ""
+    shown = Recorded(flv, near_ms)
+    assert len(shown.readable) == len(shown.pictures)
+    assert len(shown.av_offsets_ms) >= 4
+    assert shown.av_offset_median_ms <= 20, shown.av_offsets_ms
+    assert shown.av_offset_worst_ms <= 40, shown.av_offsets_ms
+
+
+def test_vp8_is_not_forwarded_and_says_what_to_publish(server: Server, tab: Tab, room: str, nginx: NginxRtmp) -> None:
+    tab.join("alice", server.whip_url(room, "alice"), token="devtoken", codec="VP8")
+    job = ForwardJob(server.url, room, "alice", [nginx.url("vp8")])
+    reach(tab, job, "failed")
+    tab.wait(1)
+    job.stop()
+    reach(tab, job, "ended")
+
+    assert "publish H.264" in job.targets[0]["last_error"]
+    assert nginx.recordings("vp8") == []
+    assert wait_for_files(server.bucket, job.job_id, extension=".webm")
