@@ -144,6 +144,12 @@ def test_twenty_pauses_are_declared_and_nothing_else_is_missing(hour):
     assert {m.cause for m in last.missing} == {Cause.PAUSE}
 
 
+def test_how_fast_each_clock_runs_is_measured(hour):
+    found = {placement.kind: placement.skew_ppm for placement in hour.media[-1].placements}
+
+    assert {kind: round(ppm / 10) * 10 for kind, ppm in found.items()} == PPM
+
+
 def beeps_ns(path):
     """Return when the beeps of a stream begin, nanoseconds in its own time; its sound has no hole."""
     with av.open(str(path)) as container:

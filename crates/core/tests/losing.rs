@@ -6,9 +6,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use soloist_core::{Codec, Frame};
-use support::media::{digest, publish};
+use str0m::RtcConfig;
+use support::media::{digest, picture, publish, sound};
 use support::network::Weather;
-use support::{Rig, Scenario};
+use support::{Rig, SESSION, Scenario};
 
 #[test]
 fn losing_a_twentieth_costs_no_picture() {
@@ -47,6 +48,63 @@ fn redundant_audio_fills_single_losses() {
     let (with, without) = (lost(true), lost(false));
     assert!(without > 40, "{without} lost without redundancy");
     assert!(with * 5 < without, "{with} lost with redundancy, {without} without");
+}
+
+/// Send four seconds of sound of which the packets that `is_lost` names never arrive; return digests sent and frames.
+fn sound_with(distances: &[u32], is_lost: fn(u32) -> bool) -> (Vec<u64>, Vec<Frame>) {
+    let config = RtcConfig::new().set_red_distances(distances);
+    let mut rig = Rig::connected(Scenario { config, ..Scenario::default() });
+    let mut sent = Vec::new();
+    for number in 0..200_u32 {
+        let data = sound(number);
+        sent.push(digest(&data));
+        rig.network.is_down = is_lost(number);
+        rig.send_audio(u64::from(number) * 960, &data);
+        rig.network.is_down = false;
+        rig.run_for(Duration::from_millis(20));
+    }
+    rig.run_for(Duration::from_secs(1));
+    (sent, rig.frames_of(Codec::Opus).into_iter().cloned().collect())
+}
+
+#[test]
+fn redundant_sound_repairs_single_losses_and_bursts_bit_for_bit_and_in_order() {
+    let single = sound_with(&[1], |number| number % 4 == 2);
+    let burst = sound_with(&[1, 2, 3], |number| matches!(number % 10, 4..=6));
+    for (sent, frames) in [single, burst] {
+        assert!(frames.iter().map(|frame| digest(&frame.data)).eq(sent.iter().copied()));
+        assert!(frames.iter().all(|frame| frame.packets_lost == 0 && !frame.follows_gap));
+        assert!(frames.windows(2).all(|pair| pair[1].rtp_ticks - pair[0].rtp_ticks == 960));
+    }
+}
+
+#[test]
+fn of_a_burst_longer_than_the_redundancy_the_rest_is_counted_as_lost() {
+    let (sent, frames) = sound_with(&[1], |number| matches!(number % 20, 4..=7));
+    assert_eq!(sent.len() - frames.len(), 30);
+    let counted: Vec<u64> = frames.iter().map(|frame| frame.packets_lost).filter(|lost| *lost > 0).collect();
+    assert_eq!(counted, [3; 10]);
+}
+
+#[test]
+fn two_jobs_that_record_one_source_ask_it_no_more_than_one() {
+    let asked = |jobs: usize| -> usize {
+        let mut rig = Rig::connected(Scenario { codec: Codec::H264, ..Scenario::default() });
+        let mid = rig.video_mid();
+        for number in 0..600_u32 {
+            // A publisher that takes its time: it answers each request a second later.
+            let is_keyframe = number % 30 == 0;
+            rig.send_video(Codec::H264, None, u64::from(number) * 3_000, &picture(Codec::H264, number, is_keyframe));
+            for _ in 0..jobs {
+                rig.engine.request_keyframe(rig.now, SESSION, &mid, None);
+            }
+            rig.run_for(Duration::from_millis(33));
+        }
+        rig.keyframe_requests.len()
+    };
+    let (one, two) = (asked(1), asked(2));
+    assert!((15..=24).contains(&one), "{one} requests in 20 s");
+    assert_eq!(two, one);
 }
 
 #[test]
@@ -150,7 +208,7 @@ fn a_third_lost_still_leaves_a_recording_with_every_gap_declared() {
 #[test]
 fn a_publisher_that_begins_without_a_keyframe_is_asked_for_one_at_once() {
     let mut rig = Rig::connected(Scenario::default());
-    let delta = support::media::picture(Codec::Vp8, 1, false);
+    let delta = picture(Codec::Vp8, 1, false);
     rig.send_video(Codec::Vp8, None, 0, &delta);
     rig.run_for(Duration::from_millis(60));
     assert_eq!(rig.keyframe_requests.len(), 1);
@@ -161,7 +219,7 @@ fn requests_back_off_while_a_publisher_does_not_answer() {
     let mut rig = Rig::connected(Scenario::default());
     let begin = rig.now;
     for number in 0..480_u32 {
-        let delta = support::media::picture(Codec::Vp8, number, false);
+        let delta = picture(Codec::Vp8, number, false);
         rig.send_video(Codec::Vp8, None, u64::from(number) * 3_000, &delta);
         rig.run_for(Duration::from_millis(33));
     }
