@@ -13,7 +13,7 @@ from soloist.wire.amf0 import encode_amf0, parse_amf0
 from soloist.wire.rtmp import HANDSHAKE_BYTES
 from soloist.wire.rtmp_chunks import ChunkReader, Message, encode_message
 
-COMMAND, AUDIO, VIDEO = 20, 8, 9
+COMMAND, DATA, AUDIO, VIDEO = 20, 18, 8, 9
 
 
 class ScriptedRtmp:
@@ -23,6 +23,7 @@ class ScriptedRtmp:
         """`info` goes into the answer to `connect`; after `stops_after` media messages nothing is read any more."""
         self.messages: list[tuple[int, bytes]] = []
         self.commands: list[str] = []
+        self.metadata: list[dict] = []
         self.connections = 0
         self._info = info or {}
         self._stops_after = stops_after
@@ -64,6 +65,8 @@ class ScriptedRtmp:
                     reader.set_chunk_size(int.from_bytes(message.payload, "big"))
                 elif message.type_id == COMMAND:
                     self._answer(connected, parse_amf0(message.payload))
+                elif message.type_id == DATA:
+                    self.metadata.append(parse_amf0(message.payload)[2])
                 elif message.type_id in (AUDIO, VIDEO):
                     self.messages.append((message.type_id, message.payload))
             if self._stops_after is not None and len(self.messages) >= self._stops_after:

@@ -195,14 +195,11 @@ class Forwarding:
         """Run a child to its end."""
         ours, theirs = socket.socketpair()
         with theirs:
-            command = (sys.executable, "-m", "soloist", "forwarder")
-            self._process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=theirs.fileno(),
-                stdout=asyncio.subprocess.DEVNULL,
-                env=self._environment(),
-                start_new_session=True,
-            )
+            try:
+                self._process = await self._spawn(theirs)
+            except BaseException:
+                ours.close()  # Should a child have come of it, it ends by that.
+                raise
         log.info("forwarder_started", job_id=self._job_id, pid=self._process.pid, targets_count=len(self._urls))
         reader, writer = await asyncio.open_connection(sock=ours.dup())
         try:
@@ -217,6 +214,16 @@ class Forwarding:
                 with contextlib.suppress(ProcessLookupError):
                     self._process.kill()
             await self._process.wait()
+
+    async def _spawn(self, theirs: socket.socket) -> asyncio.subprocess.Process:
+        """Start a child with its end of the socket as standard input."""
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "soloist", "forwarder"),
+            stdin=theirs.fileno(),
+            stdout=asyncio.subprocess.DEVNULL,
+            env=self._environment(),
+            start_new_session=True,
+        )
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         """Take a child's reports until it ends or falls silent."""

@@ -63,7 +63,7 @@ class Target:
         self._standing = Standing(url, _now_ms(), patience)
         self._outlet = Outlet()
         self._news = asyncio.Event()
-        self._is_ending = False
+        self._is_ending = self._has_sound = False
         self._pictures = self._sounds = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -86,6 +86,7 @@ class Target:
 
     def offer(self, unit: Unit) -> None:
         """Take a unit, or drop it: never waits."""
+        self._has_sound |= unit.kind is Kind.AUDIO
         self._outlet.offer(unit)
         self._news.set()
 
@@ -217,7 +218,9 @@ class Target:
     def _metadata(self) -> dict[str, object]:
         """Return what players are told before the first picture. Spec: FLV §E.5."""
         unit = self._picture()
-        fields: dict[str, object] = {"encoder": "soloist", "audiocodecid": 10.0, "audiosamplerate": 48_000.0}
+        fields: dict[str, object] = {"encoder": "soloist"}
+        if self._has_sound:
+            fields |= {"audiocodecid": 10.0, "audiosamplerate": 48_000.0}
         if unit is not None:
             code = FOURCC.get(unit.codec)
             fields |= {

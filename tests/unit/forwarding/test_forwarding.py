@@ -1,11 +1,13 @@
 """A recorder's end of forwarding with a real child process: what it tells, and when it lets go."""
 
 import asyncio
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.instance import children_of, is_running
 from support.media import interleaved, opus_samples, video_samples
 from support.scripted_rtmp import VIDEO, scripted_rtmp
 
@@ -123,3 +125,16 @@ async def test_a_child_gets_no_secrets_by_argv_or_environment_and_gives_way_to_r
     assert b"rtmp" not in seen
     assert int(score) == 500
     assert int(niceness) >= 5
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.01, 0.3])
+async def test_a_job_stopped_at_once_leaves_no_child_behind(after_s):
+    before = set(children_of(os.getpid()))
+    with scripted_rtmp() as server:
+        stage = Stage()
+        stage.forwarding.start([server.url])
+        await asyncio.sleep(after_s)
+        await stage.close()
+
+    await until(lambda: not [pid for pid in set(children_of(os.getpid())) - before if is_running(pid)])
+    assert stage.told[-1][0].state is ForwardState.ENDED

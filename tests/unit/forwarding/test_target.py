@@ -79,6 +79,17 @@ async def test_everything_is_sent_and_the_end_is_said():
     ]
 
 
+@pytest.mark.parametrize("kinds", [{Kind.VIDEO}, {Kind.VIDEO, Kind.AUDIO}])
+async def test_players_are_told_what_there_is_before_it_comes(kinds):
+    made = [unit for unit in units() if unit.kind in kinds]
+    with scripted_rtmp() as server:
+        await forwarded(server, made)
+
+    (told,) = server.metadata
+    assert (told["width"], told["height"], told["videocodecid"]) == (320, 180, 7)
+    assert ("audiocodecid" in told) == (Kind.AUDIO in kinds)
+
+
 @pytest.mark.parametrize(("codec", "code"), [(Codec.VP9, "vp09"), (Codec.AV1, "av01")])
 async def test_what_a_server_announces_it_gets_and_players_can_show(codec, code):
     with scripted_rtmp(info={"videoFourCcInfoMap": {code: 1}}) as server:
