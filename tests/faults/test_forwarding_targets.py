@@ -75,7 +75,8 @@ def test_five_targets_of_which_four_are_broken_cost_the_recording_and_the_good_o
         (mp4,) = wait_for_files(service.bucket, done.job_id, extension=".mp4")
         pictures = mp4_pictures(mp4)
         assert is_unbroken(pictures, shown)
-        assert sent.frames_count - len(pictures) in range(-2, 3)
+        # What it sent last it may not have noted; what it noted last may not have left it.
+        assert len(pictures) >= sent.frames_count - 2
     got = flv_pictures(nginx.recordings("good")[0])
     assert len(nginx.recordings("good")) == 1
     assert len(got) == job.targets[0]["pictures_sent"]
