@@ -7,6 +7,7 @@ lost, some a picture that changes its size. Knows no player: see `gstreamer.py`,
 import asyncio
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -108,7 +109,9 @@ def record(case: Case, folder: Path) -> Golden:
     if not (place / "done").exists():
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
-        asyncio.run(_record(case, place))
+        # In a thread of its own: where a browser is driven, this one's event loop is the browser's.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, _record(case, place)).result()
         (place / "done").touch()
     bucket = place / "storage" / "recordings"
     found = (

@@ -4,6 +4,7 @@ import subprocess
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
+from types import SimpleNamespace
 
 import av
 import pytest
@@ -16,7 +17,7 @@ from support.stage import Stage, a_publisher, frames_of, merged
 from soloist.jobs.apps import check_vp8
 from soloist.model.errors import InternalError, InvalidValueError
 from soloist.model.media import Codec, Kind, Sample
-from soloist.model.rule import HlsConfig, RecordFormat, Vp8Mode
+from soloist.model.rule import AudioMode, HlsConfig, RecordFormat, Vp8Mode
 from soloist.model.timing import Cause, Missing
 from soloist.recording import transcoding
 from soloist.recording.transcoding import (
@@ -175,6 +176,17 @@ def test_nothing_is_transcoded_unless_the_app_wants_it(tmp_path, monkeypatch):
 
 def refused(*_args, **_kwargs):
     raise AssertionError("nothing may be transcoded")
+
+
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.VP8, Codec.VP9, Codec.AV1])
+def test_what_is_kept_as_it_came_opens_no_decoder_and_no_encoder(tmp_path, monkeypatch, codec):
+    frames = merged(frames_of(video_samples(codec, 1), codec), sound(1))
+    monkeypatch.setattr(av, "CodecContext", SimpleNamespace(create=refused))
+    stage = recorded(tmp_path, frames, a_job(rule=a_rule(audio=AudioMode.COPY)), codec)
+
+    (ended,) = stage.ended
+    assert ended.summary.frames == {Kind.VIDEO: 30, Kind.AUDIO: 50}
+    assert ended.summary.codecs == {Kind.VIDEO: codec, Kind.AUDIO: Codec.OPUS}
 
 
 @pytest.mark.parametrize("codec", [Codec.H264, Codec.VP9, Codec.AV1])
