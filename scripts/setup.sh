@@ -104,7 +104,7 @@ find_go() {
 # shellcheck disable=SC2086 # the lists are words
 case $1 in
   base) install_packages $BASE_PACKAGES ;;
-  tests) install_packages $BASE_PACKAGES $TEST_PACKAGES $(java_packages) && build_versitygw && fetch_java_sdk ;;
+  tests) install_packages $BASE_PACKAGES $TEST_PACKAGES $(java_packages) && build_versitygw && find_go && fetch_java_sdk ;;
   interop) install_packages $BASE_PACKAGES $TEST_PACKAGES $INTEROP_PACKAGES && find_go ;;
   fidelity) install_packages $BASE_PACKAGES $TEST_PACKAGES && find_go ;;
   bench) install_packages $BASE_PACKAGES && find_go ;;
