@@ -82,8 +82,12 @@ def run_all(chosen: list[Scenario], service: Service) -> tuple[list[Trial], list
     """Run scenarios a few at a time; return them in their order, and which could not be run."""
     done: dict[str, Trial] = {}
     faults = []
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        running = {pool.submit(run_one, scenario, service): scenario for scenario in chosen}
+    # A browser needs most of a core: one at a time, beside the others.
+    with ThreadPoolExecutor(AT_ONCE) as pool, ThreadPoolExecutor(1) as pages:
+        running = {
+            (pages if scenario.publisher == "chromium" else pool).submit(run_one, scenario, service): scenario
+            for scenario in chosen
+        }
         for future in as_completed(running):
             name = running[future].name
             try:

@@ -121,7 +121,8 @@ def judge(plan: Plan, truth: Truth, found: Evidence, standard: Standard) -> Verd
     for phase in plan.phases:
         _judge_cause(verdict, phase, truth, found)
     if standard.is_clean:
-        _judge_unplanned(verdict, plan.expected(standard.kinds), found.declared)
+        begun = _begun(truth, found)
+        _judge_unplanned(verdict, plan.expected(standard.kinds) + begun, found.declared)
     return verdict
 
 
@@ -171,7 +172,8 @@ def _judge_pictures(verdict: Verdict, truth: Truth, found: Evidence, standard: S
     verdict.missing = len(absent)
     if absent:
         verdict.complaints.append(f"{len(absent)} pictures missing, undeclared, from {min(absent)[0] / 1000:.2f} s on")
-    if strangers := [key for key, _ in shown if key not in sent]:
+    known = {_key(p.captured_ms, p.identity) for p in truth.pictures}
+    if strangers := [key for key, _ in shown if key not in known]:
         verdict.complaints.append(f"{len(strangers)} pictures that were never sent, the first {min(strangers)}")
     at = [picture.at_ms for picture in found.pictures]
     if any(later <= sooner for sooner, later in pairwise(at)):
@@ -309,6 +311,13 @@ def _is_repaired(planned: Absence, truth: Truth, found: Evidence) -> bool:
     shown = {round(picture.captured_ms) for picture in found.pictures if picture.captured_ms is not None}
     sent = [p.captured_ms for p in truth.pictures if planned.start_ms <= p.captured_ms < planned.end_ms]
     return planned.kind == "video" and 2 * sum(round(at) in shown for at in sent) > len(sent)
+
+
+def _begun(truth: Truth, found: Evidence) -> tuple[Absence, ...]:
+    """Return what is missing before each track's first frame, where a publisher could begin only late."""
+    first = {"audio": min((at for at, _, _ in truth.packets), default=0.0)}
+    first["video"] = min((picture.captured_ms for picture in truth.pictures), default=0.0)
+    return tuple(Absence(kind, found.starts_ms, at, "gap") for kind, at in first.items() if at > found.starts_ms)
 
 
 def _judge_unplanned(verdict: Verdict, expected: tuple[Absence, ...], declared: list[Absence]) -> None:

@@ -25,7 +25,7 @@ class Scenario:
     is_clean: bool = True
     """False: something is lost by chance, so more may be missing than is planned."""
     publisher: str = "pion"
-    """Or soloist: `soloist publish`."""
+    """Or soloist: `soloist publish`; or chromium."""
     room: str = ""
     """Shared with other scenarios of the same name for it; else one of its own."""
     stream: str = "camera"
@@ -134,7 +134,30 @@ def others() -> Iterator[Scenario]:
     yield Scenario("recorder killed", Plan(20, (phase(Act.KILL, 6, 12),)))
 
 
+def browsers() -> Iterator[Scenario]:
+    """Yield what people do in Chromium; one at a time, since a browser needs a core."""
+    page = "chromium"
+    picture = Sending(Codec.H264, ((640, 360),))
+    off = (phase(Act.MUTE_AUDIO, 3, 5), phase(Act.MUTE_VIDEO, 7, 10))
+    yield Scenario("Chromium: microphone and camera off and on", Plan(13, off), picture, publisher=page)
+    replaced = (phase(Act.REPLACE, 3, 6, scale=2), phase(Act.LEAVE, 8, 11))
+    vp8 = Sending(Codec.VP8, ((640, 360),))
+    yield Scenario("Chromium: VP8, track of half the size, leave, rejoin", Plan(14, replaced), vp8, publisher=page)
+    steps = (Conditions(delay_ms=10), Conditions(6000, delay_ms=10, kbps=700), Conditions(14_000, delay_ms=10))
+    layers = Sending(Codec.VP8, ((160, 90), (320, 180), (640, 360)))
+    yield Scenario(
+        "Chromium: simulcast, bandwidth down and up",
+        Plan(22),
+        layers,
+        network=steps,
+        is_clean=False,
+        publisher=page,
+    )
+    lossy = (Conditions(delay_ms=20, loss=0.05),)
+    yield Scenario("Chromium: 5 % loss", Plan(12), picture, network=lossy, is_clean=False, publisher=page)
+
+
 def all_scenarios() -> list[Scenario]:
-    """Return every scenario of our own publishers, in the order of the table."""
-    groups = (clean, formats, changes, absences, networks, layered, others)
+    """Return every scenario, in the order of the table."""
+    groups = (clean, formats, changes, absences, networks, layered, others, browsers)
     return [scenario for group in groups for scenario in group()]

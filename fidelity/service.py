@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from support.instance import Instance, until
 
 TOKEN = "devtoken"  # noqa: S105 - of development mode
 TAKEN_S = 20.0
-FILED_S = 40.0
+FILED_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +119,3 @@ class Service:
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - as above
             text = answer.read()
         return dict(json.loads(text)) if text else {}
-
-
-def sleep_until(epoch_ns: int, at_ms: float) -> None:
-    """Sleep until a moment of the pattern's time."""
-    time.sleep(max(0.0, (epoch_ns - time.time_ns()) / 1e9 + at_ms / 1000))

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
+from fidelity.browser import CHROMIUM_S, page_reader, run_chromium
 from fidelity.checker import Standard, Truth, Verdict, judge
 from fidelity.evidence import Evidence, gather, pattern_reader
 from fidelity.link import Conditions
@@ -15,8 +16,9 @@ from fidelity.plan import MISSING, Act, Plan
 from fidelity.proxy import Running, proxy
 from fidelity.publisher import LateError, prepare, run_pion, run_soloist
 from fidelity.scenarios import Scenario
-from fidelity.service import Job, Service, sleep_until
+from fidelity.service import Job, Service
 
+NS = 1_000_000_000
 LEAD_S = 2.0
 PROXIED_S = 2.5
 """How much longer that takes through a proxy, with no candidate of the publisher's to be tried."""
@@ -44,7 +46,10 @@ def run_trial(scenario: Scenario, service: Service, lead_s: float = LEAD_S) -> T
         except LateError:
             if attempt == ATTEMPTS - 1:
                 raise
-    reader = pattern_reader(scenario.sending.codec, scenario.sending.fps)
+    if scenario.publisher == "chromium":
+        reader = page_reader(scenario.sending.codec, epoch_ns)
+    else:
+        reader = pattern_reader(scenario.sending.codec, scenario.sending.fps)
     found = gather(service.manifests(job), service.path, reader, epoch_ns)
     return Trial(scenario, truth, found, judge(scenario.plan, truth, found, standard_of(scenario)))
 
@@ -55,15 +60,20 @@ def record(scenario: Scenario, service: Service, lead_s: float) -> tuple[Job, in
     job = service.start(room, "alice", scenario.rule, **scenario.fields)
     try:
         prepare(scenario.plan, scenario.sending)
-        epoch_ns = time.time_ns() + round((lead_s + PROXIED_S * bool(schedule_of(scenario))) * 1e9)
+        lead_s += PROXIED_S * bool(schedule_of(scenario)) + CHROMIUM_S * (scenario.publisher == "chromium")
+        # A whole second: the page beeps by the wall clock's seconds.
+        epoch_ns = (time.time_ns() + round(lead_s * 1e9)) // NS * NS + NS
         with ExitStack() as stack:
             via = stack.enter_context(_network(scenario, service, epoch_ns))
             stack.enter_context(_customer(scenario.plan, service, job, epoch_ns))
             endpoint = service.whip_url(job, scenario.stream)
+            address = via.address if via else ""
             if scenario.publisher == "soloist":
                 truth = run_soloist(scenario.plan, scenario.sending, endpoint)
+            elif scenario.publisher == "chromium":
+                truth = run_chromium(scenario.plan, scenario.sending, epoch_ns, endpoint, via=address)
             else:
-                truth = run_pion(scenario.plan, scenario.sending, epoch_ns, endpoint, via=via.address if via else "")
+                truth = run_pion(scenario.plan, scenario.sending, epoch_ns, endpoint, via=address)
         time.sleep(LAST_PACKET_S)
     finally:
         service.stop(job)
@@ -97,9 +107,12 @@ def _customer(plan: Plan, service: Service, job: Job, epoch_ns: int) -> Iterator
     orders += [(phase.end_ms, "RESTART") for phase in plan.among(Act.SUSPEND)]
     orders += [(phase.start_ms, "KILL") for phase in plan.among(Act.KILL)]
 
+    is_over = threading.Event()
+
     def give() -> None:
         for at_ms, action in sorted(orders):
-            sleep_until(epoch_ns, at_ms)
+            if is_over.wait(max(0.0, (epoch_ns - time.time_ns()) / NS + at_ms / 1000)):
+                return
             if action == "KILL":
                 service.instance.signal("recorder", signal.SIGKILL)
             else:
@@ -107,8 +120,11 @@ def _customer(plan: Plan, service: Service, job: Job, epoch_ns: int) -> Iterator
 
     thread = threading.Thread(target=give)
     thread.start()
-    yield
-    thread.join()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def standard_of(scenario: Scenario) -> Standard:

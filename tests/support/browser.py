@@ -79,6 +79,10 @@ class Tab:
         """Stop painting and end the session; return the status of the DELETE."""
         return self._page.evaluate("(name) => leave(name)", name)
 
+    def swap(self, name: str, kind: str, to: object) -> None:
+        """Send nothing of a kind any more ("off"), the same again ("on"), or another picture with other options."""
+        self._page.evaluate("([name, kind, to]) => swap(name, kind, to)", [name, kind, to])
+
     def vanish(self, name: str) -> None:
         """Fall silent without a DELETE."""
         self._page.evaluate("(name) => vanish(name)", name)

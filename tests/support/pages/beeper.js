@@ -7,6 +7,7 @@
 const BEEP_SECONDS = 0.1;
 const BEEP_HZ = 1000;
 const GROUND_HZ = 220;
+const GROUND = 0.05;
 const WINDOW_SECONDS = 0.5;
 
 registerProcessor(
@@ -29,7 +30,7 @@ registerProcessor(
         if (this.second !== null && second > this.second) this.port.postMessage(second * 1000);
         this.second = Math.max(second, this.second ?? second);
         const isBeep = wall - second < BEEP_SECONDS;
-        output[n] = isBeep ? 0.5 * wave(BEEP_HZ, time) : 0.01 * wave(GROUND_HZ, time);
+        output[n] = isBeep ? 0.5 * wave(BEEP_HZ, time) : GROUND * wave(GROUND_HZ, time);
       }
       return true;
     }

@@ -30,7 +30,7 @@ async function paint({ writable, width, height, fps }) {
     draw(context, width, height, Math.round(now), number & 0xffff);
     const frame = new VideoFrame(canvas, { timestamp: Math.round(now * 1000) });
     await writer.write(frame);
-    postMessage({ time: Math.round(now), number: number & 0xffff });
+    postMessage({ time: Math.round(now), exact: now, number: number & 0xffff });
     slot = Math.max(slot + 1, Math.ceil(wallNow() / period));
   }
   await writer.close();

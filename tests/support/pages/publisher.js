@@ -10,8 +10,11 @@ class Participant {
   constructor(options) {
     this.options = { video: true, audio: true, codec: "H264", width: 640, height: 360, fps: 30, ...options };
     this.painted = { firstFrame: null, lastFrame: null, framesCount: 0 };
+    this.times = [];
     this.sent = [];
     this.beeps = [];
+    this.senders = {};
+    this.tracks = {};
   }
 
   async start() {
@@ -23,12 +26,16 @@ class Participant {
     const answer = await fetch(this.options.url, {
       method: "POST",
       headers: { "Content-Type": "application/sdp", ...this.authorization() },
-      body: this.pc.localDescription.sdp,
+      body: this.options.via ? withoutCandidates(this.pc.localDescription.sdp) : this.pc.localDescription.sdp,
     });
     if (answer.status !== 201) throw new Error(`WHIP answered ${answer.status}: ${await answer.text()}`);
     this.resource = new URL(answer.headers.get("Location"), this.options.url).href;
     this.etag = answer.headers.get("ETag");
-    await this.pc.setRemoteDescription({ type: "answer", sdp: await answer.text() });
+    const sdp = await answer.text();
+    await this.pc.setRemoteDescription({
+      type: "answer",
+      sdp: this.options.via ? redirected(sdp, this.options.via) : sdp,
+    });
     await this.connected();
   }
 
@@ -41,6 +48,18 @@ class Participant {
     return answer.status;
   }
 
+  // Sends nothing of a kind any more ("off"), the same again ("on"), or another picture with other `options` instead.
+  async swap(kind, to) {
+    if (to === "off") return this.senders[kind].replaceTrack(null);
+    if (to !== "on") {
+      this.painter.postMessage({ stop: true });
+      Object.assign(this.options, to);
+      this.tracks[kind] = this.makePicture();
+      this.tracks[kind].contentHint = "motion";
+    }
+    return this.senders[kind].replaceTrack(this.tracks[kind]);
+  }
+
   // Goes silent without a word, as a closed lid does.
   abandon() {
     this.painter?.terminate();
@@ -49,7 +68,7 @@ class Participant {
   }
 
   report() {
-    return { ...this.painted, sent: this.sent, beeps: this.beeps, state: this.pc.connectionState };
+    return { ...this.painted, times: this.times, sent: this.sent, beeps: this.beeps, state: this.pc.connectionState };
   }
 
   authorization() {
@@ -66,6 +85,8 @@ class Participant {
       transceiver.setCodecPreferences([...wanted, ...repair]);
       transceiver.sender.track.contentHint = "motion";
     }
+    this.senders[track.kind] = transceiver.sender;
+    this.tracks[track.kind] = track;
     const noter = new Worker("sent.js");
     noter.onmessage = ({ data }) => isVideo && this.sent.push(data);
     transceiver.sender.transform = new RTCRtpScriptTransform(noter, { kind: track.kind });
@@ -90,6 +111,7 @@ class Participant {
       this.painted.firstFrame ??= data;
       this.painted.lastFrame = data;
       this.painted.framesCount += 1;
+      this.times.push(data.exact);
     };
     this.painter.postMessage({ writable: generator.writable, width, height, fps }, [generator.writable]);
     return generator;
@@ -120,6 +142,18 @@ class Participant {
   }
 }
 
+// An answer whose media port is reached by the address "host:port" of somebody between, and an offer that leaves the
+// server no other way.
+function redirected(sdp, via) {
+  const [host, port] = via.split(":");
+  const candidate = `a=candidate:1 1 udp 2130706431 ${host} ${port} typ host\r\n`;
+  return withoutCandidates(sdp).replace(/(m=[^\r]*\r\n)/, `$1${candidate}`);
+}
+
+function withoutCandidates(sdp) {
+  return sdp.replace(/a=candidate:[^\r]*\r\n/g, "");
+}
+
 function until(target, event, holds) {
   return new Promise((resolve) => {
     const check = () => holds() && resolve();
@@ -137,6 +171,7 @@ window.join = async (name, options) => {
   return { resource: participant.resource, etag: participant.etag };
 };
 window.leave = (name) => participants.get(name).stop();
+window.swap = (name, kind, to) => participants.get(name).swap(kind, to);
 window.vanish = (name) => participants.get(name).abandon();
 window.report = (name) => participants.get(name).report();
 window.ready = true;

@@ -3,11 +3,12 @@
 onrtctransform = ({ transformer }) => {
   const note = new TransformStream({
     transform(frame, controller) {
-      const { rtpTimestamp, synchronizationSource } = frame.getMetadata();
+      const { rtpTimestamp, synchronizationSource, width } = frame.getMetadata();
       if (transformer.options.kind === "video") {
         postMessage({
           rtp: rtpTimestamp ?? frame.timestamp,
           ssrc: synchronizationSource,
+          width,
           bytes: frame.data.byteLength,
           key: frame.type === "key",
         });
