@@ -13,6 +13,8 @@ KEY_MS = 500
 PACKET_MS = 20
 STILL_MS = 2000
 """A picture may stand this long without anything being missing (docs/media-timeline.md)."""
+FALL_BACK_MS = 2000
+"""After so long a silence of the chosen layer another one is recorded."""
 
 
 class Act(StrEnum):
@@ -42,6 +44,7 @@ MISSING = {
     Act.BLACKOUT: (BOTH, "gap"),
     Act.SUSPEND: (BOTH, "pause"),
     Act.KILL: (BOTH, "fault"),
+    Act.SILENCE_LAYER: (VIDEO, "pause"),
     Act.STALL_AUDIO: (AUDIO, "pause"),
     Act.STALL_VIDEO: (VIDEO, "pause"),
 }
@@ -69,7 +72,8 @@ class Phase:
             if self.start_ms == 0 and cause == "pause":
                 cause = "gap"  # Never sent is not yet muted.
             step = KEY_MS if kind == "video" else PACKET_MS
-            start, end = _up(self.start_ms, PACKET_MS), _up(self.end_ms, step)
+            end_ms = min(self.end_ms, self.start_ms + FALL_BACK_MS) if self.act is Act.SILENCE_LAYER else self.end_ms
+            start, end = _up(self.start_ms, PACKET_MS), _up(end_ms, step)
             if self.act is not Act.MUTE_VIDEO or self.start_ms == 0 or end - start > STILL_MS:
                 yield Absence(kind, float(start), float(end), cause, self.act.value)
 

@@ -132,4 +132,10 @@ def standard_of(scenario: Scenario) -> Standard:
     faults = [float(phase.end_ms) for phase in scenario.plan.phases if phase.act in MISSING]
     faults += [conditions.from_ms for conditions in scenario.network[1:]]
     is_copy = scenario.rule.audio == "copy" and not scenario.network
-    return Standard(scenario.sending.frame_ms, tuple(faults), is_clean=scenario.is_clean, is_copy=is_copy)
+    return Standard(
+        scenario.sending.frame_ms,
+        tuple(faults),
+        is_clean=scenario.is_clean,
+        is_copy=is_copy,
+        is_counted=scenario.publisher == "chromium",
+    )

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	reportEvery = 500 * time.Millisecond
+	reportEvery = 250 * time.Millisecond
 	joinLead    = 700 * time.Millisecond // A session takes less than this to connect
 	joinPause   = 100 * time.Millisecond
 )
@@ -266,7 +266,7 @@ func (p *performer) leave() {
 	}
 }
 
-// reportClocks sends a sender report of every stream twice a second: when what was captured at this very moment.
+// reportClocks sends a sender report of every stream four times a second: when what was captured at this very moment.
 func (p *performer) reportClocks(done chan struct{}) {
 	for {
 		select {

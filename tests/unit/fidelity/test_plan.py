@@ -43,7 +43,11 @@ def test_what_begins_late_was_never_sent():
 
 
 def test_a_change_of_picture_takes_nothing():
-    assert expected(Phase(Act.REPLACE, 3000, 6000), Phase(Act.SILENCE_LAYER, 7000, 9000)) == []
+    assert expected(Phase(Act.REPLACE, 3000, 6000)) == []
+
+
+def test_a_silent_layer_takes_the_picture_until_another_one_is_recorded():
+    assert expected(Phase(Act.SILENCE_LAYER, 5000, 9000, layer=2)) == [("video", 5000, 7000, "pause")]
 
 
 def test_the_same_seed_draws_the_same_plan_and_another_seed_another():
