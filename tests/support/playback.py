@@ -1,4 +1,4 @@
-"""Plays recordings in Chromium by hls.js, which lies beside the test pages so that nothing is fetched at run time."""
+"""Plays recordings in Chromium by hls.js and Shaka Player, which lie beside the test pages: no run fetches anything."""
 
 import hashlib
 import tempfile
@@ -12,9 +12,12 @@ from playwright.sync_api import Browser, Page
 
 from support.browser import PAGES, served_pages
 
-HLS_JS = PAGES / "vendor" / "hls.light.min.js"
-HLS_JS_SHA256 = "236fded746599de9a54ee84b0a7d1ea77399ad6f897fac36a4a8944b808a89f6"
-"""hls.js 1.7.4 from npm, `dist/hls.light.min.js` without its last line (the address of a source map)."""
+VENDORED = {
+    "hls.light.min.js": "236fded746599de9a54ee84b0a7d1ea77399ad6f897fac36a4a8944b808a89f6",
+    "shaka-player.hls.min.js": "1336ec8c8e3caf9ed7c3a705497c80d39e750199ff1de45fa907b6ee4fce76ee",
+}
+"""SHA-256 of hls.js 1.7.4 and shaka-player 5.2.12 from npm: `dist/hls.light.min.js` and
+`dist/shaka-player.hls-es2021.js`, each without its last line (the address of a source map)."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,9 @@ class Playback:
 
     errors: list[dict]
     stalls: list[float]
-    """Where the picture stood still, seconds."""
+    """Where the picture stood still for want of media, seconds."""
+    jumps: list[float]
+    """Where the player went on after leaving something out, seconds."""
     position_s: float
     duration_s: float
     size: tuple[int, int]
@@ -43,9 +48,10 @@ class Player:
         self._page = page
         self._address = address
 
-    def play(self, name: str, key: str, *, rate: float = 1) -> None:
-        """Play an object of the bucket from its start; return once it plays."""
-        self._page.evaluate("([name, url, rate]) => play(name, url, rate)", [name, f"{self._address}/{key}", rate])
+    def play(self, name: str, key: str, *, rate: float = 1, by: str = "hls") -> None:
+        """Play an object of the bucket from its start by `hls` (hls.js) or `shaka`; return once it plays."""
+        given = [name, f"{self._address}/{key}", rate, by]
+        self._page.evaluate("([name, url, rate, by]) => play(name, url, rate, by)", given)
 
     def seek(self, name: str, times_s: list[float]) -> list[float]:
         """Go to each of some times; return when the picture that is shown there begins, or where the sound stands."""
@@ -60,6 +66,7 @@ class Player:
         return Playback(
             seen["errors"],
             seen["stalls"],
+            seen["jumps"],
             seen["position"],
             seen["duration"],
             tuple(seen["size"]),
@@ -71,7 +78,9 @@ class Player:
 @contextmanager
 def player_of(browser: Browser, bucket: Path) -> Iterator[Player]:
     """Open the player page in a profile of its own, beside a bucket's objects."""
-    assert hashlib.sha256(HLS_JS.read_bytes()).hexdigest() == HLS_JS_SHA256, "hls.js is not the one that was pinned"
+    for name, pinned in VENDORED.items():
+        found = hashlib.sha256((PAGES / "vendor" / name).read_bytes()).hexdigest()
+        assert found == pinned, f"{name} is not the one that was pinned"
     with tempfile.TemporaryDirectory() as folder:
         for name, target in (("pages", PAGES), ("bucket", bucket)):
             (Path(folder) / name).symlink_to(target)

@@ -32,7 +32,8 @@ def ffmpeg_complaints(path: Path, *options: str) -> str:
     command = [
         "ffmpeg",
         "-v",
-        "warning",
+        # Each message as often as it is given, not "Last message repeated": that line names nothing.
+        "repeat+warning",
         "-nostdin",
         *options,
         "-i",

@@ -3,13 +3,14 @@
 A segment ends at the first keyframe after its wanted length, or at a sound packet where no picture is to be expected.
 None gets longer than the playlist's target duration, which can never change: at the latest there a segment ends
 wherever it is, and the next one says that it cannot be decoded alone. Media that breaks off, or pictures that change
-their coding, are a discontinuity. Sound is encoded on one unbroken line across segments. Lives on the media thread.
+their coding, are a discontinuity. Sound is encoded on one unbroken line across segments. While the camera is off and
+the sound goes on, segments show black (`still.py`, ADR 0012). Lives on the media thread.
 Spec: RFC 8216 §4.3.2.1 (duration), §4.3.2.3 (discontinuity), §4.3.3.1 (target); rules R17, R30.
 """
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,15 +18,23 @@ from soloist.model.errors import InternalError
 from soloist.model.media import AudioFormat, Codec, Kind, Sample, VideoFormat
 from soloist.sinks.aac import RATE_HZ, AacTranscoder
 from soloist.sinks.matrix import Container, Plan
+from soloist.sinks.parameters import parameters
 from soloist.sinks.segment import Fmp4Segment, TsSegment
+from soloist.sinks.still import black_picture
 from soloist.sinks.template import video_template
 from soloist.wire.playlist import target_duration_s
 
 NS = 1_000_000_000
+VIDEO_HZ = 90_000
 HOLE_NS = 2 * NS
 """Without any media for longer than this a playlist goes on after a discontinuity."""
 STILL_NS = NS
 """Without a picture for so long a segment may end at a sound packet."""
+DARK_NS = 2 * NS
+"""Sound without a picture for longer than this is shown in black from where the last one ended: what the timeline
+declares missing. Until then it waits, because a segment may end only there."""
+BLACK_NS = NS // 5
+"""How often the black picture comes again: some players show the last one of a segment only this long."""
 SOUND_LAG_NS = NS
 """Sound that has not come by then will not: it is filled with silence, so that each segment has its own."""
 
@@ -46,7 +55,7 @@ class ClosedSegment:
     frames: dict[Kind, int] = field(default_factory=dict)
     ends_ns: dict[Kind, int] = field(default_factory=dict)
     width: int = 0
-    """Of its picture in pixels; 0 without one."""
+    """Of its picture in pixels; 0 without one, or with black ones of ours."""
     height: int = 0
     rid: str | None = None
 
@@ -58,7 +67,9 @@ class _Open:
     file: TsSegment | Fmp4Segment
     start_ns: int
     is_discontinuous: bool
-    picture: Sample | None
+    is_dark: bool
+    """True if its pictures are ours: black."""
+    picture: Sample | None = None
     """The last keyframe."""
     end_ns: int = 0
     is_independent: bool = True
@@ -106,6 +117,12 @@ class HlsFile:
         self._init: Path | None = None
         self._damaged_count = 0
         self._is_due = False
+        self._pictures_end = (0, VIDEO_HZ)
+        """Where the pictures so far end: ticks, and how many of them are a second."""
+        self._waiting: list[Sample] = []
+        """Sound after that, until it is known whether pictures go on."""
+        self._black: Sample | None = None
+        """The next picture while segments are dark."""
 
     @property
     def wants_keyframe(self) -> bool:
@@ -124,6 +141,77 @@ class HlsFile:
         Raises:
             InternalError: the spool refused the bytes.
         """
+        if self._video is None:
+            self._take(sample)
+        elif sample.kind is Kind.AUDIO:
+            self._push_sound(sample)
+        else:
+            self._push_picture(sample)
+
+    def _push_sound(self, sample: Sample) -> None:
+        at_ns = sample.pts_ns
+        if self._black is not None:
+            self._blacken(at_ns)
+            self._take(sample)
+        elif self._waiting or at_ns > self._pictures_end_ns:
+            self._waiting.append(sample)
+            if sample.end_ns - self._waiting[0].pts_ns > DARK_NS:
+                self._darken()
+        else:
+            self._take(sample)
+
+    def _push_picture(self, sample: Sample) -> None:
+        if self._black is not None:
+            if not sample.is_keyframe:
+                self._is_due = True  # It refers to pictures that black ones have taken the place of.
+                return
+            self._black = None
+            if self._open is not None and self._open.start_ns < sample.pts_ns <= self._open.end_ns + HOLE_NS:
+                self._close(sample.pts_ns)
+        if self._waiting and sample.is_keyframe:
+            self._describe(sample)
+        self._release()
+        self._take(sample)
+        self._pictures_end = (sample.pts_ticks + sample.duration_ticks, sample.rate_hz)
+
+    def _release(self) -> None:
+        """Write the sound that waited: pictures go on, or nothing does."""
+        waiting, self._waiting = self._waiting, []
+        for sound in waiting:
+            self._take(sound)
+
+    def _darken(self) -> None:
+        """Go on in black from where the pictures ended; where sound begins only later, from there."""
+        assert self._video is not None, "without pictures nothing gets dark"  # noqa: S101 - for the type checker
+        waiting, self._waiting = self._waiting, []
+        ticks, rate_hz = self._pictures_end
+        now, first_ns = self._open, waiting[0].pts_ns
+        if now is None or now.start_ns >= self._pictures_end_ns or first_ns - self._pictures_end_ns > HOLE_NS:
+            ticks, rate_hz = -(-first_ns * VIDEO_HZ // NS), VIDEO_HZ
+        data, width, height = black_picture(self._video.codec, self._video.width, self._video.height)
+        self._black = Sample(Kind.VIDEO, ticks, 1, rate_hz, is_keyframe=True, data=data, width=width, height=height)
+        if now is not None and now.start_ns < self._black.pts_ns <= now.end_ns + HOLE_NS:
+            self._close(self._black.pts_ns)
+        self._take(self._black)
+        for sound in waiting:
+            self._push_sound(sound)
+
+    def _blacken(self, until_ns: int) -> None:
+        """Write the black pictures that are due; none for a time without sound."""
+        assert self._black is not None, "only what is dark is blackened"  # noqa: S101 - for the type checker
+        step_ticks = BLACK_NS * self._black.rate_hz // NS
+        if until_ns - self._black.pts_ns > HOLE_NS:
+            step_ticks = -(-until_ns * self._black.rate_hz // NS) - self._black.pts_ticks
+        while (black := replace(self._black, pts_ticks=self._black.pts_ticks + step_ticks)).pts_ns <= until_ns:
+            self._take(black)
+            self._black = black
+
+    @property
+    def _pictures_end_ns(self) -> int:
+        ticks, rate_hz = self._pictures_end
+        return (ticks * 2 * NS + rate_hz) // (2 * rate_hz)
+
+    def _take(self, sample: Sample) -> None:
         now = self._open
         at_ns = sample.pts_ns
         if now is None:
@@ -138,11 +226,14 @@ class HlsFile:
 
     def tick(self, now_ns: int) -> None:
         """Close a segment to which nothing has come for long; `now_ns` counts from the recording's origin."""
+        if self._waiting and now_ns - self._waiting[-1].end_ns > DARK_NS:
+            self._release()
         if self._open is not None and now_ns - self._open.end_ns > self._target_ns:
             self._break_off()
 
     def conclude(self) -> None:
         """Close the last segment: nothing more will be pushed. Sound still in the encoder goes into it."""
+        self._release()
         if self._open is not None:
             self._break_off()
 
@@ -159,7 +250,7 @@ class HlsFile:
         """Return whether a segment ends just before a sample, and whether it is due to."""
         length_ns = sample.pts_ns - now.start_ns
         is_keyframe = sample.kind is Kind.VIDEO and sample.is_keyframe
-        if length_ns > 0 and is_keyframe and now.picture is not None and _size(sample) != _size(now.picture):
+        if length_ns > 0 and is_keyframe and now.picture is not None and self._is_other(sample, now.picture):
             return True
         if length_ns < self._slice_ns:
             return False
@@ -169,25 +260,34 @@ class HlsFile:
         self._is_due = not is_cut_point
         return is_cut_point or sample.end_ns - now.start_ns > self._target_ns - NS
 
+    def _is_other(self, keyframe: Sample, before: Sample) -> bool:
+        """Return whether pictures change their size, layer or coding with a keyframe."""
+        if (keyframe.width, keyframe.height, keyframe.rid) != (before.width, before.height, before.rid):
+            return True
+        assert self._video is not None, "there are pictures"  # noqa: S101 - for the type checker
+        codec = self._video.codec
+        return parameters(codec, keyframe.data) != parameters(codec, before.data)
+
     def _begin(self, sample: Sample, *, is_discontinuous: bool) -> None:
         """Open the next segment, whose first sample is this one."""
         if sample.is_keyframe and sample.kind is Kind.VIDEO and self._video is not None:
-            self._describe(VideoFormat(self._video.codec, sample.width, sample.height, sample.data))
+            self._describe(sample)
         file = self._segment(self._begin_sound(sample.pts_ns))
         is_other = file.coding != self._coding
         if is_other and file.init:
             # Named after the first segment that needs it.
             self._init = self._new_path(f"init{self._count}.mp4")
             _write_init(self._init, file.init)
-        self._open = _Open(
-            file, sample.pts_ns, is_discontinuous or (is_other and self._count > 0), None, end_ns=sample.pts_ns
-        )
+        is_discontinuous |= is_other and self._count > 0
+        self._open = _Open(file, sample.pts_ns, is_discontinuous, self._black is not None, end_ns=sample.pts_ns)
         self._coding = file.coding
         self._count += 1
         self._is_due = False
 
-    def _describe(self, video: VideoFormat) -> None:
+    def _describe(self, keyframe: Sample) -> None:
         """Take a keyframe for what tells of the pictures from now on, unless it is none: then the last one stands."""
+        assert self._video is not None, "a playlist has pictures from its first segment on"  # noqa: S101 - as above
+        video = VideoFormat(self._video.codec, keyframe.width, keyframe.height, keyframe.data)
         with suppress(InternalError):
             video_template(video)
             self._video = video
@@ -220,8 +320,9 @@ class HlsFile:
     def _write(self, sample: Sample) -> None:
         now = self._open
         assert now is not None, "a segment has just been opened"  # noqa: S101 - for the type checker
-        now.frames[sample.kind] = now.frames.get(sample.kind, 0) + 1
-        now.ends_ns[sample.kind] = sample.end_ns
+        if sample.kind is Kind.AUDIO or not now.is_dark:
+            now.frames[sample.kind] = now.frames.get(sample.kind, 0) + 1
+            now.ends_ns[sample.kind] = sample.end_ns
         now.end_ns = max(now.end_ns, sample.end_ns)
         if sample.kind is Kind.VIDEO:
             if sample.is_keyframe:
@@ -245,6 +346,7 @@ class HlsFile:
         assert now is not None, "only an open segment is closed"  # noqa: S101 - for the type checker
         self._open, self._end_ns = None, end_ns
         now.file.close(Fraction(end_ns, NS))
+        shown = None if now.is_dark else now.picture
         self._damaged_count += now.file.refused_count
         segment = ClosedSegment(
             path=now.file.path,
@@ -255,9 +357,9 @@ class HlsFile:
             init=self._init,
             frames=now.frames,
             ends_ns=now.ends_ns,
-            width=now.picture.width if now.picture else 0,
-            height=now.picture.height if now.picture else 0,
-            rid=now.picture.rid if now.picture else None,
+            width=shown.width if shown else 0,
+            height=shown.height if shown else 0,
+            rid=shown.rid if shown else None,
         )
         self._emit(segment)
 
@@ -270,10 +372,6 @@ def _write_init(path: Path, init: bytes) -> None:
 
 
 _EXTENSIONS = {Container.TS: "ts", Container.FMP4: "m4s"}
-
-
-def _size(sample: Sample) -> tuple[int, int]:
-    return sample.width, sample.height
 
 
 def _sound_ticks(ns: int) -> int:

@@ -1,37 +1,83 @@
-// Plays HLS by hls.js from its start to its end and counts what a viewer would notice.
+// Plays HLS by hls.js or Shaka Player from its start to its end and counts what a viewer would notice.
+
+const AHEAD_SECONDS = 0.5;
+const END_SECONDS = 0.25;
 
 const players = new Map();
 
-/** Play a playlist, or a file, from its beginning; `rate` 2 plays it twice as fast. Returns once it plays. */
-window.play = async (name, url, rate) => {
+/** Play a playlist, or a file, from its beginning; `rate` 2 plays it twice as fast, `by` is a key of `loaders`. */
+window.play = async (name, url, rate, by) => {
   const video = document.body.appendChild(document.createElement("video"));
-  const report = { errors: [], stalls: [], hasStarted: false };
+  const report = { errors: [], stalls: [], jumps: [], hasStarted: false };
   players.set(name, { video, report });
   video.muted = true;
   video.playbackRate = video.defaultPlaybackRate = rate;
-  video.addEventListener("playing", () => (report.hasStarted = true));
-  video.addEventListener("waiting", () => report.hasStarted && !video.ended && report.stalls.push(video.currentTime));
-  video.addEventListener("error", () => report.errors.push({ fatal: true, details: video.error.message }));
-  if (url.endsWith(".m3u8")) {
+  watchFor(video, report);
+  await loaders[url.endsWith(".m3u8") ? by : "file"](video, url, report);
+  await video.play();
+};
+
+const loaders = {
+  hls: async (video, url, report) => {
     const hls = new Hls({ startPosition: 0 });
     hls.on(Hls.Events.ERROR, (_, { fatal, type, details }) => report.errors.push({ fatal, type, details }));
     hls.loadSource(url);
     hls.attachMedia(video);
-  } else {
+  },
+  shaka: async (video, url, report) => {
+    shaka.polyfill.installAll();
+    const player = new shaka.Player();
+    const note = ({ severity, code, data }) =>
+      report.errors.push({ fatal: severity === shaka.util.Error.Severity.CRITICAL, type: code, details: `${data}` });
+    player.addEventListener("error", ({ detail }) => note(detail));
+    await player.attach(video);
+    await player.load(url, 0).catch(note);
+  },
+  file: async (video, url) => {
     // The pages' server knows no ranges, without which nothing can be sought in.
     video.src = URL.createObjectURL(await (await fetch(url)).blob());
-  }
-  await video.play();
+  },
 };
+
+function watchFor(video, report) {
+  video.addEventListener("playing", () => (report.hasStarted = true));
+  video.addEventListener("waiting", () => {
+    // With media ahead it is the machine that is too slow to show it.
+    const isStarved = aheadOf(video) < AHEAD_SECONDS && video.duration - video.currentTime > END_SECONDS;
+    if (report.hasStarted && !video.seeking && isStarved) report.stalls.push(video.currentTime);
+  });
+  video.addEventListener("seeking", () => {
+    // A player that seeks of its own accord leaves something out.
+    if (report.hasStarted && video.currentTime !== report.sought) report.jumps.push(video.currentTime);
+  });
+  video.addEventListener("error", () => report.errors.push({ fatal: true, details: video.error.message }));
+}
+
+/** Play on from a position; return where it is once it does. */
+window.goOn = async (name, position) => {
+  const { video, report } = players.get(name);
+  report.sought = position;
+  video.currentTime = position;
+  await video.play();
+  while (video.seeking || video.currentTime < position + 0.2) await new Promise((go) => setTimeout(go, 50));
+  return video.currentTime;
+};
+
+function aheadOf(video) {
+  const ranges = Array.from({ length: video.buffered.length }, (_, n) => [video.buffered.start(n), video.buffered.end(n)]);
+  const around = ranges.find(([from, until]) => from <= video.currentTime && video.currentTime <= until);
+  return around ? around[1] - video.currentTime : 0;
+}
 
 /** Pause and go to each of some times in turn; return the time of the picture shown there, or of the sound. */
 window.seek = async (name, times) => {
-  const { video } = players.get(name);
+  const { video, report } = players.get(name);
   video.pause();
   const shown = [];
   for (const time of times) {
     const picture = video.videoWidth && new Promise((done) => video.requestVideoFrameCallback((_, { mediaTime }) => done(mediaTime)));
     const sought = new Promise((done) => video.addEventListener("seeked", done, { once: true }));
+    report.sought = time;
     video.currentTime = time;
     await sought;
     shown.push(video.videoWidth ? await picture : video.currentTime);

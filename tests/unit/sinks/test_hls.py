@@ -32,21 +32,27 @@ def moved(samples, seconds):
     return [replace(sample, pts_ticks=sample.pts_ticks + int(seconds * sample.rate_hz)) for sample in samples]
 
 
-def record(folder, samples, *, codec=Codec.H264, with_sound=True, audio_mode=AudioMode.AAC, zero_s=0):
-    """Write samples as one playlist; return its segments."""
-    folder.mkdir(parents=True, exist_ok=True)
-    closed = []
-    chosen = plan(codec, with_audio=with_sound, audio_mode=audio_mode, wanted=RecordFormat.HLS)
-    file = HlsFile(
-        chosen,
+def opened(folder, closed, *, codec=Codec.H264, with_sound=True, audio_mode=AudioMode.AAC, zero_ns=0, start_ns=0):
+    """Return a playlist that adds its segments to `closed`."""
+    return HlsFile(
+        plan(codec, with_audio=with_sound, audio_mode=audio_mode, wanted=RecordFormat.HLS),
         video=video_format(codec, video_samples(codec, 1)) if codec else None,
         audio=opus_format() if with_sound else None,
-        zero_ns=-zero_s * NS,
-        start_ns=samples[0].pts_ns,
+        zero_ns=zero_ns,
+        start_ns=start_ns,
         slice_s=SLICE_S,
         new_path=lambda name: folder / name,
         emit=closed.append,
     )
+
+
+def record(folder, samples, *, codec=Codec.H264, with_sound=True, audio_mode=AudioMode.AAC, zero_s=0):
+    """Write samples as one playlist; return its segments."""
+    folder.mkdir(parents=True, exist_ok=True)
+    closed = []
+    start_ns = samples[0].pts_ns
+    terms = {"codec": codec, "with_sound": with_sound, "audio_mode": audio_mode}
+    file = opened(folder, closed, **terms, zero_ns=-zero_s * NS, start_ns=start_ns)
     for sample in samples:
         file.push(sample)
     file.conclude()
@@ -132,13 +138,57 @@ def test_a_sender_without_keyframes_is_cut_at_the_target_and_the_next_segment_sa
     assert sum(len(packets(segment, "video")) for segment in segments) == len(pictures)
 
 
-def test_pictures_that_stop_leave_segments_of_sound_that_can_be_decoded_alone(tmp_path):
-    pictures = [sample for sample in sized(video_samples(Codec.H264, 12)) if not 3 * NS <= sample.pts_ns < 10 * NS]
-    segments = record(tmp_path, interleaved(tuple(pictures), opus_samples(12)))
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.VP9, Codec.AV1])
+def test_while_the_camera_is_off_sound_goes_on_over_black_without_a_hole(tmp_path, codec):
+    pictures = [sample for sample in sized(video_samples(codec, 12)) if not 3 * NS <= sample.pts_ns < 9.5 * NS]
+    segments = record(tmp_path, interleaved(tuple(pictures), opus_samples(12)), codec=codec)
 
-    assert all(length_s <= target_duration_s(SLICE_S) for length_s in lengths_s(segments))
+    assert lengths_s(segments) == [2, 1, 2, 2, 2, 1, 2]
+    assert [segment.width for segment in segments] == [320, 320, 0, 0, 0, 0, 320]
     assert all(segment.is_independent for segment in segments)
-    assert not any(segment.is_discontinuous for segment in segments)
+    assert all(after.start_ns == before.end_ns for before, after in pairwise(segments))
+    # Only a keyframe ends the black: nothing is left for those after it to refer to.
+    assert sum(segment.frames.get(Kind.VIDEO, 0) for segment in segments) == 90 + 60
+    assert sum(segment.frames[Kind.AUDIO] for segment in segments) == 600
+    shown = [at_s for segment in segments for at_s, _ in packets(segment, "video")]
+    assert max(after - before for before, after in pairwise(shown)) <= Fraction(1, 5) + Fraction(1, 30)
+    heard = [at_s for segment in segments for at_s, _ in packets(segment, "audio")]
+    assert {round((after - before) * 48_000) for before, after in pairwise(heard)} <= {1023, 1024, 1025}
+
+
+def test_sound_that_begins_again_before_its_picture_brings_no_black(tmp_path):
+    one = interleaved(tuple(sized(video_samples(Codec.H264, 3))), opus_samples(3))
+    early = moved(opus_samples(1), 600)
+    segments = record(tmp_path, [*one, *early, *moved(one, 601)])
+
+    assert [segment.width for segment in segments] == [320] * len(segments)
+    assert segments[2].start_ns == 600 * NS
+
+
+def test_a_picture_without_a_keyframe_after_black_has_one_asked_for(tmp_path):
+    file, pictures = opened(tmp_path, []), sized(video_samples(Codec.H264, 4))
+    for sample in interleaved(tuple(pictures[:30]), opus_samples(6)):
+        file.push(sample)
+    assert not file.wants_keyframe
+    file.push(moved([pictures[31]], 5)[0])
+    assert file.wants_keyframe
+    file.push(moved([pictures[60]], 4)[0])
+    assert not file.wants_keyframe
+
+
+@pytest.mark.parametrize(
+    ("codec", "change"),
+    [(Codec.H264, {"profile": "high"}), (Codec.H264, {"width": 640, "height": 360}), (Codec.VP9, {"width": 160})],
+)
+def test_a_change_of_size_or_profile_begins_a_segment_after_a_discontinuity(tmp_path, codec, change):
+    size = {key: value for key, value in change.items() if key != "profile"}
+    other = [replace(s, **size) if s.is_keyframe else s for s in moved(sized(video_samples(codec, 3, **change)), 3)]
+    segments = record(tmp_path, interleaved((*sized(video_samples(codec, 3)), *other), opus_samples(6)), codec=codec)
+
+    assert lengths_s(segments) == [2, 1, 2, 1]
+    assert [segment.is_discontinuous for segment in segments] == [False, False, True, False]
+    if codec is Codec.VP9:
+        assert [segment.init.name for segment in segments] == ["init0.mp4"] * 2 + ["init2.mp4"] * 2
 
 
 def test_an_interruption_is_a_discontinuity_and_takes_no_time_of_the_playlist(tmp_path):
@@ -152,17 +202,7 @@ def test_an_interruption_is_a_discontinuity_and_takes_no_time_of_the_playlist(tm
 
 def test_a_segment_nothing_comes_to_any_more_is_closed_by_the_clock(tmp_path):
     closed = []
-    chosen = plan(Codec.H264, with_audio=False, audio_mode=AudioMode.AAC, wanted=RecordFormat.HLS)
-    file = HlsFile(
-        chosen,
-        video=video_format(Codec.H264, video_samples(Codec.H264, 1)),
-        audio=None,
-        zero_ns=0,
-        start_ns=0,
-        slice_s=SLICE_S,
-        new_path=lambda name: tmp_path / name,
-        emit=closed.append,
-    )
+    file = opened(tmp_path, closed, with_sound=False)
     for sample in sized(video_samples(Codec.H264, 1)):
         file.push(sample)
     file.tick(5 * NS)
