@@ -20,7 +20,7 @@ from soloist.sinks.aac import RATE_HZ, AacTranscoder
 from soloist.sinks.matrix import Container, Plan
 from soloist.sinks.parameters import parameters
 from soloist.sinks.segment import Fmp4Segment, TsSegment
-from soloist.sinks.still import black_picture
+from soloist.sinks.still import BLACK_PICTURES, BLACK_SIZE
 from soloist.sinks.template import video_template
 from soloist.wire.playlist import target_duration_s
 
@@ -117,7 +117,7 @@ class HlsFile:
         self._init: Path | None = None
         self._damaged_count = 0
         self._is_due = False
-        self._pictures_end = (0, VIDEO_HZ)
+        self._pictures_end = (-1, VIDEO_HZ)
         """Where the pictures so far end: ticks, and how many of them are a second."""
         self._waiting: list[Sample] = []
         """Sound after that, until it is known whether pictures go on."""
@@ -168,11 +168,21 @@ class HlsFile:
             self._black = None
             if self._open is not None and self._open.start_ns < sample.pts_ns <= self._open.end_ns + HOLE_NS:
                 self._close(sample.pts_ns)
-        if self._waiting and sample.is_keyframe:
+        elif self._waiting and sample.is_keyframe and self._begins_anew(sample):
             self._describe(sample)
+            ticks, rate_hz = self._leave_pictures()
+            # No player may find a hole in its pictures where the sound is heard: this one stands from there on.
+            self._take(replace(sample, pts_ticks=ticks, duration_ticks=1, rate_hz=rate_hz), is_ours=True)
         self._release()
         self._take(sample)
         self._pictures_end = (sample.pts_ticks + sample.duration_ticks, sample.rate_hz)
+
+    def _begins_anew(self, keyframe: Sample) -> bool:
+        """Return whether a keyframe, or the sound that waits for it, is the first of another segment."""
+        now = self._open
+        if now is None or now.picture is None or self._waiting[0].pts_ns - now.end_ns > HOLE_NS:
+            return True
+        return self._is_other(keyframe, now.picture)
 
     def _release(self) -> None:
         """Write the sound that waited: pictures go on, or nothing does."""
@@ -180,19 +190,24 @@ class HlsFile:
         for sound in waiting:
             self._take(sound)
 
-    def _darken(self) -> None:
-        """Go on in black from where the pictures ended; where sound begins only later, from there."""
-        assert self._video is not None, "without pictures nothing gets dark"  # noqa: S101 - for the type checker
-        waiting, self._waiting = self._waiting, []
-        ticks, rate_hz = self._pictures_end
-        now, first_ns = self._open, waiting[0].pts_ns
+    def _leave_pictures(self) -> tuple[int, int]:
+        """Close the open segment where its pictures end, or where sound begins only later; return that, in ticks."""
+        now, (ticks, rate_hz), first_ns = self._open, self._pictures_end, self._waiting[0].pts_ns
         if now is None or now.start_ns >= self._pictures_end_ns or first_ns - self._pictures_end_ns > HOLE_NS:
             ticks, rate_hz = -(-first_ns * VIDEO_HZ // NS), VIDEO_HZ
-        data, width, height = black_picture(self._video.codec, self._video.width, self._video.height)
+        at_ns = (ticks * 2 * NS + rate_hz) // (2 * rate_hz)
+        if now is not None and now.start_ns < at_ns <= now.end_ns + HOLE_NS:
+            self._close(at_ns)
+        return ticks, rate_hz
+
+    def _darken(self) -> None:
+        """Go on in black from where the pictures ended."""
+        assert self._video is not None, "without pictures nothing gets dark"  # noqa: S101 - for the type checker
+        ticks, rate_hz = self._leave_pictures()
+        data, (width, height) = BLACK_PICTURES[self._video.codec], BLACK_SIZE
         self._black = Sample(Kind.VIDEO, ticks, 1, rate_hz, is_keyframe=True, data=data, width=width, height=height)
-        if now is not None and now.start_ns < self._black.pts_ns <= now.end_ns + HOLE_NS:
-            self._close(self._black.pts_ns)
-        self._take(self._black)
+        self._take(self._black, is_ours=True)
+        waiting, self._waiting = self._waiting, []
         for sound in waiting:
             self._push_sound(sound)
 
@@ -203,7 +218,7 @@ class HlsFile:
         if until_ns - self._black.pts_ns > HOLE_NS:
             step_ticks = -(-until_ns * self._black.rate_hz // NS) - self._black.pts_ticks
         while (black := replace(self._black, pts_ticks=self._black.pts_ticks + step_ticks)).pts_ns <= until_ns:
-            self._take(black)
+            self._take(black, is_ours=True)
             self._black = black
 
     @property
@@ -211,7 +226,8 @@ class HlsFile:
         ticks, rate_hz = self._pictures_end
         return (ticks * 2 * NS + rate_hz) // (2 * rate_hz)
 
-    def _take(self, sample: Sample) -> None:
+    def _take(self, sample: Sample, *, is_ours: bool = False) -> None:
+        """Write a sample into the segment it belongs to; one that is ours is none of the sender's."""
         now = self._open
         at_ns = sample.pts_ns
         if now is None:
@@ -222,7 +238,7 @@ class HlsFile:
         elif self._ends_before(now, sample):
             self._close(at_ns)
             self._begin(sample, is_discontinuous=False)
-        self._write(sample)
+        self._write(sample, is_ours=is_ours)
 
     def tick(self, now_ns: int) -> None:
         """Close a segment to which nothing has come for long; `now_ns` counts from the recording's origin."""
@@ -317,10 +333,10 @@ class HlsFile:
             self._transcoder = None
         self._close(now.end_ns)
 
-    def _write(self, sample: Sample) -> None:
+    def _write(self, sample: Sample, *, is_ours: bool) -> None:
         now = self._open
         assert now is not None, "a segment has just been opened"  # noqa: S101 - for the type checker
-        if sample.kind is Kind.AUDIO or not now.is_dark:
+        if not is_ours:
             now.frames[sample.kind] = now.frames.get(sample.kind, 0) + 1
             now.ends_ns[sample.kind] = sample.end_ns
         now.end_ns = max(now.end_ns, sample.end_ns)

@@ -156,13 +156,22 @@ def test_while_the_camera_is_off_sound_goes_on_over_black_without_a_hole(tmp_pat
     assert {round((after - before) * 48_000) for before, after in pairwise(heard)} <= {1023, 1024, 1025}
 
 
-def test_sound_that_begins_again_before_its_picture_brings_no_black(tmp_path):
-    one = interleaved(tuple(sized(video_samples(Codec.H264, 3))), opus_samples(3))
-    early = moved(opus_samples(1), 600)
-    segments = record(tmp_path, [*one, *early, *moved(one, 601)])
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.VP9])
+@pytest.mark.parametrize(("away_s", "size"), [(600, 320), (1.5, 640)])
+def test_the_first_picture_stands_from_where_sound_alone_began(tmp_path, codec, away_s, size):
+    one = interleaved(tuple(sized(video_samples(codec, 3))), opus_samples(3))
+    sound = opus_samples(4 if away_s > 2 else 5)
+    pictures = [replace(s, width=size if s.width else 0) for s in moved(sized(video_samples(codec, 3)), 3 + away_s)]
+    back = moved(sound, 3 + away_s - 1) if away_s > 2 else moved(sound, 3)
+    segments = record(tmp_path, [*one, *interleaved(tuple(pictures), tuple(back))], codec=codec)
 
-    assert [segment.width for segment in segments] == [320] * len(segments)
-    assert segments[2].start_ns == 600 * NS
+    begins_s = 3 + away_s - 1 if away_s > 2 else 3
+    (first,) = (segment for segment in segments if segment.start_ns == begins_s * NS)
+    (early, _), (real, _), *_ = packets(first, "video")
+    assert float(early) == pytest.approx(begins_s, abs=1e-3)
+    assert float(real) == pytest.approx(3 + away_s, abs=1e-3)
+    assert sum(segment.frames.get(Kind.VIDEO, 0) for segment in segments) == 180
+    assert all(segment.width for segment in segments)
 
 
 def test_a_picture_without_a_keyframe_after_black_has_one_asked_for(tmp_path):
