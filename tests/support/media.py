@@ -40,6 +40,10 @@ _ENCODERS = {
 }
 
 
+HIGH_PROFILE = (("preset", "veryfast"), ("profile", "high"))
+"""Options for H.264 of another profile than usual."""
+
+
 def counter_check(number: int) -> int:
     """Return the four check bits of a counter: the exclusive-or of its nibbles, inverted."""
     return ~(number ^ number >> 4 ^ number >> 8 ^ number >> 12) & 0xF

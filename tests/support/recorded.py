@@ -58,8 +58,12 @@ class Recorded:
 
     @cached_property
     def pictures(self) -> list[Picture]:
-        """Every picture, in order."""
-        return read_pictures(self.path)
+        """Every picture, in order; of one that a playlist shows early, and again at its time, the second."""
+        found = read_pictures(self.path)
+        if self.path.suffix != ".m3u8":
+            return found
+        pairs = itertools.zip_longest(found, found[1:])
+        return [one for one, after in pairs if not after or one.number is None or one.number != after.number]
 
     @property
     def readable(self) -> list[Picture]:

@@ -139,6 +139,7 @@ def tracks_of(entries: list[LedgerEntry], terms: PlaylistTerms, origin_ns: int) 
             channels=terms.channels if kind is Kind.AUDIO else 0,
             clocks=_clocks(entries, kind, origin_ns),
             layers=() if kind is Kind.AUDIO else tuple(layers),
+            end_ns=max((entry.ends_at_ns.get(kind, 0) for entry in entries), default=0) - origin_ns,
         )
         for kind, codec in sorted(terms.codecs.items())
     )

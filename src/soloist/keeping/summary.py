@@ -63,6 +63,7 @@ def _track(kind: Kind, codec: Codec, summary: FileSummary, media: TimelineFacts)
         channels=summary.channels if is_sound else 0,
         clocks=clocks,
         layers=() if is_sound else summary.layers,
+        end_ns=summary.ends_ns.get(kind, summary.start_ns),
     )
 
 

@@ -15,8 +15,10 @@ from pathlib import Path
 from soloist.model.media import AudioFormat, Codec, Kind, Sample, VideoFormat
 from soloist.model.rule import AudioMode, RecordFormat
 from soloist.sinks.hls import ClosedSegment, HlsFile
-from soloist.sinks.matrix import SEGMENTED, Plan, plan
+from soloist.sinks.matrix import SEGMENTED, Container, Plan, plan
 from soloist.sinks.open_file import OpenFile
+from soloist.sinks.parameters import profile
+from soloist.sinks.template import describes_pictures
 from soloist.wire.keys import EXTENSIONS
 from soloist.wire.manifest import LayerSpan
 from soloist.wire.opus import channel_count
@@ -234,7 +236,10 @@ class FileSeries:
         elif sample.is_keyframe:
             self._push_keyframe(sample)
         elif self._current is not None and self._current.video is not None:
-            self._write(self._current, sample)
+            if _is_of(self._current.video, sample):
+                self._write(self._current, sample)
+            else:
+                self._is_cut_due = True  # The keyframe of another coding was lost.
 
     def tick(self, now_ns: int) -> None:
         """Open a file without picture if sound has waited long enough; `now_ns` counts from the origin."""
@@ -376,14 +381,23 @@ class FileSeries:
 
 
 def _continues(current: _Current, keyframe: Sample) -> bool:
-    """Return whether a keyframe can be carried by the open file: same coding, and a size it may change in band."""
+    """Return whether the open file can carry a keyframe: of its coding, with a change it may make in band (R17)."""
     video = current.video
-    if video is None or (video.codec, video.is_transcoded) != (keyframe.codec, keyframe.is_transcoded):
+    if video is None or not _is_of(video, keyframe):
         return False
-    if video.codec is Codec.AV1 and current.plan.container not in SEGMENTED:
-        last = current.layers[-1] if current.layers else None
-        return last is None or (last.width, last.height) == (keyframe.width, keyframe.height)
-    return True
+    if current.plan.container is not Container.MP4:
+        return True
+    last = current.layers[-1] if current.layers else None
+    size = keyframe.width, keyframe.height
+    if video.codec is Codec.AV1 and last is not None and (last.width, last.height) != size:
+        return False
+    is_same = profile(video.codec, video.keyframe) == profile(video.codec, keyframe.data)
+    return is_same or not describes_pictures(VideoFormat(video.codec, *size, keyframe.data))
+
+
+def _is_of(video: VideoFormat, picture: Sample) -> bool:
+    """Return whether a picture is of the coding a file was opened for."""
+    return (video.codec, video.is_transcoded) == (picture.codec, picture.is_transcoded)
 
 
 def _codecs(chosen: Plan, video: VideoFormat | None) -> dict[Kind, Codec]:

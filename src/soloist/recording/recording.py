@@ -24,7 +24,7 @@ from soloist.model.rule import ALWAYS_APPEND, HlsConfig, Mp4Config, RecordFormat
 from soloist.model.timing import Cause, Missing
 from soloist.recording.absences import Absences
 from soloist.recording.cutting import Cuts, Fact, FileEnded, FileSeries, FileSummary
-from soloist.recording.selection import Selection
+from soloist.recording.selection import LAYER_SILENT, Selection
 from soloist.recording.selfcheck import SelfCheck
 from soloist.recording.transcoding import PictureLine
 from soloist.recording.vigil import Vigil
@@ -103,8 +103,8 @@ class Recording:
         fail: Callable[[SoloistError], None],
     ) -> None:
         """`new_path(index, extension)` names the next spool file; `emit` and `fail` are called on the media thread."""
-        self._selection = Selection(job)
         self._timeline = Timeline()
+        self._selection = Selection(job, lambda: self._timeline.interrupt(Kind.VIDEO, Cause.GAP, LAYER_SILENT))
         self._line = PictureLine(job.job_id) if transcodes_vp8(job) else None
         """Where VP8 becomes H.264; None where it is kept as it came."""
         self._now_ns = 0
@@ -190,6 +190,7 @@ class Recording:
                 self._timeline.report(publisher.session, item, _rate_hz(_kind_of(publisher, item.mid)))
             else:
                 self._timeline.interrupt(_kind_of(publisher, item.mid), Cause.FAULT, "overload")
+        self._selection.reconsider(items[-1].received_ns if is_frame(items[-1]) else self._last_frame_ns)
         self._hand_on()
         if not self._is_interrupted:
             self._ask_for_keyframe(self._last_frame_ns)

@@ -3,14 +3,24 @@
 Lives on the media thread. Spec: API section 6.1 (levels, SCREENSTREAM's sound); rules R19, R20.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
 
 from soloist.model.job import Job
 from soloist.model.media import EncodedFrame, Kind, Layer, Tier, TrackSource, choose_layer
 from soloist.sources.ingest import PublisherMedia
 
-SILENT_LAYER_NS = 2_000_000_000
-"""A layer without a frame for this long, while another lives, is left for that one."""
+log = structlog.get_logger("soloist.layers")
+
+LAYER_SILENT = "layer_silent"
+"""Why pictures are missing between a layer that fell silent and the one recorded in its place."""
+SILENT_LAYER_NS = 1_500_000_000
+"""A layer without a frame for this long, while another lives, is left for that one: with the keyframe that has to be
+asked for, pictures go on within 2 s. Screens are sent at one frame a second at least."""
+VERIFY_NS = 5_000_000_000
+"""A chosen layer that shows no keyframe of its own by then is told of (rule R19)."""
 SURVEY_NS = 500_000_000
 """How long the first choice waits for every announced layer to show its size."""
 
@@ -27,8 +37,10 @@ def sources_of(job: Job) -> frozenset[TrackSource]:
 class Selection:
     """Routes frames of the attached publishers to tracks."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, on_silent: Callable[[], None] = lambda: None) -> None:
+        """`on_silent` is told, again and again, while the recorded layer is silent and another lives."""
         self._job = job
+        self._on_silent = on_silent
         self._publishers: dict[TrackSource, PublisherMedia] = {}
         self._routes: dict[MicKey, Kind] = {}
         self._layers: LayerChooser | None = None
@@ -66,13 +78,15 @@ class Selection:
         """Look again at which layer to record: layers come and go."""
         if self._layers is not None:
             self._layers.reconsider(now_ns)
+            if self._layers.is_silent:
+                self._on_silent()
 
     def request_keyframe(self) -> None:
-        """Ask for a keyframe of the recorded picture."""
-        publisher = self._publishers.get(self._job.video) if self._job.video else None
+        """Ask for a keyframe of the recorded picture; of every layer while none is chosen."""
+        publisher = self._picture()
         track = publisher.track(Kind.VIDEO) if publisher else None
         if publisher and track:
-            publisher.request_keyframe(track.mid, self._layers.current if self._layers else None)
+            publisher.request_keyframe(track.mid, self._layers.wanted if self._layers else None)
 
     def _reroute(self) -> None:
         self._routes.clear()
@@ -85,7 +99,7 @@ class Selection:
         if picture is None or track is None or not track.rids:
             self._layers = None
         elif self._layers is None or self._layers.publisher is not picture:
-            self._layers = LayerChooser(picture, track.mid, track.rids, self._job.tier)
+            self._layers = LayerChooser(picture, track.mid, track.rids, self._job.tier, self._job.job_id)
 
     def _picture(self) -> PublisherMedia | None:
         return self._publishers.get(self._job.video) if self._job.video else None
@@ -107,9 +121,22 @@ class LayerChooser:
     mid: str
     rids: tuple[str, ...]
     tier: Tier
+    job_id: str
     current: str | None = None
+    """The layer being recorded; None until one is."""
+    is_silent: bool = False
+    """True while the recorded layer is silent and another lives."""
     _target: str | None = None
+    _target_ns: int = 0
+    """When it was chosen; 0 once it is recorded or told of."""
+    _size: tuple[int, int] = field(default=(0, 0))
+    """Of the recorded layer's last keyframe."""
     _first_key_ns: int | None = None
+
+    @property
+    def wanted(self) -> str | None:
+        """The layer to switch to, or that is recorded; None before the first choice."""
+        return self._target if self._target is not None else self.current
 
     def admits(self, frame: EncodedFrame) -> bool:
         """Return whether a frame belongs to the layer being recorded."""
@@ -118,7 +145,7 @@ class LayerChooser:
                 self._first_key_ns = frame.received_ns
             self.reconsider(frame.received_ns)
             if frame.rid == self._target:
-                self.current = frame.rid
+                self._switch(frame)
         return frame.rid == self.current
 
     def reconsider(self, now_ns: int) -> None:
@@ -126,12 +153,31 @@ class LayerChooser:
         living = self._living(now_ns)
         if self._first_key_ns is None or not living:
             return
+        self.is_silent = self.current is not None and all(layer.rid != self.current for layer in living)
         is_surveyed = len(living) == len(self.rids) or now_ns - self._first_key_ns >= SURVEY_NS
         chosen = choose_layer(living, self.tier) if is_surveyed else None
-        if chosen is not None and chosen.rid != self.current:
-            if self._target != chosen.rid or self.current is None:
-                self.publisher.request_keyframe(self.mid, chosen.rid)
-            self._target = chosen.rid
+        if chosen is None:
+            return
+        if chosen.rid == self.current or _is_as_large(chosen, self.current, living):
+            self._target = self.current
+        elif self._target != chosen.rid:
+            self._target, self._target_ns = chosen.rid, now_ns
+            self.publisher.request_keyframe(self.mid, chosen.rid)
+        self._verify(now_ns)
+
+    def _switch(self, keyframe: EncodedFrame) -> None:
+        """Record the chosen layer from this keyframe on; what is recorded is known by its parsed size."""
+        size = keyframe.width, keyframe.height
+        if (keyframe.rid, size) != (self.current, self._size):
+            layer = {"rid": keyframe.rid, "width": size[0], "height": size[1], "before": self.current}
+            log.info("layer_recorded", job_id=self.job_id, **layer)
+        self.current, self._size, self.is_silent, self._target_ns = keyframe.rid, size, False, 0
+
+    def _verify(self, now_ns: int) -> None:
+        """Tell, once, of a chosen layer that does not come."""
+        if self._target != self.current and self._target_ns and now_ns - self._target_ns > VERIFY_NS:
+            log.warning("layer_does_not_come", job_id=self.job_id, rid=self._target, recorded=self.current)
+            self._target_ns = 0
 
     def _living(self, now_ns: int) -> list[Layer]:
         last = self.publisher.last_frame_ns
@@ -140,3 +186,9 @@ class LayerChooser:
             for layer in self.publisher.layers_of(self.mid)
             if now_ns - last.get((self.mid, layer.rid), 0) < SILENT_LAYER_NS
         ]
+
+
+def _is_as_large(chosen: Layer, current: str | None, living: list[Layer]) -> bool:
+    """Return whether the recorded layer lives and shows as much as the chosen one: nothing is won by a switch."""
+    area = chosen.width * chosen.height
+    return any(layer.rid == current and layer.width * layer.height == area for layer in living)

@@ -33,6 +33,8 @@ STILL_NS = NS
 DARK_NS = 2 * NS
 """Sound without a picture for longer than this is shown in black from where the last one ended: what the timeline
 declares missing. Until then it waits, because a segment may end only there."""
+HOLE_SHOWN_NS = NS // 10
+"""Players go over a hole in the pictures that is no longer; else the next one stands in it as well."""
 BLACK_NS = NS // 5
 """How often the black picture comes again: some players show the last one of a segment only this long."""
 SOUND_LAG_NS = NS
@@ -170,9 +172,10 @@ class HlsFile:
                 self._close(sample.pts_ns)
         elif self._waiting and sample.is_keyframe and self._begins_anew(sample):
             self._describe(sample)
-            ticks, rate_hz = self._leave_pictures()
-            # No player may find a hole in its pictures where the sound is heard: this one stands from there on.
-            self._take(replace(sample, pts_ticks=ticks, duration_ticks=1, rate_hz=rate_hz), is_ours=True)
+            ticks, rate_hz = self._alone_from()
+            early = replace(sample, pts_ticks=ticks, duration_ticks=1, rate_hz=rate_hz)
+            if sample.pts_ns - early.pts_ns > HOLE_SHOWN_NS:
+                self._leave_pictures(early)
         self._release()
         self._take(sample)
         self._pictures_end = (sample.pts_ticks + sample.duration_ticks, sample.rate_hz)
@@ -190,23 +193,27 @@ class HlsFile:
         for sound in waiting:
             self._take(sound)
 
-    def _leave_pictures(self) -> tuple[int, int]:
-        """Close the open segment where its pictures end, or where sound begins only later; return that, in ticks."""
-        now, (ticks, rate_hz), first_ns = self._open, self._pictures_end, self._waiting[0].pts_ns
+    def _alone_from(self) -> tuple[int, int]:
+        """Return where the sound that waits is without a picture from, in ticks: their end, unless it came later."""
+        now, first_ns = self._open, self._waiting[0].pts_ns
         if now is None or now.start_ns >= self._pictures_end_ns or first_ns - self._pictures_end_ns > HOLE_NS:
-            ticks, rate_hz = -(-first_ns * VIDEO_HZ // NS), VIDEO_HZ
-        at_ns = (ticks * 2 * NS + rate_hz) // (2 * rate_hz)
+            return -(-first_ns * VIDEO_HZ // NS), VIDEO_HZ
+        return self._pictures_end
+
+    def _leave_pictures(self, ours: Sample) -> None:
+        """Close the open segment where its pictures end; the next one begins there with a picture that is ours."""
+        now, at_ns = self._open, ours.pts_ns
         if now is not None and now.start_ns < at_ns <= now.end_ns + HOLE_NS:
             self._close(at_ns)
-        return ticks, rate_hz
+        self._take(ours, is_ours=True)
 
     def _darken(self) -> None:
         """Go on in black from where the pictures ended."""
         assert self._video is not None, "without pictures nothing gets dark"  # noqa: S101 - for the type checker
-        ticks, rate_hz = self._leave_pictures()
+        ticks, rate_hz = self._alone_from()
         data, (width, height) = BLACK_PICTURES[self._video.codec], BLACK_SIZE
         self._black = Sample(Kind.VIDEO, ticks, 1, rate_hz, is_keyframe=True, data=data, width=width, height=height)
-        self._take(self._black, is_ours=True)
+        self._leave_pictures(self._black)
         waiting, self._waiting = self._waiting, []
         for sound in waiting:
             self._push_sound(sound)

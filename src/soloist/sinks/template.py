@@ -32,6 +32,15 @@ def video_template(video: VideoFormat) -> Stream:
         raise InternalError(f"The first keyframe is not valid {video.codec}.") from error
 
 
+def describes_pictures(video: VideoFormat) -> bool:
+    """Return whether a keyframe is one: hostile ones would open no file."""
+    try:
+        video_template(video)
+    except InternalError:
+        return False
+    return True
+
+
 def _open(video: VideoFormat) -> InputContainer:
     """Open the keyframe as a file: raw Annex B for H.264, one-frame IVF for the others."""
     if video.codec is Codec.H264:

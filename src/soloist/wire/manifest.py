@@ -6,9 +6,10 @@ clock of its first media. Rules R2, R3, R6, R9, R10, R33, R48.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Any
 
 from soloist.model.media import Codec, Kind, Tier, TrackSource
@@ -76,6 +77,8 @@ class ManifestTrack:
     """Of sound; 0 for pictures."""
     clocks: tuple[ClockMapping, ...] = ()
     layers: tuple[LayerSpan, ...] = ()
+    end_ns: int = 0
+    """Where its media ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,7 @@ def render_manifest(manifest: Manifest) -> str:
         "job": _job(manifest.job),
         # As text: JSON readers that count in doubles would round it.
         "origin": {"at": _iso(manifest.origin_ns), "unix_ns": str(manifest.origin_ns)},
-        "tracks": [_track(track) for track in manifest.tracks],
+        "tracks": [_track(track, manifest.missing) for track in manifest.tracks],
         "missing": [_missing(missing, manifest.origin_ns) for missing in manifest.missing],
         "files": [_file(file, manifest.origin_ns) for file in manifest.files],
     }
@@ -156,12 +159,33 @@ def _job(job: ManifestJob) -> dict[str, Any]:
     }
 
 
-def _track(track: ManifestTrack) -> dict[str, Any]:
+def layer_ns(track: ManifestTrack, missing: Iterable[Missing]) -> dict[str, int]:
+    """Return how long each layer's pictures are, nanoseconds by rid ("" without simulcast): all of the track's media.
+
+    A layer lasts until the next one, and no stretch of it that is missing counts (rule R19).
+    """
+    holes = sorted((hole.start_ns, hole.end_ns) for hole in missing if hole.kind is track.kind)
+    lasting: dict[str, int] = {}
+    for layer, after in zip_longest(track.layers, track.layers[1:]):
+        at_ns, end_ns = layer.start_ns, after.start_ns if after else max(track.end_ns, layer.start_ns)
+        media_ns = 0
+        for hole_ns, hole_end_ns in holes:
+            media_ns += max(min(hole_ns, end_ns) - at_ns, 0)
+            at_ns = max(at_ns, min(hole_end_ns, end_ns))
+        rid = layer.rid or ""
+        lasting[rid] = lasting.get(rid, 0) + media_ns + max(end_ns - at_ns, 0)
+    return lasting
+
+
+def _track(track: ManifestTrack, missing: Iterable[Missing]) -> dict[str, Any]:
     """Return a track's fields: `channels` for sound, `layers` for pictures."""
     own: dict[str, Any] = (
         {"channels": track.channels}
         if track.kind is Kind.AUDIO
-        else {"layers": [_layer(layer) for layer in track.layers]}
+        else {
+            "layers": [_layer(layer) for layer in track.layers],
+            "layer_seconds": {rid: ns / _NS for rid, ns in layer_ns(track, missing).items()},
+        }
     )
     return {
         "kind": track.kind.value,

@@ -7,11 +7,11 @@ import av
 import pytest
 from support.frames import NS
 from support.jobs import a_job, a_rule
-from support.media import opus_samples, video_samples
+from support.media import HIGH_PROFILE, opus_samples, video_samples
 from support.stage import Stage, a_publisher, frames_of, merged
 
 from soloist.model.job import Job
-from soloist.model.media import Codec, Kind, Sample, Tier, TrackSource
+from soloist.model.media import Codec, Kind, Sample, TrackSource
 from soloist.model.rule import AudioMode, Mp4Config
 from soloist.model.timing import Cause
 
@@ -233,6 +233,46 @@ def test_a_codec_change_begins_a_new_file(tmp_path):
     assert [path.suffix for path in stage.stop()] == [".mp4", ".webm"]
 
 
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.VP9])
+def test_a_picture_of_another_coding_whose_keyframe_was_lost_spoils_no_file_and_has_one_asked_for(tmp_path, codec):
+    stage, alice = Stage(tmp_path), a_publisher()
+    stage.recording.on_attached(alice)
+    other = Codec.VP9 if codec is Codec.H264 else Codec.H264
+    stage.play(alice, merged(camera(2, codec), sound(2)))
+    asked = len(alice._receiver.asked)
+    late = [
+        frame for frame in camera(4, other, at_s=2, rtp_zero=1_180_000) if not 0 <= frame.rtp_ticks - 1_180_000 < 9000
+    ]
+    stage.play(alice, merged(late, sound(4, at_s=2, rtp_zero=96_007)))
+
+    first, second = stage.stop()
+    assert len(alice._receiver.asked) > asked
+    assert contents(first)[codec.value][0] == 60
+    assert contents(second)[other.value][0] == 90
+
+
+def test_another_profile_of_h264_begins_a_new_file_and_another_level_does_not(tmp_path):
+    stage, alice = Stage(tmp_path), a_publisher()
+    stage.recording.on_attached(alice)
+    larger = video_samples(Codec.H264, 2, width=1280, height=720)
+    other = video_samples(Codec.H264, 2, options=HIGH_PROFILE)
+    pictures = [
+        *camera(2),
+        *frames_of(larger, size=(1280, 720), at_s=2, rtp_zero=1_180_000),
+        *frames_of(other, at_s=4, rtp_zero=1_360_000),
+    ]
+    stage.play(alice, merged(pictures, sound(6)))
+
+    first, second = stage.stop()
+    assert [contents(path)["h264"][0] for path in (first, second)] == [120, 60]
+    profiles = []
+    for path in (first, second):
+        with av.open(str(path)) as file:
+            profiles.append(file.streams.video[0].codec_context.extradata[1])
+    assert profiles == [66, 100]
+    assert stage.missing == []
+
+
 def test_a_size_change_stays_in_the_file_and_is_written_down(tmp_path):
     stage, alice = Stage(tmp_path), a_publisher()
     stage.recording.on_attached(alice)
@@ -267,34 +307,6 @@ def test_a_screen_job_takes_the_microphone_of_the_camera_publisher(tmp_path):
     (path,) = stage.stop()
 
     assert set(contents(path)) == {"h264", "aac"}
-
-
-@pytest.mark.parametrize(("tier", "rid"), [(Tier.LD, "q"), (Tier.SD, "q"), (Tier.HD, "h"), (Tier.FHD, "f")])
-def test_the_recorded_layer_is_the_highest_not_above_the_wanted_level(tmp_path, tier, rid):
-    stage, alice = Stage(tmp_path, a_job(tier=tier)), a_publisher(kinds=(Kind.VIDEO,), rids=("q", "h", "f"))
-    stage.recording.on_attached(alice)
-    sizes = {"q": (320, 180), "h": (640, 360), "f": (1280, 720)}
-    layers = [
-        frames_of(video_samples(Codec.H264, 2, width=320, height=180), size=size, rid=rid)
-        for rid, size in sizes.items()
-    ]
-    stage.play(alice, merged(*layers))
-    stage.stop()
-
-    assert stage.ended[-1].summary.layers[-1].rid == rid
-
-
-def test_when_the_recorded_layer_falls_silent_another_takes_over_within_two_seconds(tmp_path):
-    stage, alice = Stage(tmp_path), a_publisher(kinds=(Kind.VIDEO,), rids=("q", "f"))
-    stage.recording.on_attached(alice)
-    low = frames_of(video_samples(Codec.H264, 8), size=(320, 180), rid="q")
-    high = frames_of(video_samples(Codec.H264, 3, width=640, height=360), size=(640, 360), rid="f", rtp_zero=5)
-    stage.play(alice, merged(low, high))
-    stage.stop()
-
-    spans = stage.ended[-1].summary.layers
-    assert [span.rid for span in spans] == ["f", "q"]
-    assert spans[1].start_ns / 1e9 < 6.1
 
 
 def test_a_stop_before_the_first_keyframe_leaves_no_picture_but_keeps_the_sound(tmp_path):

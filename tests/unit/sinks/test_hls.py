@@ -9,7 +9,7 @@ import av
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.media import interleaved, opus_format, opus_samples, video_format, video_samples
+from support.media import HIGH_PROFILE, interleaved, opus_format, opus_samples, video_format, video_samples
 
 from soloist.model.errors import InternalError
 from soloist.model.media import Codec, Kind
@@ -187,10 +187,10 @@ def test_a_picture_without_a_keyframe_after_black_has_one_asked_for(tmp_path):
 
 @pytest.mark.parametrize(
     ("codec", "change"),
-    [(Codec.H264, {"profile": "high"}), (Codec.H264, {"width": 640, "height": 360}), (Codec.VP9, {"width": 160})],
+    [(Codec.H264, {"options": HIGH_PROFILE}), (Codec.H264, {"width": 640, "height": 360}), (Codec.VP9, {"width": 160})],
 )
 def test_a_change_of_size_or_profile_begins_a_segment_after_a_discontinuity(tmp_path, codec, change):
-    size = {key: value for key, value in change.items() if key != "profile"}
+    size = {key: value for key, value in change.items() if key != "options"}
     other = [replace(s, **size) if s.is_keyframe else s for s in moved(sized(video_samples(codec, 3, **change)), 3)]
     segments = record(tmp_path, interleaved((*sized(video_samples(codec, 3)), *other), opus_samples(6)), codec=codec)
 

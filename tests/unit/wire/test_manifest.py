@@ -3,10 +3,14 @@
 import json
 import re
 from dataclasses import replace
+from decimal import Decimal
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from soloist.model.media import Codec, Kind, Tier, TrackSource
 from soloist.model.rule import RecordFormat
@@ -49,9 +53,8 @@ def faults(value: Any, schema: dict[str, Any], at: str = "$") -> list[str]:
         properties = schema["properties"]
         found += [f"{at}: lacks {name}" for name in schema.get("required", []) if name not in value]
         for name, item in value.items():
-            found += (
-                faults(item, properties[name], f"{at}.{name}") if name in properties else [f"{at}: {name} undeclared"]
-            )
+            declared = properties.get(name, schema.get("additionalProperties"))
+            found += faults(item, declared, f"{at}.{name}") if declared else [f"{at}: {name} undeclared"]
     if isinstance(value, list):
         found += [
             fault for index, item in enumerate(value) for fault in faults(item, schema["items"], f"{at}[{index}]")
@@ -146,3 +149,29 @@ def test_every_field_is_documented():
     names = {name for part in parts for name in part.get("properties", {})}
 
     assert [name for name in sorted(names) if f"`{name}" not in text and f"{name}`" not in text] == []
+
+
+@given(
+    starts_ns=st.lists(st.integers(0, 90 * NS), min_size=1, max_size=6, unique=True),
+    holes=st.lists(st.tuples(st.integers(0, 100 * NS), st.integers(0, 20 * NS)), max_size=5),
+    end_ns=st.integers(90 * NS, 100 * NS),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_layer_seconds_are_together_the_time_of_the_pictures_to_the_nanosecond(manifest, starts_ns, holes, end_ns):
+    layers = tuple(
+        LayerSpan(start_ns, rid, 640, 360)
+        for start_ns, rid in zip(sorted(starts_ns), cycle(["q", "f", None]), strict=False)
+    )
+    track = replace(manifest.tracks[0], layers=layers, end_ns=end_ns)
+    missing = tuple(Missing(Kind.VIDEO, at, at + length, Cause.PAUSE, "not_sent") for at, length in holes)
+    text = render_manifest(replace(manifest, tracks=(track,), missing=missing))
+
+    told = json.loads(text, parse_float=Decimal)["tracks"][0]["layer_seconds"]
+    marks = sorted({layers[0].start_ns, end_ns, *(edge for hole in missing for edge in (hole.start_ns, hole.end_ns))})
+    media_ns = sum(
+        until - since
+        for since, until in pairwise(marks)
+        if layers[0].start_ns <= since < end_ns and not any(hole.start_ns <= since < hole.end_ns for hole in missing)
+    )
+    assert sum(told.values()) * NS == media_ns
+    assert set(told) == {layer.rid or "" for layer in layers}
