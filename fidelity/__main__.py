@@ -22,6 +22,8 @@ from fidelity.table import confusion, render, row
 from fidelity.trial import Trial, run_trial
 
 AT_ONCE = 5
+COUNT_MIN = 200
+"""Interruptions."""
 SEED = 1
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs" / "fidelity.md"
@@ -112,11 +114,13 @@ def run_one(scenario: Scenario, service: Service) -> Trial:
 def interruptions(service: Service, seed: int) -> Outcome:
     """Run the interruptions; their causes are judged together."""
     say("many interruptions: about a minute")
-    trials = run_interruptions(seed, service)
+    trials, faults = run_interruptions(seed, service)
     causes = [cause for trial in trials for cause in trial.verdict.causes]
     right = sum(cause.planned == cause.said for cause in causes)
-    faults = [f"{trial.scenario.name}: {said}" for trial in trials for said in trial.verdict.complaints]
-    share = f"{right} of {len(causes)} interruptions declared with the right cause, {right / len(causes):.1%}"
+    faults += [f"{trial.scenario.name}: {said}" for trial in trials for said in trial.verdict.complaints]
+    share = f"{right} of {len(causes)} interruptions declared with the right cause, {right / max(1, len(causes)):.1%}"
+    if len(causes) < COUNT_MIN:
+        faults.append(f"only {len(causes)} interruptions were judged, at least {COUNT_MIN} are wanted")
     if right < CAUSES_RIGHT_MIN * len(causes):
         faults += [share, *(said for trial in trials for said in trial.verdict.wrong_causes)]
     table = render([row(trial.scenario.name, trial.verdict) for trial in trials])

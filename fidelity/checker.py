@@ -300,6 +300,9 @@ def _judge_cause(verdict: Verdict, phase: Phase, truth: Truth, found: Evidence) 
         overlap_ms = planned.overlap_ms(near) if near else 0.0
         if overlap_ms < planned.length_ms / 2 and planned.cause == "gap" and _is_repaired(planned, truth, found):
             continue
+        is_still = (planned.kind, planned.cause) == ("video", "pause") and planned.length_ms <= STILL_MS
+        if is_still and not overlap_ms:
+            continue  # A picture may stand so long.
         said[planned] = near.cause if near and overlap_ms > planned.length_ms / 4 else UNDECLARED
         if said[planned] != planned.cause:
             place = f"{planned.kind} {planned.start_ms / 1000:.2f}-{planned.end_ms / 1000:.2f} s ({planned.detail})"

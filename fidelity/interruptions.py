@@ -32,8 +32,15 @@ def participants(seed: int, count: int = PARTICIPANTS) -> list[Scenario]:
     ]
 
 
-def run_interruptions(seed: int, service: Service) -> list[Trial]:
-    """Run all participants at once."""
+def run_interruptions(seed: int, service: Service) -> tuple[list[Trial], list[str]]:
+    """Run all participants at once; return their trials, and which could not be run."""
     chosen = participants(seed)
+    trials, faults = [], []
     with ThreadPoolExecutor(len(chosen)) as pool:
-        return list(pool.map(lambda scenario: run_trial(scenario, service, LEAD_S), chosen))
+        running = [(scenario, pool.submit(run_trial, scenario, service, LEAD_S)) for scenario in chosen]
+        for scenario, future in running:
+            try:
+                trials.append(future.result())
+            except Exception as error:  # noqa: BLE001 - the others stand by themselves, and the run fails
+                faults.append(f"{scenario.name}: {error!r}")
+    return trials, faults

@@ -12,7 +12,7 @@ from support.steady import write_matroska
 
 from fidelity.checker import SentPicture, Truth
 from fidelity.pattern import Clip, Sound, digest, digests_of
-from fidelity.plan import PACKET_MS, Act, Phase, Plan
+from fidelity.plan import FALL_BACK_MS, PACKET_MS, Act, Phase, Plan
 from soloist.model.media import Codec
 from soloist.publisher import publish
 
@@ -98,6 +98,8 @@ def run_pion(plan: Plan, sending: Sending, epoch_ns: int, endpoint: str, *, via:
     done = subprocess.run(
         command, input=body, capture_output=True, text=True, timeout=plan.seconds + RUN_S, check=False
     )
+    if "not connected within" in done.stderr:
+        raise LateError(done.stderr.strip())
     if done.returncode:
         raise RuntimeError(f"the publisher failed: {done.stderr.strip()[-600:]}")
     said = json.loads(done.stdout)
@@ -114,7 +116,7 @@ def _scripted(phase: Phase, sending: Sending) -> dict[str, Any]:
 
 def _truth(sent: list[list[int]], plan: Plan, sending: Sending) -> Truth:
     """Turn the publisher's log (see `Sent` in script.go) into what was sent."""
-    scripted = plan.among(*SCRIPTED)
+    scripted, silent = plan.among(*SCRIPTED), plan.among(Act.SILENCE_LAYER)
     sounds = digests_of(Sound().path(), Codec.OPUS)
     clips = [sending.clips(), *(sending.clips(phase) for phase in scripted)]
     pictures, packets = [], []
@@ -122,7 +124,10 @@ def _truth(sent: list[list[int]], plan: Plan, sending: Sending) -> Truth:
         if is_picture:
             identity = (scripted[clip - 1].identity if clip else 0) or sending.identity
             sha256 = digests_of(clips[clip][layer].path(), sending.codec)[number]
-            pictures.append(SentPicture(number * sending.frame_ms, layer, identity, sha256, is_lost=bool(lost)))
+            at_ms = number * sending.frame_ms
+            # Until the recorder falls back, what other layers show is not wanted.
+            is_idle = any(phase.start_ms <= at_ms < phase.start_ms + FALL_BACK_MS for phase in silent)
+            pictures.append(SentPicture(at_ms, layer, identity, sha256, is_lost=bool(lost) or is_idle))
         else:
             packets.append((float(number * PACKET_MS), bool(lost), sounds[number]))
     return Truth(tuple(pictures), tuple(packets))

@@ -300,10 +300,12 @@ class Timeline:
         if track.kind is Kind.VIDEO and not self._is_whole(track, frame):
             track.seen_end = max(track.seen_end, pts + track.last_ticks)
             return
-        if pts <= track.last_pts:
+        # A millisecond apart at least: WebM counts in them, and two pictures of one time are none to its players.
+        least = track.last_pts + track.rate_hz // 1000
+        if track.last_pts >= 0 and pts < least:
             if is_believed and pts < track.last_pts - track.rate_hz:
                 track.base_ticks = frame.rtp_ticks - track.end_pts
-            pts = track.last_pts + 1
+            pts = least
         follows_hole = self._declare(track, pts)
         if track.kind is Kind.AUDIO:
             ticks = packet_ticks(frame.data)

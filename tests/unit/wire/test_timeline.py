@@ -273,8 +273,8 @@ def test_a_layer_that_comes_back_with_a_picture_of_the_same_instant_moves_none_a
 
     offsets = {sample.pts_ticks - (60 + n) * 3000 for n, sample in enumerate(out)}
     origin = {sample.pts_ticks % 3000 for sample in out[1:]}
-    assert (out[0].pts_ticks, out[1].pts_ticks) == (60 * 3000 + 1, 61 * 3000)
-    assert offsets == {0, 1}
+    assert (out[0].pts_ticks, out[1].pts_ticks) == (60 * 3000 + 90, 61 * 3000)
+    assert offsets == {0, 90}
     assert origin == {0}
 
 
