@@ -23,6 +23,8 @@ EXACT_REPORTS_COUNT_MIN = 3
 """Fewer reports do not show how far they scatter."""
 BREAK_NS = 500_000_000
 """No jitter or drift puts a report this far off the line of the others."""
+FRESH_NS = NS
+"""How long arrivals are watched after a break of the reports, to see whether they tell of the same."""
 SLOPE_REPORTS_COUNT_MIN = 4
 SLOPE_SPAN_NS_MIN = 10 * NS
 
@@ -80,9 +82,16 @@ class StreamClock:
         self._line: ReportLine | None = None
         self._transit_min_ns: int | None = None
         self._arrived_ns = 0
+        self._broken_ns = 0
+        """When its reports began to speak of another time; 0 once arrivals were looked at anew."""
+        self._fresh_min_ns: int | None = None
+        """The least delay since then."""
 
-    def arrived(self, rtp_ticks: int, received_ns: int) -> None:
-        """Take one frame's arrival into account: the least delayed frame anchors the stream until reports do."""
+    def arrived(self, rtp_ticks: int, received_ns: int) -> bool:
+        """Take one frame's arrival into account: the least delayed frame anchors the stream until reports do.
+
+        Return True if enough arrived after a break of the reports to show whether arrivals agree with it.
+        """
         transit_ns = received_ns - ticks_to_ns(rtp_ticks, self.rate_hz)
         if self._transit_min_ns is None:
             self._transit_min_ns = transit_ns
@@ -91,6 +100,15 @@ class StreamClock:
             creep_ns = max(0, received_ns - self._arrived_ns) // CREEP_PER
             self._transit_min_ns = min(self._transit_min_ns + creep_ns, transit_ns)
         self._arrived_ns = received_ns
+        return self._broken_ns > 0 and self._look_anew(transit_ns, received_ns)
+
+    def _look_anew(self, transit_ns: int, received_ns: int) -> bool:
+        """After a break only what arrives from then on counts: by what came before, the clock never stood still."""
+        self._fresh_min_ns = transit_ns if self._fresh_min_ns is None else min(self._fresh_min_ns, transit_ns)
+        if received_ns - self._broken_ns < FRESH_NS:
+            return False
+        self._transit_min_ns, self._fresh_min_ns, self._broken_ns = self._fresh_min_ns, None, 0
+        return True
 
     def reported(self, report: SenderReport) -> None:
         """Take one sender report of this stream into account, in any order.
@@ -100,6 +118,7 @@ class StreamClock:
         """
         if self._reports and abs(self._ntp_ns(report.rtp_ticks) - report.ntp_ns) > BREAK_NS:
             self._reports.clear()
+            self._broken_ns, self._fresh_min_ns = report.received_ns, None
         self._reports.append((report.rtp_ticks, report.ntp_ns))
         self._line = None
 

@@ -287,8 +287,9 @@ class Timeline:
             creep_ns = max(0, frame.received_ns - track.placed_ns) // CREEP_PER
             track.transit_ns += min(late_ns, creep_ns)
         track.placed_ns = frame.received_ns
-        if track.clock is not None:
-            track.clock.arrived(frame.rtp_ticks + _lead_ticks(frame, track.kind), frame.received_ns)
+        lead = _lead_ticks(frame, track.kind)
+        if track.clock is not None and track.clock.arrived(frame.rtp_ticks + lead, frame.received_ns):
+            self._aim(track)
         self._put(track, frame)
 
     def _put(self, track: _Track, frame: EncodedFrame, *, is_believed: bool = True) -> None:

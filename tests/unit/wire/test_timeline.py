@@ -405,6 +405,34 @@ def stamped_at_sending(count):
     return reports
 
 
+@pytest.mark.parametrize("muted_s", [0.7, 1.2, 1.9])
+def test_a_browser_whose_sound_stood_still_for_less_than_two_seconds_is_put_right_by_its_next_report(muted_s):
+    timeline = Timeline()
+    muted_ns = int(muted_s * NS)
+    sound = [p if n < 300 else p.but(received_ns=p.received_ns + muted_ns) for n, p in enumerate(microphone(20))]
+    reports = [
+        r if n < 2 else ReportValue("0", None, r.rtp_ticks, r.ntp_ns + muted_ns, r.received_ns + muted_ns)
+        for n, r in enumerate(stamped_at_sending(8))
+    ]
+
+    out = feed(timeline, by_arrival(sound, reports, camera(22), [report_at(s, **VIDEO) for s in range(1, 22)]))
+
+    assert abs(seconds_of(out[Kind.AUDIO][-1]) - 999 / 50 - muted_s) < 0.030
+    assert [(m.cause, m.detail) for m in timeline.missing if m.kind is Kind.AUDIO] == [(Cause.PAUSE, "clock_stall")]
+
+
+def test_one_report_that_lies_moves_nothing():
+    timeline = Timeline()
+    reports = stamped_at_sending(8)
+    lie = reports[4]
+    reports[4] = ReportValue("0", None, lie.rtp_ticks, lie.ntp_ns + 3 * NS, lie.received_ns)
+
+    out = feed(timeline, by_arrival(microphone(20), reports, camera(20), [report_at(s, **VIDEO) for s in range(1, 20)]))
+
+    assert abs(seconds_of(out[Kind.AUDIO][-1]) - 999 / 50) < 0.030
+    assert timeline.missing == []
+
+
 def tell(timeline, *reports):
     """Give a timeline reports before any frame."""
     for report in by_arrival(*reports):
