@@ -109,20 +109,19 @@ class Running:
 def proxy(port: int, epoch_ns: int, seed: int, schedule: tuple[Conditions, ...]) -> Iterator[Running]:
     """Run a proxy of the media port `port` in a process of its own."""
     command = [sys.executable, "-m", "fidelity.proxy"]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin is not None  # noqa: S101 - for the type checker
-    assert process.stdout is not None  # noqa: S101 - likewise
     plan = {"target": [HOST, port], "epoch_ns": epoch_ns, "seed": seed}
     plan["schedule"] = [conditions.as_json() for conditions in schedule]
-    process.stdin.write(json.dumps(plan) + "\n")
-    process.stdin.flush()
-    running = Running(f"{HOST}:{int(process.stdout.readline())}")
-    try:
-        yield running
-    finally:
-        process.stdin.close()
-        running.did = json.loads(process.stdout.readline() or "{}")
-        process.wait(10)
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None  # noqa: S101 - for the type checker
+        assert process.stdout is not None  # noqa: S101 - likewise
+        process.stdin.write(json.dumps(plan) + "\n")
+        process.stdin.flush()
+        running = Running(f"{HOST}:{int(process.stdout.readline())}")
+        try:
+            yield running
+        finally:
+            process.stdin.close()
+            running.did = json.loads(process.stdout.readline() or "{}")
 
 
 def main() -> None:
