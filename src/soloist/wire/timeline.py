@@ -302,8 +302,8 @@ class Timeline:
             track.seen_end = max(track.seen_end, pts + track.last_ticks)
             return
         # A millisecond apart at least: WebM counts in them, and two pictures of one time are none to its players.
-        least = track.last_pts + track.rate_hz // 1000
-        if track.last_pts >= 0 and pts < least:
+        least = track.last_pts + track.rate_hz // 1000 if track.last_pts >= 0 else 0
+        if pts < least:
             if is_believed and pts < track.last_pts - track.rate_hz:
                 track.base_ticks = frame.rtp_ticks - track.end_pts
             pts = least

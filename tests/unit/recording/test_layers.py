@@ -96,7 +96,8 @@ def test_a_switch_of_layers_moves_no_picture_against_the_sound(tmp_path):
     pictures = [sample for sample in written if sample.kind is Kind.VIDEO]
     assert {sample.rid for sample in pictures if sample.is_keyframe} == {"f", "h"}
     offsets = {sample.pts_ticks - sent[sample.data] for sample in pictures}
-    assert max(offsets) - min(offsets) <= 1
+    # A picture of the instant at which another stands already gives way by a millisecond.
+    assert max(offsets) - min(offsets) <= 90
 
 
 def test_a_layer_that_never_comes_keeps_nobody_waiting(tmp_path):
