@@ -40,8 +40,7 @@ class Link:
     def __init__(self, seed: int, schedule: tuple[Conditions, ...]) -> None:
         self._chance = random.Random(seed)  # noqa: S311 - a draw that can be repeated
         self._schedule = schedule
-        self._last_ms = 0.0
-        self._free_ms = 0.0
+        self._last_ms = self._free_ms = float("-inf")
         """When the queue will have sent everything it holds."""
 
     def take(self, now_ms: float, size_bytes: int) -> list[float]:

@@ -20,8 +20,6 @@ from fidelity.service import Job, Service
 
 NS = 1_000_000_000
 LEAD_S = 2.0
-PROXIED_S = 2.5
-"""How much longer that takes through a proxy, with no candidate of the publisher's to be tried."""
 """From the decision to begin to the pattern's time 0: publishers connect meanwhile."""
 LAST_PACKET_S = 0.4
 ATTEMPTS = 3
@@ -60,7 +58,7 @@ def record(scenario: Scenario, service: Service, lead_s: float) -> tuple[Job, in
     job = service.start(room, "alice", scenario.rule, **scenario.fields)
     try:
         prepare(scenario.plan, scenario.sending)
-        lead_s += PROXIED_S * bool(schedule_of(scenario)) + CHROMIUM_S * (scenario.publisher == "chromium")
+        lead_s += CHROMIUM_S * (scenario.publisher == "chromium")
         # A whole second: the page beeps by the wall clock's seconds.
         epoch_ns = (time.time_ns() + round(lead_s * 1e9)) // NS * NS + NS
         with ExitStack() as stack:

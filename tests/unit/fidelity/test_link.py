@@ -60,3 +60,9 @@ def test_conditions_begin_at_their_moment_whatever_came_before():
     calm_then_lossy = Link(3, (Conditions(loss=0.0), Conditions(5000, loss=1.0)))
     assert all(calm_then_lossy.take(n * 10.0, 100) for n in range(500))
     assert not any(calm_then_lossy.take(5000 + n * 10.0, 100) for n in range(100))
+
+
+def test_packets_before_the_epoch_are_not_held_until_it():
+    """Seen as connections that took until the pattern's time 0, or failed."""
+    link = Link(1, (Conditions(5000, is_dark=True),))
+    assert [link.take(at, 100) for at in (-8000.0, -10.0, 10.0)] == [[-8000.0], [-10.0], [10.0]]
