@@ -87,6 +87,14 @@ class Tab:
         """Fall silent without a DELETE."""
         self._page.evaluate("(name) => vanish(name)", name)
 
+    def rejoin(self, names: list[str], *, leaves: bool, **options: object) -> None:
+        """Have participants leave, or vanish, and come back at once, with `options` other than before."""
+        self._page.evaluate("([names, leaves, options]) => rejoin(names, leaves, options)", [names, leaves, options])
+
+    def change(self, name: str, **wanted: object) -> None:
+        """Change what a participant sends: `scale`, `codec`, `camera` (on or off), `muted`, `size` of another track."""
+        self._page.evaluate("([name, wanted]) => change(name, wanted)", [name, wanted])
+
     def report(self, name: str) -> dict:
         """Return what `name` has painted and sent so far."""
         return self._page.evaluate("(name) => report(name)", name)

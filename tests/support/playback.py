@@ -57,6 +57,10 @@ class Player:
         """Go to each of some times; return when the picture that is shown there begins, or where the sound stands."""
         return self._page.evaluate("([name, times]) => seek(name, times)", [name, times_s])
 
+    def go_on(self, name: str, position_s: float) -> float:
+        """Play on from a position; return where playback is once it goes on from there."""
+        return self._page.evaluate("([name, position]) => goOn(name, position)", [name, position_s])
+
     def until_ended(self, name: str, within_s: float) -> Playback:
         """Return what was noticed once the end is reached."""
         deadline = time.monotonic() + within_s

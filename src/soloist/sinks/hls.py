@@ -71,6 +71,7 @@ class _Open:
     is_discontinuous: bool
     is_dark: bool
     """True if its pictures are ours: black."""
+    init: Path | None
     picture: Sample | None = None
     """The last keyframe."""
     end_ns: int = 0
@@ -112,6 +113,8 @@ class HlsFile:
         self._emit = emit
         self._transcoder: AacTranscoder | None = None
         self._open: _Open | None = None
+        self._ending: tuple[_Open, int] | None = None
+        """The segment before and where it ends: its last sound is still in the encoder."""
         self._count = 0
         self._end_ns = start_ns
         """Where the media of the segments so far ends."""
@@ -251,6 +254,8 @@ class HlsFile:
         """Close a segment to which nothing has come for long; `now_ns` counts from the recording's origin."""
         if self._waiting and now_ns - self._waiting[-1].end_ns > DARK_NS:
             self._release()
+        if self._ending is not None and now_ns - self._ending[1] > DARK_NS:
+            self._finish()
         if self._open is not None and now_ns - self._open.end_ns > self._target_ns:
             self._break_off()
 
@@ -265,9 +270,10 @@ class HlsFile:
 
     def abort(self) -> None:
         """Leave the open segment as a crash would. Never raises."""
-        if self._open is not None:
-            self._open.file.abort()
-            self._open = None
+        for segment in (self._ending and self._ending[0], self._open):
+            if segment is not None:
+                segment.file.abort()
+        self._open = self._ending = None
 
     def _ends_before(self, now: _Open, sample: Sample) -> bool:
         """Return whether a segment ends just before a sample, and whether it is due to."""
@@ -302,7 +308,9 @@ class HlsFile:
             self._init = self._new_path(f"init{self._count}.mp4")
             _write_init(self._init, file.init)
         is_discontinuous |= is_other and self._count > 0
-        self._open = _Open(file, sample.pts_ns, is_discontinuous, self._black is not None, end_ns=sample.pts_ns)
+        self._open = _Open(
+            file, sample.pts_ns, is_discontinuous, self._black is not None, self._init, end_ns=sample.pts_ns
+        )
         self._coding = file.coding
         self._count += 1
         self._is_due = False
@@ -335,6 +343,7 @@ class HlsFile:
         now = self._open
         assert now is not None, "only an open segment breaks off"  # noqa: S101 - for the type checker
         if self._transcoder is not None:
+            self._put(now, self._transcoder.advance_to(_sound_ticks(now.end_ns - HOLE_SHOWN_NS)))
             self._put(now, self._transcoder.finish())
             self._damaged_count += self._transcoder.concealed_count
             self._transcoder = None
@@ -361,13 +370,33 @@ class HlsFile:
 
     def _put(self, now: _Open, samples: list[Sample]) -> None:
         for sample in samples:
-            if sample.pts_ns >= self._start_ns:  # The encoder begins a frame before its sound.
-                now.file.push(sample)
+            if sample.pts_ns < self._start_ns:
+                continue  # The encoder begins a frame before its sound.
+            if self._ending is not None and sample.kind is Kind.AUDIO:
+                before, end_ns = self._ending
+                if sample.pts_ns < end_ns:
+                    before.file.push(sample)
+                    continue
+                self._finish()
+            now.file.push(sample)
 
     def _close(self, end_ns: int) -> None:
+        """End the open segment. It is whole once its last sound has left the encoder.
+
+        Players put the first of a segment's samples where the playlist says that the segment begins.
+        """
+        self._finish()
         now = self._open
         assert now is not None, "only an open segment is closed"  # noqa: S101 - for the type checker
-        self._open, self._end_ns = None, end_ns
+        self._open, self._end_ns, self._ending = None, end_ns, (now, end_ns)
+        if self._transcoder is None:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Close the segment that has ended, if any, and tell of it."""
+        if self._ending is None:
+            return
+        (now, end_ns), self._ending = self._ending, None
         now.file.close(Fraction(end_ns, NS))
         shown = None if now.is_dark else now.picture
         self._damaged_count += now.file.refused_count
@@ -377,7 +406,7 @@ class HlsFile:
             end_ns=end_ns,
             is_discontinuous=now.is_discontinuous,
             is_independent=now.is_independent,
-            init=self._init,
+            init=now.init,
             frames=now.frames,
             ends_ns=now.ends_ns,
             width=shown.width if shown else 0,

@@ -5,6 +5,7 @@
 // picture that leaves is noted with its RTP time (sent.js), so that a file can be held against what was really sent.
 
 const AUDIO_WARM_UP_MS = 1000;
+const REJOIN_WARM_UP_MS = 300;
 
 class Participant {
   constructor(options) {
@@ -19,8 +20,8 @@ class Participant {
 
   async start() {
     this.pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
-    if (this.options.audio) this.addTrack(await this.makeSound());
-    if (this.options.video) this.addTrack(this.makePicture());
+    if (this.options.audio) this.soundSender = this.addTrack((this.sound = await this.makeSound()));
+    if (this.options.video) this.addTrack((this.picture = this.makePicture()));
     await this.pc.setLocalDescription();
     await this.gathered();
     const answer = await fetch(this.options.url, {
@@ -67,6 +68,29 @@ class Participant {
     this.audio?.close();
   }
 
+  get pictureSender() {
+    return this.pc.getSenders().find((sender) => sender.transport && sender !== this.soundSender);
+  }
+
+  // Changes what is sent, without a word to the server: what a page may do at any time.
+  async change({ scale, codec, camera, muted, size }) {
+    const sender = this.pictureSender;
+    const parameters = sender.getParameters();
+    if (scale) parameters.encodings[0].scaleResolutionDownBy = scale;
+    if (codec) {
+      const known = RTCRtpSender.getCapabilities("video").codecs;
+      parameters.encodings[0].codec = known.find((one) => one.mimeType === `video/${codec}`);
+    }
+    if (scale || codec) await sender.setParameters(parameters);
+    if (size) {
+      this.painter.postMessage({ stop: true });
+      [this.options.width, this.options.height] = size;
+      this.picture = this.makePicture();
+    }
+    if (camera !== undefined || size) await sender.replaceTrack(camera === false ? null : this.picture);
+    if (muted !== undefined) this.sound.enabled = !muted;
+  }
+
   report() {
     return { ...this.painted, times: this.times, sent: this.sent, beeps: this.beeps, state: this.pc.connectionState };
   }
@@ -80,7 +104,7 @@ class Participant {
     const isVideo = track.kind === "video";
     if (isVideo) {
       const all = RTCRtpSender.getCapabilities("video").codecs;
-      const wanted = all.filter((codec) => codec.mimeType === `video/${this.options.codec}`);
+      const wanted = this.options.codec.split(",").flatMap((name) => all.filter((codec) => codec.mimeType === `video/${name}`));
       const repair = all.filter((codec) => codec.mimeType === "video/rtx");
       transceiver.setCodecPreferences([...wanted, ...repair]);
       transceiver.sender.track.contentHint = "motion";
@@ -90,6 +114,7 @@ class Participant {
     const noter = new Worker("sent.js");
     noter.onmessage = ({ data }) => isVideo && this.sent.push(data);
     transceiver.sender.transform = new RTCRtpScriptTransform(noter, { kind: track.kind });
+    return transceiver.sender;
   }
 
   encodings(track) {
@@ -129,7 +154,7 @@ class Participant {
     beeper.port.onmessage = ({ data }) => this.beeps.push(data);
     const destination = new MediaStreamAudioDestinationNode(this.audio, { channelCount: 1 });
     beeper.connect(destination);
-    await new Promise((resolve) => setTimeout(resolve, AUDIO_WARM_UP_MS));
+    await new Promise((resolve) => setTimeout(resolve, this.options.warmUpMs ?? AUDIO_WARM_UP_MS));
     return destination.stream.getAudioTracks()[0];
   }
 
@@ -173,5 +198,16 @@ window.join = async (name, options) => {
 window.leave = (name) => participants.get(name).stop();
 window.swap = (name, kind, to) => participants.get(name).swap(kind, to);
 window.vanish = (name) => participants.get(name).abandon();
+// Each leaves, or vanishes without a word, and comes back at once; `options` are what is other than before.
+window.rejoin = (names, leaves, options) =>
+  Promise.all(
+    names.map(async (name) => {
+      const before = participants.get(name);
+      if (leaves) await before.stop();
+      else before.abandon();
+      await window.join(name, { ...before.options, warmUpMs: REJOIN_WARM_UP_MS, ...options });
+    }),
+  );
+window.change = (name, wanted) => participants.get(name).change(wanted);
 window.report = (name) => participants.get(name).report();
 window.ready = true;
