@@ -6,7 +6,9 @@ from functools import partial
 from soloist.keeping.filing import Filing
 from soloist.keeping.salvage import salvage
 from soloist.keeping.shelf import Shelf
+from soloist.model.event import FileStarted
 from soloist.model.media import Codec
+from soloist.storage.errors import KeyTakenError
 from soloist.storage.spool import Spool
 from support.media import opus_samples, video_samples
 from support.stage import Stage, a_publisher, frames_of, merged
@@ -17,14 +19,17 @@ class PaperJournal:
 
     def __init__(self, before=None):
         """`before` is the journal of the same job's earlier epoch: what it was told is known."""
-        self._known = [*before.facts] if before else []
+        self._known = before._known + before.facts if before else []
         self.facts = []
         self.texts = []
         self.transcoded = []
         self.ended_ns = None
 
     async def file_started(self, fact):
-        if fact not in self._known + self.facts:
+        told = [other for other in self._known + self.facts if isinstance(other, FileStarted)]
+        if any(other.key == fact.key and other != fact for other in told):
+            raise KeyTakenError
+        if fact not in told:
             self.facts.append(fact)
 
     async def file_completed(self, fact):

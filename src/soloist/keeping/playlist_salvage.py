@@ -87,7 +87,8 @@ class PlaylistSalvage:
         else:
             if before is not None:
                 await before.complete()
-            if not await is_announced(self._journal, note):  # Its recorder died before it could tell of it.
+            if playlist.terms.first_epoch == note.epoch and not await is_announced(self._journal, note):
+                # Its recorder died before it could tell of it. One that goes on was told of when it began.
                 note = await announced(self._shelf, self._journal, note)
                 playlist = OpenPlaylist(note, self._shelf, self._journal, patience_s=self._patience_s)
             await playlist.resume()
