@@ -74,6 +74,7 @@ class Soloist:
     audio: AudioMode
     channels: int
     formats: tuple[RecordFormat, ...] = (RecordFormat.MP4,)
+    """What is recorded: the first publisher in the first of these, the next in the next, and so on, round and round."""
     mp4_cycle_s: int = 3600
     has_picture: bool = True
     """False: participants send sound alone, and jobs ask for nothing else (rule R53)."""
@@ -88,12 +89,15 @@ class Soloist:
     def running(self, count: int) -> Iterator["RunningSoloist"]:
         """Start an instance of its own and create the jobs; each waits for its participant."""
         with private_server() as server:
-            asyncio.run(self._set_rule(server))
-            jobs = [_start_job(server, f"p{n}", has_picture=self.has_picture) for n in range(count)]
+            jobs = [""] * count
+            for offset, wanted in enumerate(self.formats):
+                asyncio.run(self._set_rule(server, wanted))  # A job keeps the rule it began with.
+                for n in range(offset, count, len(self.formats)):
+                    jobs[n] = _start_job(server, f"p{n}", has_picture=self.has_picture)
             _await("recorder", jobs, lambda job: _call(server, "GET", f"/{job}")["state"] == "RUNNING")
             yield RunningSoloist(server, jobs)
 
-    async def _set_rule(self, server: Server) -> None:
+    async def _set_rule(self, server: Server, wanted: RecordFormat) -> None:
         """Let the dev app's rule write what is asked for."""
         database = open_database(server.database_url)
         accounts = Accounts(database)
@@ -101,7 +105,7 @@ class Soloist:
         if rule is None or rule.mp4 is None:
             raise SideError("the dev app has no rule")
         mp4 = replace(rule.mp4, record_cycle_s=self.mp4_cycle_s)
-        await accounts.save_rule(replace(rule, audio=self.audio, formats=self.formats, mp4=mp4), utc_now())
+        await accounts.save_rule(replace(rule, audio=self.audio, formats=(wanted,), mp4=mp4), utc_now())
         await database.dispose()
 
 
