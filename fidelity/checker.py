@@ -190,7 +190,7 @@ def _judge_pictures(verdict: Verdict, truth: Truth, found: Evidence, standard: S
 def _judge_payloads(verdict: Verdict, truth: Truth, found: Evidence) -> None:
     """Hold the bytes of each picture in the files against what was sent."""
     sent = {picture.digest for picture in truth.pictures}
-    same = sum(digest in sent for digest in found.payloads)
+    same = sum(digest in sent for _, digest in found.payloads)
     verdict.copied = f"{same}/{len(found.payloads)}"
     if same != len(found.payloads):
         verdict.complaints.append(

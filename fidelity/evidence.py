@@ -26,6 +26,10 @@ SOUND_WINDOW = 240
 """5 ms: two periods of the hum."""
 SOUND_PAUSE_MS = 15.0
 """Shorter silence is between two waves."""
+BLACK = 16
+"""A picture without a point as bright as this, of 255, is black; the pattern's darkest has white in its counter."""
+EDGE_MS = 1.0
+"""A file's ticks round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class Shown:
     identity: int
     is_damaged: bool
     size: tuple[int, int]
+    is_black: bool = False
 
 
 @dataclass
@@ -52,8 +57,8 @@ class Evidence:
     """Stretches in which there is sound."""
     packets: list[tuple[float, str]] = field(default_factory=list)
     """Each packet of sound as it lies in the file: time and SHA-256."""
-    payloads: list[str] = field(default_factory=list)
-    """The digest of each picture as it lies in the files."""
+    payloads: list[tuple[float, str]] = field(default_factory=list)
+    """Each picture as it lies in the files: time and digest."""
     declared: list[Absence] = field(default_factory=list)
     layers: list[dict[str, Any]] = field(default_factory=list)
     skew_ppm: dict[str, float] = field(default_factory=dict)
@@ -71,6 +76,7 @@ class Evidence:
             beeps_ms=[beep + ms for beep in self.beeps_ms],
             sound=[(start + ms, end + ms) for start, end in self.sound],
             packets=[(at + ms, digest) for at, digest in self.packets],
+            payloads=[(at + ms, digest) for at, digest in self.payloads],
             declared=[replace(a, start_ms=a.start_ms + ms, end_ms=a.end_ms + ms) for a in self.declared],
         )
 
@@ -107,7 +113,18 @@ def gather(
             found.ends_ms = max(found.ends_ms, shift_ms + file["end_ns"] / 1e6)
             _read(found, path_of(file["key"]), shift_ms + file["start_ns"] / 1e6, reader)
     found.declared = sorted(declared.values(), key=lambda absence: absence.start_ms)
-    return found
+    return without_black(found)
+
+
+def without_black(found: Evidence) -> Evidence:
+    """Leave out the black that playlists show while the camera is off, but only where a picture is declared missing."""
+    dark = [(absence.start_ms - EDGE_MS, absence.end_ms) for absence in found.declared if absence.kind == "video"]
+    ours = [p.at_ms for p in found.pictures if p.is_black and any(start <= p.at_ms < end for start, end in dark)]
+    return replace(
+        found,
+        pictures=[picture for picture in found.pictures if picture.at_ms not in ours],
+        payloads=[(at, told) for at, told in found.payloads if all(abs(at - dark_at) > EDGE_MS for dark_at in ours)],
+    )
 
 
 def _read(found: Evidence, path: Path, starts_ms: float, reader: Reader) -> None:
@@ -135,7 +152,7 @@ def _packets(found: Evidence, path: Path, starts_ms: float, codec: Codec) -> tup
             if packet.stream.type == "audio":
                 found.packets.append((zero_ms + at, hashlib.sha256(bytes(packet)).hexdigest()))
             else:
-                found.payloads.append(digest(bytes(packet), codec))
+                found.payloads.append((zero_ms + at, digest(bytes(packet), codec)))
         return {packet.stream.type for packet in all_packets}, zero_ms
 
 
@@ -148,10 +165,12 @@ def pattern_reader(codec: Codec, fps: int) -> Reader:
     def read(path: Path) -> Iterator[Shown]:
         with av.open(str(path)) as container:
             for frame in container.decode(video=0):
-                seen = look(frame.to_ndarray(format="gray"), fps)
+                luma = frame.to_ndarray(format="gray")
+                seen = look(luma, fps)
                 captured = None if seen.number is None else seen.number * 1000 / fps
                 at_ms = float(frame.pts * frame.time_base) * 1000
-                yield Shown(at_ms, captured, seen.identity, seen.is_damaged, (frame.width, frame.height))
+                size, is_black = (frame.width, frame.height), int(luma.max()) < BLACK
+                yield Shown(at_ms, captured, seen.identity, seen.is_damaged, size, is_black)
 
     return Reader(codec, read)
 

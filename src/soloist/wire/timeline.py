@@ -184,7 +184,8 @@ class Timeline:
         self._settle(None)
         for track in self._tracks.values():
             if track.suspects:
-                self._acquit(track, self._late_ns(track, track.suspects[-1]))
+                late_ns = self._late_ns(track, track.suspects[-1])
+                self._acquit(track, late_ns if late_ns >= STALL_NS else 0)
 
     def forget(self, session: int) -> None:
         """Drop what is known of a session that is over; what it left waiting is placed first."""
@@ -275,7 +276,8 @@ class Timeline:
     def _place(self, track: _Track, frame: EncodedFrame) -> None:
         late_ns = self._late_ns(track, frame)
         has_jumped = late_ns <= -STALL_NS
-        if late_ns >= STALL_NS or (track.suspects and not has_jumped):
+        is_too_late = late_ns >= STALL_NS or _stood_still(track, frame, late_ns)
+        if is_too_late or (track.suspects and not has_jumped):
             self._suspect(track, frame, late_ns)
             return
         if has_jumped:
@@ -337,10 +339,10 @@ class Timeline:
             track.suspected_at = (frame.received_ns, late_ns)
         track.suspects.append(frame)
         since_ns, late_then_ns = track.suspected_at
-        if late_ns < STALL_NS:
+        if late_ns < min(STALL_NS, late_then_ns // 2):
             self._acquit(track, 0)
         elif frame.received_ns - since_ns >= PROBATION_NS:
-            if late_then_ns - late_ns < PROBATION_NS // 2:
+            if late_then_ns - late_ns < min(PROBATION_NS // 2, late_then_ns // 4):
                 self._acquit(track, late_ns)
             else:
                 track.suspected_at = (frame.received_ns, late_ns)
@@ -348,7 +350,7 @@ class Timeline:
     def _acquit(self, track: _Track, stalled_ns: int) -> None:
         """Place the suspects: as they are, or moved on by how long the sender's clock had stood still."""
         suspects, track.suspects = track.suspects, []
-        if suspects and stalled_ns >= STALL_NS:
+        if suspects and stalled_ns:
             self._move(track, stalled_ns, "clock_stall")
         for frame in suspects:
             track.placed_ns = frame.received_ns
@@ -438,6 +440,16 @@ def _packets_in(track: _Track, ticks: int) -> int:
     """Return how many packets belong into a stretch; as in one of 30 a second where too few came to tell."""
     span = track.last_pts - track.packets_from
     return ticks * track.packets // span if span > track.rate_hz // 4 else ticks * 30 // track.rate_hz
+
+
+def _stood_still(track: _Track, frame: EncodedFrame, late_ns: int) -> bool:
+    """Return whether sound that is late all at once claims to follow the packet before it: its clock may have stood.
+
+    Chromium's does while the track is replaced by null. A network that was stuck looks the same for a packet's time.
+    """
+    is_next = frame.rtp_ticks - track.base_ticks - track.end_pts < ns_to_ticks(AUDIO_TOLERANCE_NS, track.rate_hz)
+    is_break = late_ns >= STEP_NS and frame.received_ns - track.placed_ns >= STEP_NS
+    return is_break and is_next and track.kind is Kind.AUDIO and not frame.packets_lost
 
 
 def _slew(track: _Track, rtp_ticks: int) -> int:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fidelity.checker import Cause, SentPicture, Standard, Truth, judge
-from fidelity.evidence import Evidence, Shown
+from fidelity.evidence import Evidence, Shown, without_black
 from fidelity.plan import Absence, Act, Phase, Plan
 
 FPS, SECONDS = 25, 10
@@ -35,7 +35,7 @@ def evidence(silent=(), declared=(), sound_late_ms=0.0):
         beeps_ms=beeps,
         sound=spans,
         packets=[(at, digest) for at, _, digest in of_truth.packets],
-        payloads=[p.digest for p in of_truth.pictures],
+        payloads=[(p.captured_ms, p.digest) for p in of_truth.pictures],
         declared=list(declared),
         is_copied=True,
     )
@@ -112,7 +112,7 @@ def test_a_picture_that_goes_back_in_time_is_found():
 
 def test_a_changed_byte_is_found_in_picture_and_sound():
     found = evidence()
-    found.payloads[3] = "other"
+    found.payloads[3] = (3 * FRAME_MS, "other")
     found.packets[7] = (found.packets[7][0], "other")
     assert complaints(found) == [
         "only 249 of 250 pictures are those that were sent, to the byte",
@@ -158,3 +158,17 @@ def test_a_recording_without_beeps_is_no_pass():
     found = evidence()
     found.beeps_ms = []
     assert complaints(found) == ["only 0 beeps with a picture beside them"]
+
+
+def test_black_is_no_picture_where_none_is_declared_and_damage_elsewhere():
+    found = evidence()
+    said = Absence("video", 4000.0, 6000.0, "pause")
+    black = [Shown(at_ms, None, 0, is_damaged=True, size=SIZE, is_black=True) for at_ms in (4500.0, 7010.0)]
+    found.pictures = [p for p in found.pictures if not said.start_ms <= p.at_ms < said.end_ms] + black
+    found.payloads += [(p.at_ms, "black") for p in black]
+    found.declared = [said]
+
+    left = without_black(found)
+
+    assert [p.at_ms for p in left.pictures if p.is_damaged] == [7010.0]
+    assert [at for at, told in left.payloads if told == "black"] == [7010.0]

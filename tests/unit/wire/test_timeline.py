@@ -7,44 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.frames import MS, NS, START_NS, ReportValue, audio_frame, report_at, video_frame
+from support.streams import AUDIO, VIDEO, by_arrival, camera, feed, microphone, seconds_of, stamped_at_sending
 
 from soloist.model.media import Kind
 from soloist.model.timing import Cause
 from soloist.wire.clock import ticks_to_ns
 from soloist.wire.timeline import Timeline
-
-AUDIO = {"mid": "0", "rtp_zero": 77_000, "rate_hz": 48_000}
-VIDEO = {"mid": "1", "rtp_zero": 1_000_000, "rate_hz": 90_000}
-
-
-def feed(timeline, items, session=1):
-    """Push frames and reports in the given order; return the samples by kind."""
-    out = {Kind.AUDIO: [], Kind.VIDEO: []}
-    for item in items:
-        if isinstance(item, ReportValue):
-            timeline.report(session, item, 48_000 if item.mid == "0" else 90_000)
-        else:
-            timeline.push(session, item, Kind.AUDIO if item.mid == "0" else Kind.VIDEO)
-        for sample in timeline.take():
-            out[sample.kind].append(sample)
-    return out
-
-
-def by_arrival(*streams):
-    """Merge frames and reports as the network would deliver them."""
-    return sorted((item for stream in streams for item in stream), key=lambda item: item.received_ns)
-
-
-def camera(seconds, **kwargs):
-    return [video_frame(n, **kwargs) for n in range(int(seconds * 30))]
-
-
-def microphone(seconds, **kwargs):
-    return [audio_frame(n, **kwargs) for n in range(int(seconds * 50))]
-
-
-def seconds_of(sample):
-    return sample.pts_ticks / sample.rate_hz
 
 
 def test_sample_times_are_rtp_times():
@@ -132,17 +100,6 @@ def test_drift_is_slewed_by_at_most_one_millisecond_a_second():
     assert max(steps) <= 3000 + 4
     last_at_ns = timeline.origin_ns + ticks_to_ns(out[-1].pts_ticks, 90_000)
     assert abs(last_at_ns - (START_NS + 5 * MS + 1799 * NS // 30)) < 5 * MS
-
-
-def test_a_stalled_sender_clock_becomes_a_declared_pause():
-    timeline = Timeline()
-    before = camera(2)
-    after = [video_frame(n, received_ns=START_NS + n * NS // 30 + 244 * NS) for n in range(60, 120)]
-
-    out = feed(timeline, before + after)[Kind.VIDEO]
-
-    assert abs(seconds_of(out[60]) - 246.0) < 0.1
-    assert [(m.cause, m.detail) for m in timeline.missing] == [(Cause.PAUSE, "clock_stall")]
 
 
 def test_an_rtp_jump_of_hours_does_not_make_a_sample_of_hours():
@@ -340,31 +297,6 @@ def test_a_track_that_never_began_has_no_end(kind):
     assert Timeline().end_ns(kind) is None
 
 
-def frozen(items, at_s, delay_s):
-    """Let the network stand still for `delay_s`: what was sent meanwhile arrives at its end, at once."""
-    start, end = START_NS + int(at_s * NS), START_NS + int((at_s + delay_s) * NS)
-    return [
-        i.but(received_ns=end + n * 1000) if start <= i.received_ns < end else i
-        for n, i in enumerate(sorted(items, key=lambda item: item.received_ns))
-    ]
-
-
-@pytest.mark.parametrize("delay_s", [2.5, 4, 8])
-@pytest.mark.parametrize("with_reports", [True, False])
-def test_a_network_that_stood_still_for_seconds_moves_nothing(delay_s, with_reports):
-    timeline = Timeline()
-    reports = [report_at(s, **AUDIO) for s in range(1, 30)] + [report_at(s, **VIDEO) for s in range(1, 30)]
-    frames = frozen(camera(30) + microphone(30), 10, delay_s)
-
-    out = feed(timeline, by_arrival(frames, reports if with_reports else []))
-
-    assert len(out[Kind.VIDEO]) == 900
-    assert len(out[Kind.AUDIO]) == 1500
-    assert abs(seconds_of(out[Kind.VIDEO][-1]) - 899 / 30) < 0.05
-    assert abs(seconds_of(out[Kind.AUDIO][-1]) - seconds_of(out[Kind.VIDEO][-1]) - (1499 / 50 - 899 / 30)) < 0.03
-    assert timeline.missing == []
-
-
 def test_frames_held_for_a_publisher_that_is_replaced_are_kept():
     timeline = Timeline()
     first = feed(timeline, microphone(0.4), session=1)[Kind.AUDIO]
@@ -383,54 +315,6 @@ def test_what_is_known_of_a_session_goes_with_it():
         timeline.forget(session)
 
     assert (len(timeline._clocks), len(timeline._senders), len(timeline._expected)) == (0, 0, 0)
-
-
-def test_reports_from_before_a_stall_say_nothing_of_the_time_after_it():
-    timeline = Timeline()
-    reports = [report_at(s, **VIDEO) for s in range(1, 10)]
-    stalled = [video_frame(n, received_ns=START_NS + n * NS // 30 + 60 * NS) for n in range(300, 900)]
-    later = [report_at(s + 60, mid="1", rtp_zero=1_000_000 - 60 * 90_000, rate_hz=90_000) for s in range(11, 29)]
-
-    out = feed(timeline, by_arrival(camera(10), reports, stalled, later))[Kind.VIDEO]
-
-    assert abs(seconds_of(out[-1]) - (899 / 30 + 60)) < 0.05
-
-
-def stamped_at_sending(count):
-    """Return audio reports as a browser makes them: a packet late, and scattered."""
-    rng, reports = random.Random(3), []
-    for exact in (report_at(2.5 * (n + 1), **AUDIO) for n in range(count)):
-        late_ns = 22 * MS + rng.randrange(-3, 8) * MS
-        reports.append(ReportValue("0", None, exact.rtp_ticks, exact.ntp_ns + late_ns, exact.received_ns + late_ns))
-    return reports
-
-
-@pytest.mark.parametrize("muted_s", [0.7, 1.2, 1.9])
-def test_a_browser_whose_sound_stood_still_for_less_than_two_seconds_is_put_right_by_its_next_report(muted_s):
-    timeline = Timeline()
-    muted_ns = int(muted_s * NS)
-    sound = [p if n < 300 else p.but(received_ns=p.received_ns + muted_ns) for n, p in enumerate(microphone(20))]
-    reports = [
-        r if n < 2 else ReportValue("0", None, r.rtp_ticks, r.ntp_ns + muted_ns, r.received_ns + muted_ns)
-        for n, r in enumerate(stamped_at_sending(8))
-    ]
-
-    out = feed(timeline, by_arrival(sound, reports, camera(22), [report_at(s, **VIDEO) for s in range(1, 22)]))
-
-    assert abs(seconds_of(out[Kind.AUDIO][-1]) - 999 / 50 - muted_s) < 0.030
-    assert [(m.cause, m.detail) for m in timeline.missing if m.kind is Kind.AUDIO] == [(Cause.PAUSE, "clock_stall")]
-
-
-def test_one_report_that_lies_moves_nothing():
-    timeline = Timeline()
-    reports = stamped_at_sending(8)
-    lie = reports[4]
-    reports[4] = ReportValue("0", None, lie.rtp_ticks, lie.ntp_ns + 3 * NS, lie.received_ns)
-
-    out = feed(timeline, by_arrival(microphone(20), reports, camera(20), [report_at(s, **VIDEO) for s in range(1, 20)]))
-
-    assert abs(seconds_of(out[Kind.AUDIO][-1]) - 999 / 50) < 0.030
-    assert timeline.missing == []
 
 
 def tell(timeline, *reports):

@@ -1,0 +1,111 @@
+"""Clocks and networks that stand still: what was sent keeps its time, and what was not is a declared pause."""
+
+import pytest
+from support.frames import NS, START_NS, ReportValue, report_at, video_frame
+from support.streams import AUDIO, VIDEO, by_arrival, camera, feed, frozen, microphone, seconds_of, stamped_at_sending
+
+from soloist.model.media import Kind
+from soloist.model.timing import Cause
+from soloist.wire.timeline import Timeline
+
+
+def test_a_stalled_sender_clock_becomes_a_declared_pause():
+    timeline = Timeline()
+    before = camera(2)
+    after = [video_frame(n, received_ns=START_NS + n * NS // 30 + 244 * NS) for n in range(60, 120)]
+
+    out = feed(timeline, before + after)[Kind.VIDEO]
+
+    assert abs(seconds_of(out[60]) - 246.0) < 0.1
+    assert [(m.cause, m.detail) for m in timeline.missing] == [(Cause.PAUSE, "clock_stall")]
+
+
+def test_reports_from_before_a_stall_say_nothing_of_the_time_after_it():
+    timeline = Timeline()
+    reports = [report_at(s, **VIDEO) for s in range(1, 10)]
+    stalled = [video_frame(n, received_ns=START_NS + n * NS // 30 + 60 * NS) for n in range(300, 900)]
+    later = [report_at(s + 60, mid="1", rtp_zero=1_000_000 - 60 * 90_000, rate_hz=90_000) for s in range(11, 29)]
+
+    out = feed(timeline, by_arrival(camera(10), reports, stalled, later))[Kind.VIDEO]
+
+    assert abs(seconds_of(out[-1]) - (899 / 30 + 60)) < 0.05
+
+
+@pytest.mark.parametrize("muted_s", [0.7, 1.2, 1.9])
+def test_a_browser_whose_sound_stood_still_for_less_than_two_seconds_is_put_right_by_its_next_report(muted_s):
+    timeline = Timeline()
+    muted_ns = int(muted_s * NS)
+    sound = [p if n < 300 else p.but(received_ns=p.received_ns + muted_ns) for n, p in enumerate(microphone(20))]
+    reports = [
+        r if n < 2 else ReportValue("0", None, r.rtp_ticks, r.ntp_ns + muted_ns, r.received_ns + muted_ns)
+        for n, r in enumerate(stamped_at_sending(8))
+    ]
+
+    out = feed(timeline, by_arrival(sound, reports, camera(22), [report_at(s, **VIDEO) for s in range(1, 22)]))
+
+    assert abs(seconds_of(out[Kind.AUDIO][-1]) - 999 / 50 - muted_s) < 0.030
+    assert [(m.cause, m.detail) for m in timeline.missing if m.kind is Kind.AUDIO] == [(Cause.PAUSE, "clock_stall")]
+
+
+def test_one_report_that_lies_moves_nothing():
+    timeline = Timeline()
+    reports = stamped_at_sending(8)
+    lie = reports[4]
+    reports[4] = ReportValue("0", None, lie.rtp_ticks, lie.ntp_ns + 3 * NS, lie.received_ns)
+
+    out = feed(timeline, by_arrival(microphone(20), reports, camera(20), [report_at(s, **VIDEO) for s in range(1, 20)]))
+
+    assert abs(seconds_of(out[Kind.AUDIO][-1]) - 999 / 50) < 0.030
+    assert timeline.missing == []
+
+
+@pytest.mark.parametrize("delay_s", [2.5, 4, 8])
+@pytest.mark.parametrize("with_reports", [True, False])
+def test_a_network_that_stood_still_for_seconds_moves_nothing(delay_s, with_reports):
+    timeline = Timeline()
+    reports = [report_at(s, **AUDIO) for s in range(1, 30)] + [report_at(s, **VIDEO) for s in range(1, 30)]
+    frames = frozen(camera(30) + microphone(30), 10, delay_s)
+
+    out = feed(timeline, by_arrival(frames, reports if with_reports else []))
+
+    assert len(out[Kind.VIDEO]) == 900
+    assert len(out[Kind.AUDIO]) == 1500
+    assert abs(seconds_of(out[Kind.VIDEO][-1]) - 899 / 30) < 0.05
+    assert abs(seconds_of(out[Kind.AUDIO][-1]) - seconds_of(out[Kind.VIDEO][-1]) - (1499 / 50 - 899 / 30)) < 0.03
+    assert timeline.missing == []
+
+
+def paused(packets, at_s, pause_s):
+    """Let the sender's clock stand for `pause_s`: RTP times go on where they were, arrivals do not."""
+    pause_ns = int(pause_s * NS)
+    return [
+        p.but(received_ns=p.received_ns + pause_ns) if p.received_ns >= START_NS + at_s * NS else p for p in packets
+    ]
+
+
+@pytest.mark.parametrize("pause_s", [0.6, 1.2, 1.99])
+def test_no_sound_stands_early_after_its_clock_stood_though_no_report_tells_of_it(pause_s):
+    timeline = Timeline()
+
+    out = feed(timeline, by_arrival(paused(microphone(12), 5, pause_s), camera(14)))[Kind.AUDIO]
+
+    assert len(out) == 600
+    true_s = [n / 50 + (pause_s if n >= 249 else 0) for n in range(600)]
+    assert max(abs(seconds_of(sample) - true) for sample, true in zip(out, true_s, strict=True)) < 0.030
+    (hole,) = (m for m in timeline.missing if m.kind is Kind.AUDIO)
+    assert (hole.cause, hole.detail) == (Cause.PAUSE, "clock_stall")
+    assert (hole.end_ns - hole.start_ns) / NS == pytest.approx(pause_s, abs=0.030)
+
+
+@pytest.mark.parametrize("delay_s", [0.6, 1.2, 1.9])
+@pytest.mark.parametrize("with_reports", [True, False])
+def test_a_network_that_stood_still_for_less_moves_nothing_either(delay_s, with_reports):
+    timeline = Timeline()
+    reports = [report_at(s, **AUDIO) for s in range(1, 20)] + [report_at(s, **VIDEO) for s in range(1, 20)]
+    frames = frozen(camera(20) + microphone(20), 10, delay_s)
+
+    out = feed(timeline, by_arrival(frames, reports if with_reports else []))
+
+    assert (len(out[Kind.VIDEO]), len(out[Kind.AUDIO])) == (600, 1000)
+    assert abs(seconds_of(out[Kind.AUDIO][-1]) - 999 / 50) < 0.06
+    assert timeline.missing == []
