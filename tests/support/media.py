@@ -4,11 +4,15 @@ Every picture also carries its number as a row of black and white blocks, so tha
 holds. Knows encoders (PyAV); knows nothing of sinks. Encoded clips are cached: the same request costs nothing twice.
 """
 
+import contextlib
 import os
+import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
-from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -31,6 +35,10 @@ BEEP_SECONDS = Fraction(1, 10)
 GROUND_HZ = 400
 OPUS_LOOKAHEAD_TICKS = 312
 """libopus decodes this much later than it was given; the generator speaks that much earlier."""
+
+ENCODER_PATIENCE_S = 60
+ENCODER_TRIES = 3
+"""SVT-AV1 encodes ten seconds of these pictures in two; 60 s is a machine with much else to do, or a deadlock."""
 
 _ENCODERS = {
     Codec.H264: ("libx264", {"preset": "ultrafast", "tune": "zerolatency", "profile": "baseline"}),
@@ -69,17 +77,37 @@ def picture(number: int, *, flash: bool, width: int, height: int, identity: int 
     return np.concatenate([luma, chroma])
 
 
-def take_ordinary_priority() -> None:
-    """Take back what SVT-AV1 did on being opened: run as root it gives itself, and who calls it, SCHED_FIFO 99.
-
-    Whatever the test process starts afterwards would inherit that and starve the service it is a test of.
-    """
-    for thread in Path("/proc/self/task").iterdir():
-        os.sched_setscheduler(int(thread.name), os.SCHED_OTHER, os.sched_param(0))
-
-
 @lru_cache(maxsize=32)
-def video_samples(  # noqa: PLR0913 - an encoder is told this much
+def video_samples(codec: Codec, seconds: Fraction | int, **terms: Any) -> tuple[Sample, ...]:
+    """Return `seconds` of encoded pictures starting at 0, one sample each; `terms` are those of `encoded`."""
+    return _encoded_apart(codec, seconds, terms) if codec is Codec.AV1 else encoded(codec, seconds, **terms)
+
+
+def _encoded_apart(codec: Codec, seconds: Fraction | int, terms: dict[str, Any]) -> tuple[Sample, ...]:
+    """Encode in a process of its own: SVT-AV1 now and then waits for itself for ever.
+
+    Run as root it also gives itself, and who calls it, SCHED_FIFO 99; whatever a test starts afterwards would inherit
+    that and starve the service it is a test of.
+    """
+    command = [sys.executable, "-c", "from support.media import answer; answer()"]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    asked = pickle.dumps((codec, seconds, terms))
+    for _ in range(ENCODER_TRIES):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            done = subprocess.run(
+                command, input=asked, capture_output=True, env=variables, timeout=ENCODER_PATIENCE_S, check=True
+            )
+            return pickle.loads(done.stdout)  # noqa: S301 - our own child
+    raise AssertionError(f"{codec.value} was not encoded in {ENCODER_TRIES} x {ENCODER_PATIENCE_S} s")
+
+
+def answer() -> None:
+    """Be the process that encodes: take what is asked from standard input, write the samples to standard output."""
+    codec, seconds, terms = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own parent
+    pickle.dump(encoded(codec, seconds, **terms), sys.stdout.buffer)
+
+
+def encoded(  # noqa: PLR0913 - an encoder is told this much
     codec: Codec,
     seconds: Fraction | int,
     *,
@@ -104,9 +132,6 @@ def video_samples(  # noqa: PLR0913 - an encoder is told this much
     gops = {"x264-params": f"keyint={gop}:min-keyint={gop}:scenecut=0"} if codec is Codec.H264 else {}
     encoder.options = usual | gops | dict(options)
     encoder.thread_count = 1
-    encoder.open()
-    if codec is Codec.AV1:
-        take_ordinary_priority()
     step = VIDEO_RATE_HZ // fps
     packets = []
     for number in range(int(seconds * fps)):
