@@ -80,8 +80,9 @@ class Outlet:
             return
         if self._is_full(unit):
             self._drop()
-            if unit.kind is Kind.VIDEO and not unit.is_keyframe:
-                self._awaits_keyframe = True
+            if unit.kind is Kind.VIDEO:
+                self._awaits_keyframe = not unit.is_keyframe
+            if unit.kind is Kind.VIDEO and self._awaits_keyframe:
                 self.dropped_count += 1
                 return
         self._queue.append(unit)

@@ -21,11 +21,13 @@ _AAC_STEREO_16_44 = 0xAF
 """What every AAC tag says of itself, whatever it holds. Spec: §E.4.2.1."""
 _ENHANCED = 0x80
 _SEQUENCE_START, _CODED_FRAMES = 0, 1
+PPS_COUNT_MAX, SET_BYTES_MAX = 0xFF, 0xFFFF
+"""What the fields of a configuration record can count. Spec: ISO/IEC 14496-15 §5.3.3.1."""
 _NAL_IDR, _NAL_SEI, _NAL_SPS, _NAL_PPS, _NAL_AUD = 5, 6, 7, 8, 9
 
 
 class PictureError(SourceError):
-    """The picture cannot be forwarded: its keyframe lacks parameter sets."""
+    """The picture cannot be forwarded: its keyframe lacks parameter sets, or has more than a record can hold."""
 
 
 def nal_units(annex_b: bytes) -> Iterator[bytes]:
@@ -44,12 +46,12 @@ def avc_config(keyframe: bytes) -> bytes:
     """Return the AVCDecoderConfigurationRecord of a keyframe.
 
     Raises:
-        PictureError: it has no parameter sets.
+        PictureError: it has no parameter sets, more than 255 of pictures, or one over 65535 bytes.
     """
     units = list(nal_units(keyframe))
     sps = [unit for unit in units if unit[0] & 0x1F == _NAL_SPS and len(unit) >= 4][:31]
     pps = [unit for unit in units if unit[0] & 0x1F == _NAL_PPS]
-    if not sps or not pps:
+    if not sps or not 0 < len(pps) <= PPS_COUNT_MAX or max(map(len, sps + pps)) > SET_BYTES_MAX:
         raise PictureError
     profile = sps[0][1:4]
     record = [b"\1", profile, b"\xff", bytes((0xE0 | len(sps),))]

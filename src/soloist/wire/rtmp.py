@@ -9,11 +9,12 @@ connect Command" (fourCcList, videoFourCcInfoMap).
 """
 
 import hashlib
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from soloist.model.errors import DestinationError
 from soloist.wire.amf0 import Value, encode_amf0, encode_ecma_array, parse_amf0
@@ -36,6 +37,10 @@ _CONTROL_CHUNKS, _COMMAND_CHUNKS, _AUDIO_CHUNKS, _DATA_CHUNKS, _VIDEO_CHUNKS = 2
 _CONNECT, _RELEASE, _FC_PUBLISH, _CREATE, _PUBLISH, _FC_UNPUBLISH, _DELETE = 1, 2, 3, 4, 5, 6, 7
 """Transaction numbers, one for each command we send."""
 TEXT_LENGTH_MAX = 160
+SECRET_LENGTH_MIN = 4
+"""Of a value in a stream key's query: a shorter one hides nothing, and would be found in every word."""
+HOST_LENGTH_MAX, LABEL_LENGTH_MAX = 253, 63
+"""Of a name and of each part of it between dots. Spec: RFC 1035 §2.3.4."""
 
 
 class RefusedError(DestinationError):
@@ -83,6 +88,10 @@ class RtmpUrl:
             raise ValueError("must be an rtmp:// or rtmps:// address with a host and a port up to 65535") from None
         if parts.scheme not in PORTS or not parts.hostname or port == 0:
             raise ValueError("must be an rtmp:// or rtmps:// address with a host")
+        if not _is_host(parts.hostname):
+            raise ValueError("must have a host with 1 to 63 letters between two dots, 253 in all")
+        if "#" in url:
+            raise ValueError("must not have a #fragment; percent-encode a # in the stream key as %23")
         if parts.username is not None:
             raise ValueError("must not have user:password@; a stream key goes to the end of the path")
         app, _, key = parts.path.lstrip("/").rpartition("/")
@@ -90,6 +99,14 @@ class RtmpUrl:
             raise ValueError("must end in /application/stream-key")
         tail = f"?{parts.query}" if parts.query else ""
         return cls(parts.scheme, parts.hostname, port or PORTS[parts.scheme], app, key + tail)
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """What nobody may be told of it: the key, its parts, and what servers may have made of them."""
+        name, _, query = self.key.partition("?")
+        values = (field.rpartition("=")[2] for field in query.split("&"))
+        said = {self.key, name, query, *(value for value in values if len(value) >= SECRET_LENGTH_MIN)}
+        return frozenset(filter(None, (_plain(text) for text in said | {unquote(text) for text in said})))
 
     @property
     def tc_url(self) -> str:
@@ -245,7 +262,7 @@ class RtmpPublisher:
     def _on_error(self, transaction: Value, values: list[Value]) -> None:
         """Give up, unless the server only does not know what is a custom: releaseStream, FCPublish."""
         if transaction in (_CONNECT, _CREATE, _PUBLISH):
-            raise RefusedError(_refusal(_first_object(values)))
+            raise RefusedError(_refusal(_first_object(values), self._url))
 
     def _on_created(self, values: list[Value]) -> None:
         stream_id = values[3] if len(values) > 3 else None
@@ -261,7 +278,7 @@ class RtmpPublisher:
             if self.state is RtmpState.PUBLISHING:
                 self.state = RtmpState.READY
         elif status.get("level") == "error" or code.endswith((".BadName", ".Rejected", ".Denied", ".Failed")):
-            raise RefusedError(_refusal(status))
+            raise RefusedError(_refusal(status, self._url))
         elif code in ("NetStream.Unpublish.Success", "NetConnection.Connect.Closed"):
             raise RefusedError(f"the RTMP server ended the stream ({code})")
 
@@ -306,8 +323,20 @@ def _first_object(values: list[Value]) -> dict[str, Value]:
     return next((value for value in values[2:] if isinstance(value, dict)), {})
 
 
-def _refusal(status: dict[str, Value]) -> str:
-    """Return why, with the server's own words: cut short, and without control characters."""
-    said = " ".join(str(status[name]) for name in ("code", "description") if status.get(name))
-    plain = "".join(letter for letter in said if letter.isprintable())[:TEXT_LENGTH_MAX]
+def _refusal(status: dict[str, Value], url: RtmpUrl) -> str:
+    """Return why, with the server's own words: without the stream key and control characters, then cut short."""
+    said = _plain(" ".join(str(status[name]) for name in ("code", "description") if status.get(name)))
+    longest_first = sorted(url.secrets, key=len, reverse=True)
+    plain = re.sub("|".join(map(re.escape, longest_first)), "***", said)[:TEXT_LENGTH_MAX]
     return f"the RTMP server refused the stream: {plain or 'no reason given'}; check the address and the stream key"
+
+
+def _plain(text: str) -> str:
+    """Return a text without control characters."""
+    return "".join(letter for letter in text if letter.isprintable())
+
+
+def _is_host(host: str) -> bool:
+    """Return whether a resolver can be asked for a name; addresses of IPv6 have a colon instead of dots."""
+    labels = host.removesuffix(".").split(".")
+    return ":" in host or (len(host) <= HOST_LENGTH_MAX and all(0 < len(label) <= LABEL_LENGTH_MAX for label in labels))

@@ -156,6 +156,10 @@ def test_a_job_may_forward_with_a_rule_or_without(urls, record):
         [],
         [f"{URL}{n}" for n in range(6)],
         [URL, URL],
+        [URL, "rtmp://live.example.test:1935/app/key"],
+        [URL, "RTMP://Live.Example.Test/app/key"],
+        ["rtmp://a..b/app/key"],
+        [f"{URL}#2"],
         ["http://live.example.test/x"],
         ["rtmp://"],
         ["rtmp://["],
@@ -188,6 +192,14 @@ def test_a_job_shows_where_it_forwards_and_how_that_stands():
     assert (target["url"], target["state"], target["retries"]) == ("rtmp://h/app/***", "failed", 2)
     assert target["last_error"] == "no"
     assert "target_id" not in target
+
+
+def test_a_stopped_job_forwards_nothing_whatever_its_recorder_could_still_tell():
+    status = TargetStatus("id", "rtmp://h/app/***", ForwardState.LIVE, 1_795_348_800_000)
+
+    (target,) = view(state=JobState.STOPPED, stopped_at=NOW, forwarding=(status,))["ext"]["forward"]
+
+    assert (target["state"], target["since"]) == ("ended", "2026-11-22T12:00:00.075Z")
 
 
 def test_forwarding_without_addresses_is_missing_them():

@@ -88,6 +88,14 @@ def test_a_full_queue_is_dropped_and_pictures_go_on_from_the_next_keyframe():
     assert outlet.dropped_count == 31
 
 
+def test_a_keyframe_that_finds_the_queue_full_begins_it_anew_and_what_follows_is_sent():
+    outlet = an_outlet(*(picture(n * 33, is_keyframe=n in (0, 10), size=1000) for n in range(15)), bytes_max=10_000)
+
+    assert [tag.at_ms for tag in drained(outlet) if tag.is_frame] == [0, 33, 66, 99, 132]
+    assert not outlet.wants_keyframe
+    assert outlet.dropped_count == 10
+
+
 def test_what_has_waited_too_long_is_dropped_however_small():
     outlet = an_outlet(*(sound(n * 21) for n in range(300)), *(sound(10_000 + n * 21) for n in range(400)), ms_max=5000)
 

@@ -110,6 +110,14 @@ def test_what_only_enhanced_rtmp_carries_comes_with_its_configuration(codec):
     assert made[0].config[0] == {Codec.VP9: 0x01, Codec.AV1: 0x81}[codec]
 
 
+def test_a_keyframe_with_more_parameter_sets_than_can_be_said_ends_nothing():
+    whole = pictures(Codec.H264, 1)[0]
+
+    (unit,) = units_of([replace(whole, data=b"\0\0\1\x68\xce" * 256 + whole.data)])
+
+    assert unit.is_refused
+
+
 @pytest.mark.parametrize("codec", [Codec.H264, Codec.VP9])
 def test_a_keyframe_that_is_none_is_marked_as_not_to_be_carried(codec):
     broken = replace(pictures(codec, 1)[0], data=b"\0\0\1\x65garbage")

@@ -35,6 +35,18 @@ def test_a_keyframe_without_parameter_sets_is_refused():
         avc_config(b"\0\0\1" + IDR)
 
 
+@pytest.mark.parametrize("sets", [SPS + b"\1" * 0x10000, PPS + b"\1" * 0x10000, (PPS + b"\0\0\1") * 255 + PPS])
+def test_parameter_sets_beyond_what_a_record_can_hold_are_refused(sets):
+    with pytest.raises(PictureError):
+        avc_config(KEYFRAME + b"\0\0\1" + sets)
+
+
+def test_as_many_parameter_sets_as_a_record_can_hold_are_kept():
+    record = avc_config(KEYFRAME + (b"\0\0\1" + PPS) * 254)
+
+    assert record.count(PPS) == record[6 + 2 + len(SPS)] == 255
+
+
 def test_a_picture_keeps_every_unit_but_parameter_sets_and_delimiters():
     assert avc_payload(b"\0\0\1\x09\x10" + KEYFRAME) == b"\0\0\0\4" + IDR
 

@@ -9,6 +9,7 @@ from soloist.wire.rtmp import (
     CHUNK_BYTES,
     HANDSHAKE_BYTES,
     RANDOM_BYTES,
+    TEXT_LENGTH_MAX,
     RefusedError,
     RtmpPublisher,
     RtmpState,
@@ -141,6 +142,29 @@ def test_a_refused_connect_says_why():
         )
 
 
+@pytest.mark.parametrize("name", ["code", "description"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Stream K3y%2Fa is already publishing",
+        "Stream K3y/a is already publishing",
+        "K3y%2Fa?sign=s1%26g&user=me: bad sign=s1%26g&user=me",
+        "K3y/a?sign=s1&g&user=me",
+        "the signature s1%26g is none, nor is s1&g",
+        "K3\ny/a",
+        "x" * (TEXT_LENGTH_MAX - 3) + "K3y/a",
+    ],
+)
+def test_the_stream_key_is_cut_out_of_a_server_s_words(name, words):
+    publisher = a_publisher(RtmpUrl.parse("rtmp://h/live/K3y%2Fa?sign=s1%26g&user=me"))
+    publisher.receive(S0_S1_S2)
+
+    with pytest.raises(RefusedError, match=r"\*") as caught:
+        publisher.receive(said("_error", 1, None, {name: words}))
+
+    assert not [part for part in ("K3y", "s1%26g", "s1&g") if part in str(caught.value)]
+
+
 def test_a_server_that_does_not_know_the_customary_commands_is_none_the_worse():
     publisher = connected()
     publisher.publish()
@@ -215,6 +239,7 @@ def test_the_end_is_said_in_order_and_only_if_something_began():
         ("rtmp://h/live/a", "live", "a", 1935),
         ("rtmps://h/live2/a-b-c", "live2", "a-b-c", 443),
         ("rtmp://h:19350/app/instance/name?k=v/w", "app/instance", "name?k=v/w", 19350),
+        ("rtmp://" + "a" * 63 + ".example./live/q-q", "live", "q-q", 1935),
         ("rtmp://[2001:db8::1]:1936/x/y", "x", "y", 1936),
     ],
 )
@@ -240,6 +265,12 @@ def test_an_address_is_taken_apart_at_its_last_slash(url, app, key, port):
         "rtmp://h/live/a b",
         "rtmp://h/live/ä",
         "rtmp://[::1/live/a",
+        "rtmp://a..b/live/a",
+        "rtmp://.a/live/a",
+        "rtmp://" + "a" * 64 + ".b/live/a",
+        "rtmp://" + ".".join(["a" * 60] * 5) + "/live/a",
+        "rtmp://h/live/a#b",
+        "rtmp://h/live/a?b=c#",
     ],
 )
 def test_what_is_no_such_address_is_refused_without_being_quoted(url):
