@@ -213,7 +213,8 @@ class Recording:
         if self._tap is not None:
             self._tap.flush()
         self._look_after_writer(now_ns)
-        if self._timeline.origin_ns is not None:
+        # While pictures are being transcoded the files' time is not ours: theirs goes on with the samples.
+        if self._timeline.origin_ns is not None and (self._line is None or self._line.is_empty):
             for series in self._series.values():
                 self._guarded(partial(series.tick, now_ns - self._timeline.origin_ns))
 

@@ -19,6 +19,8 @@ LAYER_SILENT = "layer_silent"
 SILENT_LAYER_NS = 1_500_000_000
 """A layer without a frame for this long, while another lives, is left for that one: with the keyframe that has to be
 asked for, pictures go on within 2 s. Screens are sent at one frame a second at least."""
+OUTLIVING_COUNT = 4
+"""Pictures of others since the last of the recorded layer, before it counts as silent: slow layers come by turns."""
 VERIFY_NS = 5_000_000_000
 """A chosen layer that shows no keyframe of its own by then is told of (rule R19)."""
 SURVEY_NS = 500_000_000
@@ -126,6 +128,8 @@ class LayerChooser:
     """The layer being recorded; None until one is."""
     is_silent: bool = False
     """True while the recorded layer is silent and another lives."""
+    _others_count: int = 0
+    """Pictures of other layers since the last one of the recorded layer."""
     _target: str | None = None
     _target_ns: int = 0
     """When it was chosen; 0 once it is recorded or told of."""
@@ -140,6 +144,7 @@ class LayerChooser:
 
     def admits(self, frame: EncodedFrame) -> bool:
         """Return whether a frame belongs to the layer being recorded."""
+        self._others_count = 0 if frame.rid == self.current else self._others_count + 1
         if frame.is_keyframe:
             if self._first_key_ns is None:
                 self._first_key_ns = frame.received_ns
@@ -150,7 +155,7 @@ class LayerChooser:
 
     def reconsider(self, now_ns: int) -> None:
         """Choose again among the layers that live, and ask for a keyframe of the one to switch to."""
-        living = self._living(now_ns)
+        living = self._living()
         if self._first_key_ns is None or not living:
             return
         self.is_silent = self.current is not None and all(layer.rid != self.current for layer in living)
@@ -179,12 +184,15 @@ class LayerChooser:
             log.warning("layer_does_not_come", job_id=self.job_id, rid=self._target, recorded=self.current)
             self._target_ns = 0
 
-    def _living(self, now_ns: int) -> list[Layer]:
-        last = self.publisher.last_frame_ns
+    def _living(self) -> list[Layer]:
+        """Return the layers that others have not outlived: all of a camera that is off are as alive as they were."""
+        layers, last = self.publisher.layers_of(self.mid), self.publisher.last_frame_ns
+        newest_ns = max((last.get((self.mid, layer.rid), 0) for layer in layers), default=0)
         return [
             layer
-            for layer in self.publisher.layers_of(self.mid)
-            if now_ns - last.get((self.mid, layer.rid), 0) < SILENT_LAYER_NS
+            for layer in layers
+            if newest_ns - last.get((self.mid, layer.rid), 0) < SILENT_LAYER_NS
+            or (layer.rid == self.current and self._others_count < OUTLIVING_COUNT)
         ]
 
 

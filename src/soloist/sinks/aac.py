@@ -47,6 +47,11 @@ class AacTranscoder:
         """What the frames are, with the AudioSpecificConfig a file needs."""
         return AudioFormat(Codec.AAC, self._channels, RATE_HZ, bytes(self._encoder.extradata or b""))
 
+    @property
+    def is_begun(self) -> bool:
+        """True once the track has a beginning."""
+        return self._next is not None
+
     def push(self, sample: Sample) -> list[Sample]:
         """Add one Opus packet and return the AAC frames that are ready.
 

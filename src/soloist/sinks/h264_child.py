@@ -8,6 +8,8 @@ import contextlib
 import os
 from typing import BinaryIO
 
+from av.error import FFmpegError
+
 from soloist.sinks.h264 import H264Transcoder
 from soloist.wire.picture_pipe import Flag, PictureParser, PipedPicture, render_picture
 
@@ -37,7 +39,7 @@ def _answer(transcoder: H264Transcoder, picture: PipedPicture) -> PipedPicture:
     wants_keyframe = bool(picture.flags & (Flag.KEYFRAME | Flag.FORCED))
     try:
         coded = transcoder.push(picture.data, picture.pts_ticks, as_keyframe=wants_keyframe)
-    except ValueError:
+    except (ValueError, FFmpegError):
         return PipedPicture(Flag.FAILED, picture.pts_ticks, b"")
     if coded is None:
         return PipedPicture(Flag(0), picture.pts_ticks, b"")

@@ -37,7 +37,7 @@ HOLE_SHOWN_NS = NS // 10
 """Players go over a hole in the pictures that is no longer; else the next one stands in it as well."""
 BLACK_NS = NS // 5
 """How often the black picture comes again: some players show the last one of a segment only this long."""
-SOUND_LAG_NS = NS
+SOUND_LAG_NS = 1_600_000_000
 """Sound that has not come by then will not: it is filled with silence, so that each segment has its own."""
 
 

@@ -3,15 +3,20 @@
 Lives on the media thread. Knows nothing of when files begin or end, nor of where they go.
 """
 
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
 from soloist.model.media import AudioFormat, Codec, Kind, Sample, VideoFormat
-from soloist.sinks.aac import AacTranscoder
+from soloist.sinks.aac import RATE_HZ, AacTranscoder
 from soloist.sinks.matrix import Container, Plan
 from soloist.sinks.mp4 import Mp4Sink
 from soloist.sinks.port import FileSink
 from soloist.sinks.webm import WebmSink
+
+NS = 1_000_000_000
+SOUND_LAG_NS = 5 * NS
+"""Sound that is so far behind its picture is not to come any more; nothing that holds sound back holds it as long."""
 
 
 class OpenFile:
@@ -41,10 +46,18 @@ class OpenFile:
 
     def push(self, sample: Sample) -> None:
         """Write one sample; those of one track come in time order."""
-        if sample.kind is Kind.AUDIO and self._transcoder is not None:
-            for coded in self._transcoder.push(sample):
-                self._sink.push(coded)
+        if self._transcoder is None:
+            self._sink.push(sample)
+        elif sample.kind is Kind.AUDIO:
+            self._put(self._transcoder.push(sample))
         else:
+            if self._transcoder.is_begun:
+                # Else an hour without sound would be made silence all at once when it returns.
+                self._put(self._transcoder.advance_to((sample.pts_ns - SOUND_LAG_NS) * RATE_HZ // NS))
+            self._sink.push(sample)
+
+    def _put(self, coded: Iterable[Sample]) -> None:
+        for sample in coded:
             self._sink.push(sample)
 
     @property
@@ -61,8 +74,7 @@ class OpenFile:
     def finish(self) -> None:
         """Write what is still in the encoder, then the index; the file is then complete on disk."""
         if self._transcoder is not None:
-            for coded in self._transcoder.finish():
-                self._sink.push(coded)
+            self._put(self._transcoder.finish())
         self._sink.finish()
 
     @property

@@ -63,6 +63,8 @@ class _Track:
     """The least delay of its frames against the timeline, creeping up."""
     placed_ns: int = 0
     """Arrival of the last frame placed."""
+    late_ns: int = 0
+    """How much later than the least delayed one it came."""
     heard_ns: int = 0
     """Arrival of the last one, be it one that was dropped."""
     suspects: list[EncodedFrame] = field(default_factory=list)
@@ -157,8 +159,14 @@ class Timeline:
         self._settle(frame.received_ns)
 
     def tick(self, now_ns: int) -> None:
-        """Let time pass: streams held for longer than the settling time are placed by arrival."""
+        """Let time pass: streams held for longer than the settling time are placed by arrival.
+
+        So are frames that came too late, if no more follow that could tell why.
+        """
         self._settle(now_ns)
+        for track in self._tracks.values():
+            if track.suspects and now_ns - track.suspects[-1].received_ns > PROBATION_NS:
+                self._acquit(track, self._stalled_ns(track, self._late_ns(track, track.suspects[-1])))
 
     def interrupt(self, kind: Kind, cause: Cause, detail: str) -> None:
         """Say why what is missing next on this track will be missing; the first word stands until media returns."""
@@ -184,8 +192,7 @@ class Timeline:
         self._settle(None)
         for track in self._tracks.values():
             if track.suspects:
-                late_ns = self._late_ns(track, track.suspects[-1])
-                self._acquit(track, late_ns if late_ns >= STALL_NS else 0)
+                self._acquit(track, self._stalled_ns(track, self._late_ns(track, track.suspects[-1])))
 
     def forget(self, session: int) -> None:
         """Drop what is known of a session that is over; what it left waiting is placed first."""
@@ -262,7 +269,7 @@ class Timeline:
         track.base_ticks = first.rtp_ticks - pts
         track.stream, track.clock, track.placed_by = track.held_stream, self._clocks[track.held_stream], placed_by
         track.needs_keyframe = track.kind is Kind.VIDEO
-        track.slew_ticks, track.slewed_at = 0, pts
+        track.slew_ticks, track.slewed_at, track.is_step_due = 0, pts, False
         self._acquit(track, 0)
         track.transit_ns = first.received_ns - self.origin_ns - ticks_to_ns(pts, first.rate_hz)
         track.placed_ns = first.received_ns
@@ -288,7 +295,7 @@ class Timeline:
         else:
             creep_ns = max(0, frame.received_ns - track.placed_ns) // CREEP_PER
             track.transit_ns += min(late_ns, creep_ns)
-        track.placed_ns = frame.received_ns
+        track.placed_ns, track.late_ns = frame.received_ns, late_ns
         lead = _lead_ticks(frame, track.kind)
         if track.clock is not None and track.clock.arrived(frame.rtp_ticks + lead, frame.received_ns):
             self._aim(track)
@@ -343,9 +350,21 @@ class Timeline:
             self._acquit(track, 0)
         elif frame.received_ns - since_ns >= PROBATION_NS:
             if late_then_ns - late_ns < min(PROBATION_NS // 2, late_then_ns // 4):
-                self._acquit(track, late_ns)
+                self._acquit(track, self._stalled_ns(track, late_ns))
             else:
                 track.suspected_at = (frame.received_ns, late_ns)
+
+    def _stalled_ns(self, track: _Track, late_ns: int) -> int:
+        """Return how long the clock of a track stood that stays late; 0 if the way has become longer.
+
+        No way becomes two seconds longer. One that did by less, did so for the publisher's other track as well.
+        """
+        beside = [
+            other.late_ns
+            for other in self._tracks.values()
+            if other is not track and other.stream and track.stream and other.stream[0] == track.stream[0]
+        ]
+        return late_ns if late_ns >= STALL_NS or any(beside_ns < late_ns // 2 for beside_ns in beside) else 0
 
     def _acquit(self, track: _Track, stalled_ns: int) -> None:
         """Place the suspects: as they are, or moved on by how long the sender's clock had stood still."""
@@ -461,7 +480,8 @@ def _slew(track: _Track, rtp_ticks: int) -> int:
     step = max(-allowed, min(allowed, track.slew_ticks))
     track.slew_ticks -= step
     track.base_ticks -= step
-    track.slewed_at = pts
+    # What is left over counts towards the next: else sound, in short packets, would correct slower than its picture.
+    track.slewed_at += allowed * SLEW_PER
     return pts + step
 
 

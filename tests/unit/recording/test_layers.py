@@ -9,6 +9,7 @@ from support.stage import Stage, a_publisher, frames_of, merged
 
 from soloist.model.media import Codec, Kind, Tier
 from soloist.model.rule import RecordFormat
+from soloist.model.timing import Cause
 from soloist.recording.selection import SILENT_LAYER_NS, VERIFY_NS
 
 SIZES = {"q": (160, 90), "h": (320, 180), "f": (640, 360)}
@@ -166,3 +167,27 @@ def test_two_jobs_on_one_publisher_record_a_layer_each(tmp_path):
         stage.stop()
 
     assert (spans(low), spans(high)) == ([("q", 160)], [("f", 640)])
+
+
+def test_a_simulcast_camera_that_is_off_is_a_pause_and_no_silent_layer(tmp_path):
+    stage, alice = Stage(tmp_path), Sender(seconds=10)
+    stage.recording.on_attached(alice.publisher)
+    # The layers do not stop with the same picture.
+    stage.play(alice.publisher, alice.sent(f=(3.0, 7), h=(3.04, 7), q=(3.08, 7)))
+    stage.stop()
+
+    holes = {(hole.cause, hole.detail) for media in stage.media for hole in media.missing if hole.kind is Kind.VIDEO}
+    assert holes == {(Cause.PAUSE, "not_sent")}
+    assert spans(stage) == [("f", 640)]
+
+
+def test_layers_with_a_picture_in_two_seconds_are_not_switched_between(tmp_path):
+    stage, alice = Stage(tmp_path), Sender(seconds=12)
+    stage.recording.on_attached(alice.publisher)
+    for frames in alice.frames.values():
+        frames[60:] = [frame for n, frame in enumerate(frames[60:]) if n % 60 == 0]
+    alice.frames["f"] = [frame.but(received_ns=frame.received_ns + 50 * MS) for frame in alice.frames["f"]]
+    stage.play(alice.publisher, alice.sent())
+    stage.stop()
+
+    assert spans(stage) == [("f", 640)]

@@ -1,5 +1,7 @@
 """Clocks and networks that stand still: what was sent keeps its time, and what was not is a declared pause."""
 
+from dataclasses import replace
+
 import pytest
 from support.frames import NS, START_NS, ReportValue, report_at, video_frame
 from support.streams import AUDIO, VIDEO, by_arrival, camera, feed, frozen, microphone, seconds_of, stamped_at_sending
@@ -109,3 +111,51 @@ def test_a_network_that_stood_still_for_less_moves_nothing_either(delay_s, with_
     assert (len(out[Kind.VIDEO]), len(out[Kind.AUDIO])) == (600, 1000)
     assert abs(seconds_of(out[Kind.AUDIO][-1]) - 999 / 50) < 0.06
     assert timeline.missing == []
+
+
+def longer_way(items, at_s, more_s):
+    """Let everything take `more_s` longer from a moment on, at once and for good: another relay, another network."""
+    more_ns = int(more_s * NS)
+    return [i.but(received_ns=i.received_ns + more_ns) if i.received_ns >= START_NS + at_s * NS else i for i in items]
+
+
+@pytest.mark.parametrize("more_s", [0.7, 1.5])
+def test_a_way_that_became_longer_is_no_clock_that_stood(more_s):
+    timeline = Timeline()
+
+    out = feed(timeline, by_arrival(longer_way(camera(20) + microphone(20), 10, more_s)))
+
+    assert abs(seconds_of(out[Kind.AUDIO][-1]) - 999 / 50) < 0.06
+    assert abs(seconds_of(out[Kind.VIDEO][-1]) - 599 / 30) < 0.06
+    assert timeline.missing == []
+
+
+def test_an_error_of_both_tracks_is_corrected_at_one_pace():
+    def delayed(items):
+        """Let the way take 300 ms longer at first, and less and less within 1.2 s."""
+        return [
+            replace(i, received_ns=i.received_ns + max(0, START_NS + 1_200_000_000 - i.received_ns) // 4) for i in items
+        ]
+
+    timeline = Timeline()
+    reports = [report_at(s, **kind) for s in (0.2, *range(1, 200)) for kind in (AUDIO, VIDEO)]
+
+    out = feed(timeline, by_arrival(delayed(camera(200)), delayed(microphone(200)), delayed(reports)))
+
+    sound = {round(n / 50, 2): seconds_of(sample) for n, sample in enumerate(out[Kind.AUDIO])}
+    offsets = [
+        seconds_of(s) - n / 30 - (sound[n // 30] - n // 30) for n, s in enumerate(out[Kind.VIDEO]) if n % 30 == 0
+    ]
+    assert max(offsets) - min(offsets) < 0.015
+
+
+def test_sound_that_came_late_and_broke_off_again_is_not_held_for_ever():
+    timeline = Timeline()
+    sound = [p for p in paused(microphone(6), 4, 1.2) if p.received_ns < START_NS + int(5.7 * NS)]
+    out = feed(timeline, by_arrival(sound, camera(6)))[Kind.AUDIO]
+
+    timeline.tick(START_NS + 8 * NS)
+
+    late = timeline.take()
+    assert len(out) + len(late) == len(sound)
+    assert late
