@@ -82,6 +82,8 @@ class StreamClock:
         self._line: ReportLine | None = None
         self._transit_min_ns: int | None = None
         self._arrived_ns = 0
+        self.breaks_count = 0
+        """How often its RTP clock stood still or jumped, by its reports."""
         self._broken_ns = 0
         """When its reports began to speak of another time; 0 once arrivals were looked at anew."""
         self._fresh_min_ns: int | None = None
@@ -119,6 +121,7 @@ class StreamClock:
         if self._reports and abs(self._ntp_ns(report.rtp_ticks) - report.ntp_ns) > BREAK_NS:
             self._reports.clear()
             self._broken_ns, self._fresh_min_ns = report.received_ns, None
+            self.breaks_count += 1
         self._reports.append((report.rtp_ticks, report.ntp_ns))
         self._line = None
 

@@ -74,6 +74,8 @@ class _Track:
     slew_ticks: int = 0
     slewed_at: int = 0
     is_step_due: bool = False
+    breaks_count: int = 0
+    """Of its clock, that are dealt with."""
     needs_keyframe: bool = False
     interruption: tuple[Cause, str] | None = None
     """What was said of what is missing now."""
@@ -159,10 +161,7 @@ class Timeline:
         self._settle(frame.received_ns)
 
     def tick(self, now_ns: int) -> None:
-        """Let time pass: streams held for longer than the settling time are placed by arrival.
-
-        So are frames that came too late, if no more follow that could tell why.
-        """
+        """Let time pass: what was held for longer than the settling time, or came too late and alone, is placed."""
         self._settle(now_ns)
         for track in self._tracks.values():
             if track.suspects and now_ns - track.suspects[-1].received_ns > PROBATION_NS:
@@ -270,6 +269,7 @@ class Timeline:
         track.stream, track.clock, track.placed_by = track.held_stream, self._clocks[track.held_stream], placed_by
         track.needs_keyframe = track.kind is Kind.VIDEO
         track.slew_ticks, track.slewed_at, track.is_step_due = 0, pts, False
+        track.breaks_count = track.clock.breaks_count
         self._acquit(track, 0)
         track.transit_ns = first.received_ns - self.origin_ns - ticks_to_ns(pts, first.rate_hz)
         track.placed_ns = first.received_ns
@@ -377,7 +377,7 @@ class Timeline:
 
     def _step(self, track: _Track, frame: EncodedFrame) -> None:
         """Move a track on to where its reports say it is: its clock stood still for less than a stall."""
-        track.is_step_due = False
+        track.is_step_due, track.breaks_count = False, track.clock.breaks_count if track.clock else 0
         wall_ns = track.clock.wall_by_report_ns(frame.rtp_ticks) if track.clock else None
         if wall_ns is not None and self.origin_ns is not None:
             pts_ns = ticks_to_ns(frame.rtp_ticks - track.base_ticks, track.rate_hz)
@@ -449,7 +449,8 @@ class Timeline:
         error_ns = wall_ns - self.origin_ns - ticks_to_ns(track.last_pts, track.rate_hz)
         if track.placed_by == "arrival" and abs(error_ns) >= STALL_NS:
             return  # These reports speak of another clock than the frames.
-        track.is_step_due = error_ns >= STEP_NS
+        # Without a break the way has become longer, for both tracks; only slewing both keeps them together.
+        track.is_step_due = error_ns >= STEP_NS and track.clock.breaks_count > track.breaks_count
         is_worth_it = abs(error_ns) > SLEW_DEADBAND_NS and not track.is_step_due
         track.slew_ticks = ns_to_ticks(error_ns, track.rate_hz) if is_worth_it else 0
         track.slewed_at = track.last_pts

@@ -159,3 +159,20 @@ def test_sound_that_came_late_and_broke_off_again_is_not_held_for_ever():
     late = timeline.take()
     assert len(out) + len(late) == len(sound)
     assert late
+
+
+def test_a_way_that_becomes_longer_little_by_little_parts_no_sound_from_its_picture():
+    def slowed(items):
+        """Let the way become 700 ms longer from 10 s to 13 s, for good."""
+        ramp = [(i, i.received_ns - START_NS - 10 * NS) for i in items]
+        return [replace(i, received_ns=i.received_ns + min(700_000_000, max(0, since) * 7 // 30)) for i, since in ramp]
+
+    timeline = Timeline()
+    reports = [report_at(s / 2, **VIDEO) for s in range(1, 160)] + [report_at(s, **AUDIO) for s in range(1, 80)]
+
+    out = feed(timeline, by_arrival(slowed(camera(80)), slowed(microphone(80)), slowed(reports)))
+
+    sound = [seconds_of(sample) for sample in out[Kind.AUDIO]][::50]
+    pictures = [seconds_of(sample) for sample in out[Kind.VIDEO]][::30]
+    assert max(abs(p - s) for p, s in zip(pictures, sound, strict=True)) < 0.040
+    assert timeline.missing == []
