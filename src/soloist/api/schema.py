@@ -4,7 +4,6 @@ The models below are both the validators and the OpenAPI schemas. Spec: API sect
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -12,9 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 
 from soloist.api.fields import RULE_ID_PATTERN, Body, NumericId, nullable, parse_body, render_time
 from soloist.model.errors import InvalidCombinationError, InvalidValueError, MissingFieldError
-from soloist.model.forward import TARGETS_MAX, ForwardState, TargetStatus
+from soloist.model.forward import TARGETS_MAX, TargetStatus
 from soloist.model.ids import AppId, ParticipantId, RoomId
-from soloist.model.job import Job, JobState, StartJob, UpdateJob
+from soloist.model.job import Job, StartJob, UpdateJob
 from soloist.model.media import Kind, Tier, TrackSource
 from soloist.wire.rtmp import RtmpUrl
 
@@ -234,15 +233,12 @@ def view_job(job: Job) -> JobView:
         ext=JobExtension(
             vp8=job.vp8.value,
             transcoded=_transcoded(job),
-            forward=[_view_target(job, status) for status in job.forwarding] or None,
+            forward=[_view_target(status) for status in job.forwarding] or None,
         ),
     )
 
 
-def _view_target(job: Job, status: TargetStatus) -> ForwardView:
-    """Return where a target stands; with its job it has ended, even if a recorder that crashed could not say so."""
-    if job.state is JobState.STOPPED and job.stopped_at and status.state is not ForwardState.ENDED:
-        status = replace(status, state=ForwardState.ENDED, since_ms=int(job.stopped_at.timestamp() * 1000))
+def _view_target(status: TargetStatus) -> ForwardView:
     return ForwardView(
         url=status.url,
         state=status.state.value,

@@ -23,6 +23,7 @@ from soloist.forwarding.messages import HEADER, parse_header
 from soloist.forwarding.tap import Tap
 from soloist.model.forward import ForwardState, TargetStatus
 from soloist.model.ids import JobId
+from soloist.sources.receiver import MediaBusyError, MediaStoppedError
 from soloist.wire.rtmp import masked, target_id
 
 log = structlog.get_logger("soloist.forwarding")
@@ -147,11 +148,12 @@ class Forwarding:
         With `goes_on`, the job's next recorder begins them again.
         """
         self._is_over = True
-        self._order({"finish": FINISH_S})
-        if self._process is not None:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self._tasks[0]), FINISH_S + 1)
-        await self._end()
+        try:
+            self._order({"finish": FINISH_S})
+            if self._process is not None:
+                await asyncio.wait({self._tasks[0]}, timeout=FINISH_S + 1)
+        finally:
+            await self._end()
         state = ForwardState.CONNECTING if goes_on else ForwardState.ENDED
         with contextlib.suppress(Exception):
             now_ms = int(utc_now().timestamp() * 1000)
@@ -170,10 +172,15 @@ class Forwarding:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._on_media(self.tap.disconnect)
+        self._kill()
+        if self._process is not None:
+            await self._process.wait()
+
+    def _kill(self) -> None:
+        """End the child at once, if there is one; another follows unless the job is over."""
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
-            await self._process.wait()
 
     async def _run(self) -> None:
         """Run one child after another."""
@@ -184,6 +191,8 @@ class Forwarding:
                 await self._live()
             except OSError as error:
                 log.error("forwarder_not_started", job_id=self._job_id, error=str(error))  # noqa: TRY400 - no traceback
+            except Exception:
+                log.exception("forwarder_failed", job_id=self._job_id)
             self._carry_over()
             if self._is_over:
                 return
@@ -210,9 +219,7 @@ class Forwarding:
         finally:
             writer.close()
             self._on_media(self.tap.disconnect)
-            if self._process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    self._process.kill()
+            self._kill()
             await self._process.wait()
 
     async def _spawn(self, theirs: socket.socket) -> asyncio.subprocess.Process:
@@ -297,8 +304,14 @@ class Forwarding:
         self._on_media(lambda: self.tap.order(fields))
 
     def _on_media(self, work: Callable[[], None]) -> None:
-        with contextlib.suppress(Exception):  # The media thread has ended: nothing is forwarded any more.
+        """Have work done on the media thread; if that does not keep up, the next child is told everything."""
+        try:
             self._post(work)
+        except MediaStoppedError:
+            pass  # Nothing is forwarded any more.
+        except MediaBusyError:
+            log.warning("forwarder_not_told", job_id=self._job_id)
+            self._kill()
 
     def _environment(self) -> dict[str, str]:
         inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}

@@ -4,6 +4,7 @@ What the child does not take at once waits here, bounded in bytes and in media t
 dropped and pictures wait for the next keyframe. Lives on the media thread; knows nothing of targets.
 """
 
+import contextlib
 import socket
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -34,7 +35,7 @@ class Tap:
         self._awaits_keyframe = True
         self._expected: frozenset[Kind] = frozenset()
         self.wants_keyframe = False
-        """True from when a target asked for a keyframe until one passes."""
+        """True from when a target asked for a keyframe, or pictures wait for one, until one passes."""
         self.dropped_count = 0
         """Frames no target got, because the child did not keep up or there was none."""
 
@@ -43,14 +44,17 @@ class Tap:
         self.disconnect()
         connected.setblocking(False)  # noqa: FBT003 - the socket's own
         self._socket = connected
+        self.wants_keyframe |= self._awaits_keyframe
         self.order({"expect": sorted(self._expected)})
 
     def disconnect(self) -> None:
-        """Close the socket: the child ends by that, if it has not."""
+        """Close the socket: the child ends by that, if it has not; its last report can still be read."""
         self._drop()
         self._orders.clear()
         self._rest = memoryview(b"")
         if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_WR)  # Who listens to the child holds it open otherwise.
             self._socket.close()
             self._socket = None
 
@@ -95,6 +99,7 @@ class Tap:
             if sample.is_keyframe:
                 self.wants_keyframe = self._awaits_keyframe = False
             elif self._awaits_keyframe:
+                self.wants_keyframe |= self._socket is not None
                 self.dropped_count += 1
                 return
         if self._is_full(sample):

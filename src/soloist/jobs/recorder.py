@@ -24,7 +24,7 @@ from soloist.model.job import Job, StopReason
 from soloist.model.rule import RecordRule
 from soloist.recording.recording import Recording
 from soloist.recording.selection import sources_of
-from soloist.sources.receiver import MediaStoppedError, MediaThread
+from soloist.sources.receiver import MediaBusyError, MediaStoppedError, MediaThread
 from soloist.sources.rooms import Rooms, Subscription
 from soloist.storage.spool import Spool
 
@@ -32,6 +32,9 @@ log = structlog.get_logger("soloist.recorder")
 
 RETURN_TIME = timedelta(seconds=45)
 """How long a room's former publishers count as present after a recorder restart. Spec: design section 7."""
+
+TAP_INTERVAL_S = 0.5
+"""Between two attempts to have samples handed to a forwarder while the media thread does not keep up."""
 
 WIND_UP_S_MAX, WIND_UP_INTERVAL_S = 2.0, 0.02
 """How long a recording that ends waits for pictures that are being transcoded, and how often it looks."""
@@ -138,7 +141,7 @@ class RunningRecording:
             return
         self._forwarding = forwarding = self._new_forwarding()
         forwarding.start(urls)
-        self._media.post(lambda: self._recording.tap(forwarding.tap))
+        self._tap(forwarding)
 
     def suspend(self, *, suspended: bool) -> None:
         """Record nothing until further notice, or go on from the next keyframe."""
@@ -152,12 +155,12 @@ class RunningRecording:
         """
         if reason is None:
             self._filing.hand_over()
-        if self._subscription is not None:
-            await self._subscription.close()
-            await self._wind_up()
-            await asyncio.wrap_future(self._media.call(self._recording.stop))
-        ending = [self._forwarding.finish(goes_on=reason is None)] if self._forwarding is not None else []
-        drained, *_ = await asyncio.gather(self._filing.drain(), *ending, return_exceptions=True)
+        try:
+            await self._stop()
+        except BaseException:
+            await self._finish_forwarding(reason)
+            raise
+        drained, _ = await asyncio.gather(self._filing.drain(), self._finish_forwarding(reason), return_exceptions=True)
         if drained is not None:
             raise drained
         if self._failure.done() and isinstance(self._failure.result(), InternalError):
@@ -174,6 +177,29 @@ class RunningRecording:
         if self._subscription is not None:
             await self._subscription.close()
             await asyncio.wrap_future(self._media.call(self._recording.abort))
+
+    async def _stop(self) -> None:
+        """Hear no more, and close the open file."""
+        if self._subscription is not None:
+            await self._subscription.close()
+            await self._wind_up()
+            await asyncio.wrap_future(self._media.call(self._recording.stop))
+
+    def _tap(self, forwarding: Forwarding) -> None:
+        """Hand samples to the forwarder; later, if the media thread does not keep up."""
+        with suppress(MediaStoppedError):  # There are none any more.
+            try:
+                self._media.post(lambda: self._recording.tap(forwarding.tap))
+            except MediaBusyError:
+                self._loop.call_later(TAP_INTERVAL_S, self._tap, forwarding)
+
+    async def _finish_forwarding(self, reason: StopReason | None) -> None:
+        """End the streams and tell so; also of a recorder that crashed before it could, once the job is over."""
+        if self._forwarding is None and self._job.forward_urls and reason is not None:
+            self._forwarding = self._new_forwarding()
+            self._forwarding.aim(self._job.forward_urls)
+        if self._forwarding is not None:
+            await self._forwarding.finish(goes_on=reason is None)
 
     async def _wind_up(self) -> None:
         """Give pictures that are being transcoded their time; what is not there by then is lost, and declared."""

@@ -194,14 +194,6 @@ def test_a_job_shows_where_it_forwards_and_how_that_stands():
     assert "target_id" not in target
 
 
-def test_a_stopped_job_forwards_nothing_whatever_its_recorder_could_still_tell():
-    status = TargetStatus("id", "rtmp://h/app/***", ForwardState.LIVE, 1_795_348_800_000)
-
-    (target,) = view(state=JobState.STOPPED, stopped_at=NOW, forwarding=(status,))["ext"]["forward"]
-
-    assert (target["state"], target["since"]) == ("ended", "2026-11-22T12:00:00.075Z")
-
-
 def test_forwarding_without_addresses_is_missing_them():
     with pytest.raises(MissingFieldError, match=r"publish_param\.rtmp_urls"):
         start(publish_param={})

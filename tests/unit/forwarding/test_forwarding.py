@@ -11,9 +11,12 @@ from support.instance import children_of, is_running
 from support.media import interleaved, opus_samples, video_samples
 from support.scripted_rtmp import VIDEO, scripted_rtmp
 
+from soloist.forwarding import forwarding as module
 from soloist.forwarding.forwarding import Forwarding, ForwardSettings, ForwardTotals
+from soloist.model.errors import InternalError
 from soloist.model.forward import ForwardState, TargetStatus
 from soloist.model.media import Codec, Kind
+from soloist.sources.receiver import MediaBusyError
 from soloist.wire.addresses import LOOPBACK
 from soloist.wire.rtmp import masked, target_id
 
@@ -29,10 +32,12 @@ class Stage:
         self.permitted = asyncio.Event()
         self.permitted.set()
         self.totals = ForwardTotals()
+        self.busy_times = 0
+        """How often the media thread will not keep up."""
         self.forwarding = Forwarding(
             "job1",
             settings=ForwardSettings(LOOPBACK),
-            post=lambda work: work(),
+            post=self._post,
             permit=self.permitted.wait,
             told=self._told,
             earlier=earlier,
@@ -44,6 +49,12 @@ class Stage:
     async def close(self):
         self._feeding.cancel()
         await self.forwarding.finish()
+
+    def _post(self, work):
+        if self.busy_times > 0:
+            self.busy_times -= 1
+            raise MediaBusyError
+        work()
 
     async def _told(self, statuses, changed):
         self.told.append(statuses)
@@ -110,6 +121,18 @@ async def test_counts_of_earlier_recorders_go_on_and_changes_are_told_with_the_k
     assert stage.totals.counts()["forward_bytes"] == status.bytes_sent
 
 
+async def test_what_an_earlier_recorder_could_not_tell_the_end_of_is_told_without_a_child():
+    url = "rtmp://live.example.test/app/key"
+    stage = Stage(earlier=[TargetStatus(target_id(url), masked(url), ForwardState.LIVE, pictures_sent=500)])
+
+    stage.forwarding.aim([url])
+    await stage.close()
+
+    ((status,),) = stage.told
+    assert (status.state, status.pictures_sent) == (ForwardState.ENDED, 500)
+    assert stage.forwarding._process is None
+
+
 async def test_a_child_gets_no_secrets_by_argv_or_environment_and_gives_way_to_recorders(monkeypatch):
     monkeypatch.setenv("SOLOIST_DATABASE_URL", "postgresql://s3cret")
     with scripted_rtmp() as server:
@@ -138,3 +161,63 @@ async def test_a_job_stopped_at_once_leaves_no_child_behind(after_s):
 
     await until(lambda: not [pid for pid in set(children_of(os.getpid())) - before if is_running(pid)])
     assert stage.told[-1][0].state is ForwardState.ENDED
+
+
+async def test_what_a_busy_media_thread_did_not_pass_on_a_fresh_child_is_told():
+    with scripted_rtmp() as first, scripted_rtmp() as second:
+        stage = Stage()
+        stage.forwarding.start([first.url])
+        await until(lambda: stage.changes)
+
+        stage.busy_times = 2
+        stage.forwarding.aim([second.url])
+        await until(lambda: len(second.media(VIDEO)) > 10)
+        await stage.close()
+
+    assert first.connections == second.connections == 1
+
+
+async def test_a_fault_in_what_a_child_reports_costs_that_child_alone(monkeypatch):
+    monkeypatch.setattr(module, "PAUSE_S_MIN", 0.05)
+    monkeypatch.setattr(Forwarding, "_listen", faulty := _Faulty(Forwarding._listen))
+    with scripted_rtmp() as server:
+        stage = Stage()
+        stage.forwarding.start([server.url])
+        await until(lambda: stage.changes)
+        await stage.close()
+
+    assert faulty.children == 4
+    assert stage.told[-1][0].state is ForwardState.ENDED
+
+
+class _Faulty:
+    """Fails as a report may, for the first children; hears the next one."""
+
+    def __init__(self, listen):
+        self.listen, self.children = listen, 0
+
+    def __get__(self, forwarding, _class):
+        return lambda reader: self(forwarding, reader)
+
+    async def __call__(self, forwarding, reader):
+        self.children += 1
+        faults = (InternalError(), ValueError(), KeyError())
+        if self.children <= len(faults):
+            raise faults[self.children - 1]
+        await self.listen(forwarding, reader)
+
+
+async def test_a_finish_that_is_cut_short_leaves_no_child_behind():
+    with scripted_rtmp() as server:
+        stage = Stage()
+        stage.forwarding.start([server.url])
+        await until(lambda: stage.changes)
+        process = stage.forwarding._process
+
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await stage.forwarding.finish()
+
+        assert not is_running(process.pid)
+        assert stage.totals.running == {}
+        await stage.close()

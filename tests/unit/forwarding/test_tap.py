@@ -131,6 +131,43 @@ def test_a_child_that_died_is_let_go_and_the_next_one_begins_with_a_keyframe(con
     assert [sample.pts_ticks // 3000 for sample in received(theirs) if isinstance(sample, Sample)] == [3]
 
 
+def test_pictures_without_sound_go_on_after_a_child_that_died(connected):
+    tap, theirs = connected()
+    theirs.close()
+    tap.push([picture(0, is_keyframe=True), picture(1)])
+    tap.push([picture(2, is_keyframe=True), picture(3)])
+    assert not tap.wants_keyframe, "nobody is there to get one"
+
+    connected(tap)
+
+    assert tap.wants_keyframe
+
+
+def test_pictures_that_wait_for_a_keyframe_have_one_asked_for(connected):
+    tap, _theirs = connected()
+    tap.push([picture(0, is_keyframe=True, size=2_000_000)])
+    tap._drop()
+    tap._awaits_keyframe, tap.wants_keyframe = True, False
+
+    tap.push([picture(1)])
+
+    assert tap.wants_keyframe
+
+
+def test_a_child_that_is_let_go_knows_it_though_its_reports_are_still_read():
+    ours, theirs = socket.socketpair()
+    tap = Tap()
+    with ours.dup() as listening, theirs:
+        tap.connect(ours)
+        tap.disconnect()
+        theirs.settimeout(1)
+        while theirs.recv(1 << 20):
+            pass
+
+        theirs.send(b"last words")
+        assert listening.recv(100) == b"last words"
+
+
 def test_orders_are_never_dropped(connected):
     tap, theirs = connected(bytes_max=1000)
     tap.push([picture(0, is_keyframe=True, size=500_000), picture(1), picture(2)])
