@@ -24,6 +24,7 @@ SOUND_LEVEL = 0.012
 """Below this root mean square there is no sound: the hum's is three times as much."""
 SOUND_WINDOW = 240
 """5 ms: two periods of the hum."""
+BEEP_MS = 100.0
 SOUND_PAUSE_MS = 15.0
 """Shorter silence is between two waves."""
 BLACK = 16
@@ -198,5 +199,5 @@ def _beeps(sound: "np.ndarray") -> list[float]:
 
 
 def _is_whole(beep_ms: float, spans: list[tuple[float, float]]) -> bool:
-    """Return whether a beep's beginning is heard: sound that comes back within one begins too late."""
-    return any(start <= beep_ms - 30 and beep_ms + 30 <= end for start, end in spans)
+    """Return whether a beep's beginning is heard: where sound begins or comes back within one, it is not."""
+    return any(start <= beep_ms - BEEP_MS - 10 and beep_ms + 30 <= end for start, end in spans)

@@ -70,7 +70,7 @@ async def test_a_file_that_a_job_left_when_it_ended_is_published_and_told(office
     assert (file.key, file.state, file.sha256) == (
         manifest["files"][0]["key"], "COMPLETED", manifest["files"][0]["sha256"],
     )  # fmt: skip
-    assert [kind for kind, _ in await office.events(job)] == ["JobAccepted", "FileCompleted"]
+    assert [kind for kind, _ in await office.events(job)] == ["JobAccepted", "FileStarted", "FileCompleted"]
 
 
 async def test_a_file_of_a_forgotten_job_is_published_and_its_manifest_knows_the_job(sweeper, tmp_path):
