@@ -31,6 +31,8 @@ FLUSH_S = 0.5
 """After so long without media, what waits for the other track goes out."""
 ORPHANED_S = 1.0
 """How long streams may take to end when the recorder is gone."""
+HELD_S = 0.1
+"""How long they may take when another recorder is about to begin them: what a server does not take is aborted."""
 
 
 class Forwarder:
@@ -119,7 +121,7 @@ class Forwarder:
         if is_held:
             self._has_media.clear()
             for target in self._targets.values():
-                self._later(target.end(ORPHANED_S))
+                self._later(target.end(HELD_S))
 
     async def _finish(self, within_s: float) -> None:
         self._is_finishing = True

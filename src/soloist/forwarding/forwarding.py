@@ -36,7 +36,9 @@ STEADY_S = 30.0
 """A child that lived so long is started again after the shortest pause."""
 FINISH_S = 2.5
 """How long streams may take to end when their job does: within a recorder's drain."""
-PERMIT_LOOK_S = 0.5
+PERMIT_LOOK_S, PERMIT_WAIT_S = 0.1, 0.05
+"""Between two looks whether the job is certainly ours, and how long the answer may take: it is there or it is not."""
+TELL_LOOK_S = 0.5
 COUNTS_INTERVAL_S = 10.0
 """Between two times that counts are told on; changes of state are told at once."""
 CHANGE_INTERVAL_S = 5.0
@@ -252,7 +254,7 @@ class Forwarding:
         """Let go of the servers while another recorder may have taken the job. Spec: design section 6.2."""
         while True:
             permitted = asyncio.ensure_future(self._permit())
-            done, _ = await asyncio.wait({permitted}, timeout=PERMIT_LOOK_S)
+            done, _ = await asyncio.wait({permitted}, timeout=PERMIT_WAIT_S)
             if not done:
                 self._is_held = True
                 self._order({"hold": True})
@@ -264,7 +266,7 @@ class Forwarding:
     async def _keep_telling(self) -> None:
         """Tell on what has changed, the latest each time; while the database is away nothing queues up."""
         while True:
-            await asyncio.sleep(PERMIT_LOOK_S)
+            await asyncio.sleep(TELL_LOOK_S)
             statuses, now = self.statuses, time.monotonic()
             changed = [status for status in statuses if self._is_news(status, now)]
             is_due = now - self._told_at > COUNTS_INTERVAL_S and statuses != self._told_last

@@ -89,6 +89,7 @@ async def test_while_another_recorder_may_have_the_job_its_streams_are_ended():
         await until(lambda: len(server.media(VIDEO)) > 10)
 
         stage.permitted.clear()
+        await until(lambda: stage.forwarding._is_held, 0.4)
         await until(lambda: server.commands[-1] == "deleteStream")
         await asyncio.sleep(2)
         assert server.connections == 1

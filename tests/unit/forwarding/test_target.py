@@ -11,6 +11,7 @@ import pytest
 from support.media import interleaved, opus_samples, video_samples
 from support.scripted_rtmp import AUDIO, VIDEO, scripted_rtmp, silent_target, swallowing_target
 
+from soloist.forwarding.child import Forwarder
 from soloist.forwarding.standing import Patience
 from soloist.forwarding.target import Target
 from soloist.forwarding.units import Feed
@@ -146,6 +147,22 @@ async def test_a_server_that_stops_reading_stalls_and_the_queue_stays_bounded():
     assert held <= 4 * 1024 * 1024
     assert target.status.frames_dropped > 100
     assert "taken no media" in target.status.last_error
+
+
+async def test_a_server_that_takes_nothing_is_let_go_at_once_when_another_recorder_may_have_the_job():
+    made = units(seconds=1)
+    with scripted_rtmp(stops_after=20) as server:
+        target = a_target(server.url, made)
+        target.start()
+        await until(lambda: target.wants_keyframe)
+        for unit in made:
+            target.offer(replace(unit, payload=unit.payload + bytes(50_000 * (unit.kind is Kind.VIDEO))))
+        await until(lambda: target.status.state is ForwardState.LIVE)
+        forwarder = Forwarder()
+        forwarder._targets[server.url] = target
+
+        forwarder.obey({"hold": True})
+        await until(target._task.done, 0.6)
 
 
 async def test_an_address_that_is_not_public_is_refused_before_anything_is_sent():
