@@ -11,6 +11,7 @@ from soloist.forwarding.enhanced import codec_config
 from soloist.model.errors import InternalError, SourceError
 from soloist.model.media import Codec, Kind, Sample
 from soloist.sinks.aac import RATE_HZ, AacTranscoder
+from soloist.wire.clock import ns_to_ticks, ticks_to_ns
 from soloist.wire.flv import FOURCC, avc_config, avc_payload
 from soloist.wire.interleave import Interleaver
 from soloist.wire.opus import channel_count
@@ -93,13 +94,13 @@ class Feed:
 
     @property
     def _sound_ticks(self) -> int:
-        return self._sound_ns * RATE_HZ // 1_000_000_000
+        return ns_to_ticks(self._sound_ns, RATE_HZ)
 
     def _silence(self, picture_ns: int) -> Iterable[Sample]:
         """Return silence for sound that stays away while the picture goes on."""
         if self._transcoder is None or picture_ns - self._sound_ns < LATE_NS:
             return []
-        if picture_ns - self._sound_ns > HOLE_TICKS * 1_000_000_000 // RATE_HZ:
+        if picture_ns - self._sound_ns > ticks_to_ns(HOLE_TICKS, RATE_HZ):
             self._transcoder = AacTranscoder(self._channels)  # The picture was away as long: nothing to fill.
         self._sound_ns = picture_ns - FILL_NS
         return self._transcoder.advance_to(self._sound_ticks)

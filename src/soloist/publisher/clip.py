@@ -24,8 +24,8 @@ from av.video.stream import VideoStream
 
 from soloist.model.errors import RequestError
 from soloist.model.media import Kind
+from soloist.wire.clock import NS
 
-NS = 1_000_000_000
 LEAD_NS = NS // 50
 """Everything is due this much later, so that an encoder's priming never makes a time negative."""
 HELD_COUNT_MAX = 2_000

@@ -14,10 +14,10 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from soloist.model.errors import InvalidValueError, SoloistError
 from soloist.model.ids import parse_id
 from soloist.model.media import TrackSource
-from soloist.publisher.clip import NS
 from soloist.publisher.inquiry import check_url
 from soloist.publisher.pacing import OnProgress, PublishProgress
 from soloist.publisher.publishing import publish
+from soloist.wire.clock import NS
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
 RETRY_FOR_S = 30.0

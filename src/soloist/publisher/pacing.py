@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from soloist.model.media import Kind
-from soloist.publisher.clip import NS, Clip, DuePacket
+from soloist.publisher.clip import Clip, DuePacket
 from soloist.publisher.sender import Sender
+from soloist.wire.clock import NS
 
 PROGRESS_INTERVAL_NS = NS // 5
 """Progress is told this often even while nothing is due, so that silence means trouble."""

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from soloist.model.errors import InternalError, RequestError, SoloistError
-from soloist.publisher.clip import NS, ClipError
+from soloist.publisher.clip import ClipError
 from soloist.publisher.inquiry import farewell
 from soloist.publisher.pacing import OnProgress, PublishProgress, SessionPlan
 from soloist.publisher.sender import PublishRefusedError, ServerAwayError
 from soloist.publisher.session import render_plan
 from soloist.publisher.vigil import Vigil
+from soloist.wire.clock import NS
 
 CONNECT_S = 20.0
 """Time to start, connect and send the first packet: FFmpeg gives the handshake 5 s, HTTP has no limit of its own."""

@@ -19,11 +19,11 @@ from soloist.sinks.matrix import SEGMENTED, Container, Plan, plan
 from soloist.sinks.open_file import OpenFile
 from soloist.sinks.parameters import profile
 from soloist.sinks.template import describes_pictures
+from soloist.wire.clock import NS
 from soloist.wire.keys import EXTENSIONS
 from soloist.wire.manifest import LayerSpan
 from soloist.wire.opus import channel_count
 
-NS = 1_000_000_000
 HELD_SOUND_NS_MAX = 10 * NS
 """How long sound waits in memory for the first keyframe before a file without picture opens."""
 NO_PICTURE_NS = 5 * NS

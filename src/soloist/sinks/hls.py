@@ -22,9 +22,9 @@ from soloist.sinks.parameters import parameters
 from soloist.sinks.segment import Fmp4Segment, TsSegment
 from soloist.sinks.still import BLACK_PICTURES, BLACK_SIZE
 from soloist.sinks.template import video_template
+from soloist.wire.clock import NS, ns_to_ticks, ticks_to_ns
 from soloist.wire.playlist import target_duration_s
 
-NS = 1_000_000_000
 VIDEO_HZ = 90_000
 HOLE_NS = 2 * NS
 """Without any media for longer than this a playlist goes on after a discontinuity."""
@@ -233,8 +233,7 @@ class HlsFile:
 
     @property
     def _pictures_end_ns(self) -> int:
-        ticks, rate_hz = self._pictures_end
-        return (ticks * 2 * NS + rate_hz) // (2 * rate_hz)
+        return ticks_to_ns(*self._pictures_end)
 
     def _take(self, sample: Sample, *, is_ours: bool = False) -> None:
         """Write a sample into the segment it belongs to; one that is ours is none of the sender's."""
@@ -335,7 +334,7 @@ class HlsFile:
             return self._audio
         if self._transcoder is None:
             self._transcoder = AacTranscoder(self._audio.channels)
-            self._transcoder.advance_to(_sound_ticks(start_ns))
+            self._transcoder.advance_to(ns_to_ticks(start_ns, RATE_HZ))
         return self._transcoder.format
 
     def _break_off(self) -> None:
@@ -343,7 +342,7 @@ class HlsFile:
         now = self._open
         assert now is not None, "only an open segment breaks off"  # noqa: S101 - for the type checker
         if self._transcoder is not None:
-            self._put(now, self._transcoder.advance_to(_sound_ticks(now.end_ns - HOLE_SHOWN_NS)))
+            self._put(now, self._transcoder.advance_to(ns_to_ticks(now.end_ns - HOLE_SHOWN_NS, RATE_HZ)))
             self._put(now, self._transcoder.finish())
             self._damaged_count += self._transcoder.concealed_count
             self._transcoder = None
@@ -361,7 +360,7 @@ class HlsFile:
                 now.picture = sample
             now.is_independent &= now.picture is not None
             if self._transcoder is not None:
-                self._put(now, self._transcoder.advance_to(_sound_ticks(sample.pts_ns - SOUND_LAG_NS)))
+                self._put(now, self._transcoder.advance_to(ns_to_ticks(sample.pts_ns - SOUND_LAG_NS, RATE_HZ)))
             self._put(now, [sample])
         elif self._transcoder is not None:
             self._put(now, self._transcoder.push(sample))
@@ -424,7 +423,3 @@ def _write_init(path: Path, init: bytes) -> None:
 
 
 _EXTENSIONS = {Container.TS: "ts", Container.FMP4: "m4s"}
-
-
-def _sound_ticks(ns: int) -> int:
-    return (ns * RATE_HZ * 2 + NS) // (2 * NS)

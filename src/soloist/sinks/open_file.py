@@ -13,8 +13,8 @@ from soloist.sinks.matrix import Container, Plan
 from soloist.sinks.mp4 import Mp4Sink
 from soloist.sinks.port import FileSink
 from soloist.sinks.webm import WebmSink
+from soloist.wire.clock import NS, ns_to_ticks
 
-NS = 1_000_000_000
 SOUND_LAG_NS = 5 * NS
 """Sound that is so far behind its picture is not to come any more; nothing that holds sound back holds it as long."""
 
@@ -53,7 +53,7 @@ class OpenFile:
         else:
             if self._transcoder.is_begun:
                 # Else an hour without sound would be made silence all at once when it returns.
-                self._put(self._transcoder.advance_to((sample.pts_ns - SOUND_LAG_NS) * RATE_HZ // NS))
+                self._put(self._transcoder.advance_to(ns_to_ticks(sample.pts_ns - SOUND_LAG_NS, RATE_HZ)))
             self._sink.push(sample)
 
     def _put(self, coded: Iterable[Sample]) -> None:

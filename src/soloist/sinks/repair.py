@@ -16,8 +16,8 @@ from soloist.model.errors import InternalError
 from soloist.model.media import Codec, Kind
 from soloist.sinks.boxes import children
 from soloist.sinks.mp4_index import write_index
+from soloist.wire.clock import NS
 
-NS = 1_000_000_000
 _TS_PACKET_BYTES = 188
 _TS_TABLE_PIDS = frozenset({0, 17, 4096})
 """PAT, SDT and, as our muxer numbers it, PMT."""

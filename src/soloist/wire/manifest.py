@@ -15,10 +15,10 @@ from typing import Any
 from soloist.model.media import Codec, Kind, Tier, TrackSource
 from soloist.model.rule import RecordFormat
 from soloist.model.timing import Missing
+from soloist.wire.clock import NS
 
 SCHEMA = "soloist.manifest/1"
 """Raised when a field changes its meaning or goes; new fields do not raise it."""
-_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +139,8 @@ def render_manifest(manifest: Manifest) -> str:
 
 def _iso(unix_ns: int) -> str:
     """Return a moment in ISO 8601, UTC, with all nine digits of its nanoseconds."""
-    second = datetime.fromtimestamp(unix_ns // _NS, UTC)
-    return f"{second:%Y-%m-%dT%H:%M:%S}.{unix_ns % _NS:09d}Z"
+    second = datetime.fromtimestamp(unix_ns // NS, UTC)
+    return f"{second:%Y-%m-%dT%H:%M:%S}.{unix_ns % NS:09d}Z"
 
 
 def _job(job: ManifestJob) -> dict[str, Any]:
@@ -184,7 +184,7 @@ def _track(track: ManifestTrack, missing: Iterable[Missing]) -> dict[str, Any]:
         if track.kind is Kind.AUDIO
         else {
             "layers": [_layer(layer) for layer in track.layers],
-            "layer_seconds": {rid: ns / _NS for rid, ns in layer_ns(track, missing).items()},
+            "layer_seconds": {rid: ns / NS for rid, ns in layer_ns(track, missing).items()},
         }
     )
     return {

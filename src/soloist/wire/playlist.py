@@ -8,7 +8,8 @@ Spec: RFC 8216 §4.3 (tags), §6.2.1 (what may change while it is live).
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-NS = 1_000_000_000
+from soloist.wire.clock import NS
+
 _VERSION_OF_FLOAT_DURATIONS = 3
 _VERSION_OF_MAP = 6
 """EXT-X-MAP in a playlist that is not of I-frames only. Spec: RFC 8216 §7."""

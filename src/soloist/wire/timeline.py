@@ -165,7 +165,7 @@ class Timeline:
         self._settle(now_ns)
         for track in self._tracks.values():
             if track.suspects and now_ns - track.suspects[-1].received_ns > PROBATION_NS:
-                self._acquit(track, self._stalled_ns(track, self._late_ns(track, track.suspects[-1])))
+                self._judge(track)
 
     def interrupt(self, kind: Kind, cause: Cause, detail: str) -> None:
         """Say why what is missing next on this track will be missing; the first word stands until media returns."""
@@ -191,7 +191,7 @@ class Timeline:
         self._settle(None)
         for track in self._tracks.values():
             if track.suspects:
-                self._acquit(track, self._stalled_ns(track, self._late_ns(track, track.suspects[-1])))
+                self._judge(track)
 
     def forget(self, session: int) -> None:
         """Drop what is known of a session that is over; what it left waiting is placed first."""
@@ -350,21 +350,23 @@ class Timeline:
             self._acquit(track, 0)
         elif frame.received_ns - since_ns >= PROBATION_NS:
             if late_then_ns - late_ns < min(PROBATION_NS // 2, late_then_ns // 4):
-                self._acquit(track, self._stalled_ns(track, late_ns))
+                self._judge(track)
             else:
                 track.suspected_at = (frame.received_ns, late_ns)
 
-    def _stalled_ns(self, track: _Track, late_ns: int) -> int:
-        """Return how long the clock of a track stood that stays late; 0 if the way has become longer.
+    def _judge(self, track: _Track) -> None:
+        """Place suspects that stay late: the clock of their track stood still, or the way has become longer.
 
         No way becomes two seconds longer. One that did by less, did so for the publisher's other track as well.
         """
+        late_ns = self._late_ns(track, track.suspects[-1])
         beside = [
             other.late_ns
             for other in self._tracks.values()
             if other is not track and other.stream and track.stream and other.stream[0] == track.stream[0]
         ]
-        return late_ns if late_ns >= STALL_NS or any(beside_ns < late_ns // 2 for beside_ns in beside) else 0
+        has_stood = late_ns >= STALL_NS or any(beside_ns < late_ns // 2 for beside_ns in beside)
+        self._acquit(track, late_ns if has_stood else 0)
 
     def _acquit(self, track: _Track, stalled_ns: int) -> None:
         """Place the suspects: as they are, or moved on by how long the sender's clock had stood still."""

@@ -191,8 +191,8 @@ def test_what_is_kept_as_it_came_opens_no_decoder_and_no_encoder(tmp_path, monke
 
 @pytest.mark.parametrize("codec", [Codec.H264, Codec.VP9, Codec.AV1])
 def test_other_codecs_never_start_a_child(tmp_path, monkeypatch, codec):
-    monkeypatch.setattr(subprocess, "Popen", refused)
     frames = frames_of(video_samples(codec, 1), codec)
+    monkeypatch.setattr(subprocess, "Popen", refused)
     stage = recorded(tmp_path, frames, h264_job(), codec)
 
     assert [ended.summary.has_transcoded_picture for ended in stage.ended] == [False]
