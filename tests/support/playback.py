@@ -48,10 +48,13 @@ class Player:
         self._page = page
         self._address = address
 
-    def play(self, name: str, key: str, *, rate: float = 1, by: str = "hls") -> None:
-        """Play an object of the bucket from its start by `hls` (hls.js) or `shaka`; return once it plays."""
-        given = [name, f"{self._address}/{key}", rate, by]
-        self._page.evaluate("([name, url, rate, by]) => play(name, url, rate, by)", given)
+    def play(self, name: str, key: str, *, rate: float = 1, by: str = "hls", stock_s: float = 0) -> None:
+        """Play an object of the bucket from its start by `hls` (hls.js) or `shaka`; return once it plays.
+
+        It waits for a stock of `stock_s` seconds first: a machine that is slow to load is no fault of a recording.
+        """
+        given = [name, f"{self._address}/{key}", rate, by, stock_s]
+        self._page.evaluate("([name, url, rate, by, stock]) => play(name, url, rate, by, stock)", given)
 
     def seek(self, name: str, times_s: list[float]) -> list[float]:
         """Go to each of some times; return when the picture that is shown there begins, or where the sound stands."""

@@ -5,8 +5,11 @@ const END_SECONDS = 0.25;
 
 const players = new Map();
 
-/** Play a playlist, or a file, from its beginning; `rate` 2 plays it twice as fast, `by` is a key of `loaders`. */
-window.play = async (name, url, rate, by) => {
+/**
+ * Play a playlist, or a file, from its beginning, once so many seconds of it are there; `rate` 2 plays it twice as fast,
+ * `by` is a key of `loaders`.
+ */
+window.play = async (name, url, rate, by, stock) => {
   const video = document.body.appendChild(document.createElement("video"));
   const report = { errors: [], stalls: [], jumps: [], hasStarted: false };
   players.set(name, { video, report });
@@ -14,6 +17,7 @@ window.play = async (name, url, rate, by) => {
   video.playbackRate = video.defaultPlaybackRate = rate;
   watchFor(video, report);
   await loaders[url.endsWith(".m3u8") ? by : "file"](video, url, report);
+  while (loadedOf(video) < stock && !report.errors.some(({ fatal }) => fatal)) await new Promise((go) => setTimeout(go, 50));
   await video.play();
 };
 
@@ -67,6 +71,10 @@ function aheadOf(video) {
   const ranges = Array.from({ length: video.buffered.length }, (_, n) => [video.buffered.start(n), video.buffered.end(n)]);
   const around = ranges.find(([from, until]) => from <= video.currentTime && video.currentTime <= until);
   return around ? around[1] - video.currentTime : 0;
+}
+
+function loadedOf({ buffered }) {
+  return buffered.length ? buffered.end(buffered.length - 1) : 0;
 }
 
 /** Pause and go to each of some times in turn; return the time of the picture shown there, or of the sound. */
