@@ -35,7 +35,9 @@ PAUSE_S_MAX = 60.0
 STEADY_S = 30.0
 """A child that lived so long is started again after the shortest pause."""
 FINISH_S = 2.5
-"""How long streams may take to end when their job does: within a recorder's drain."""
+"""How long the child may take to get the rest, and streams to end, when their job does: within a recorder's drain."""
+HAND_OVER_LOOK_S = 0.02
+"""Between two looks whether the child has taken what waited for it at the end."""
 PERMIT_LOOK_S, PERMIT_WAIT_S = 0.1, 0.05
 """Between two looks whether the job is certainly ours, and how long the answer may take: it is there or it is not."""
 TELL_LOOK_S = 0.5
@@ -150,10 +152,13 @@ class Forwarding:
         With `goes_on`, the job's next recorder begins them again.
         """
         self._is_over = True
+        deadline = time.monotonic() + FINISH_S
         try:
-            self._order({"finish": FINISH_S})
+            await self._hand_over(deadline)
+            left_s = max(0.0, deadline - time.monotonic())
+            self._order({"finish": left_s})
             if self._process is not None:
-                await asyncio.wait({self._tasks[0]}, timeout=FINISH_S + 1)
+                await asyncio.wait({self._tasks[0]}, timeout=left_s + 1)
         finally:
             await self._end()
         state = ForwardState.CONNECTING if goes_on else ForwardState.ENDED
@@ -167,6 +172,12 @@ class Forwarding:
         """Let go at once: the job is another recorder's."""
         self._is_over = True
         await self._end()
+
+    async def _hand_over(self, deadline: float) -> None:
+        """Have the child take what waits for it: with the samples ended, nobody else has the tap try again."""
+        while self.tap.is_waiting and time.monotonic() < deadline:
+            self._on_media(self.tap.flush)
+            await asyncio.sleep(HAND_OVER_LOOK_S)
 
     async def _end(self) -> None:
         self._totals.end(self._job_id)

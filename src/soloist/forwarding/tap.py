@@ -39,6 +39,11 @@ class Tap:
         self.dropped_count = 0
         """Frames no target got, because the child did not keep up or there was none."""
 
+    @property
+    def is_waiting(self) -> bool:
+        """True while the child has not taken everything it is to get; any thread may ask."""
+        return bool(self._rest or self._orders or self._waiting)
+
     def connect(self, connected: socket.socket) -> None:
         """Speak to a child over its socket from now on; what waited for the one before is dropped."""
         self.disconnect()

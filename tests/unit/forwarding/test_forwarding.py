@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -206,6 +207,26 @@ class _Faulty:
         if self.children <= len(faults):
             raise faults[self.children - 1]
         await self.listen(forwarding, reader)
+
+
+async def test_the_end_of_a_stream_reaches_its_server_though_the_child_was_behind():
+    with scripted_rtmp() as server:
+        stage = Stage()
+        stage.forwarding.start([server.url])
+        await until(lambda: len(server.media(VIDEO)) > 10)
+        stage._feeding.cancel()
+        process, tap = stage.forwarding._process, stage.forwarding.tap
+        process.send_signal(signal.SIGSTOP)
+        keyframe = replace(video_samples(Codec.H264, 1)[0], codec=Codec.H264.value)
+        large = replace(keyframe, data=keyframe.data + b"\xff" * 60_000)
+        tap.push([replace(large, pts_ticks=(3000 + n) * 3000) for n in range(30)])
+        assert tap.is_waiting
+        asyncio.get_running_loop().call_later(0.5, process.send_signal, signal.SIGCONT)
+
+        await stage.forwarding.finish()
+
+    assert len([body for body in server.media(VIDEO) if len(body) > 60_000]) == 30
+    assert server.commands[-1] == "deleteStream"
 
 
 async def test_a_finish_that_is_cut_short_leaves_no_child_behind():
