@@ -117,14 +117,21 @@ def silent_target() -> Iterator[str]:
 
 @contextlib.contextmanager
 def swallowing_target() -> Iterator[str]:
-    """Yield the URL of a port whose SYNs are swallowed: its queue of connections is full and nobody accepts."""
+    """Yield the URL of a port whose SYNs are swallowed."""
+    with swallow("127.0.0.1") as port:
+        yield f"rtmp://127.0.0.1:{port}/live/swallowed"
+
+
+@contextlib.contextmanager
+def swallow(address: str, port: int = 0) -> Iterator[int]:
+    """Yield a port that swallows SYNs: its queue of connections is full and nobody accepts."""
     with contextlib.ExitStack() as open_ends:
         listener = open_ends.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
+        listener.bind((address, port))
         listener.listen(0)
         for _ in range(3):
             waiting = open_ends.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(listener.getsockname())
         time.sleep(0.1)
-        yield f"rtmp://127.0.0.1:{listener.getsockname()[1]}/live/swallowed"
+        yield listener.getsockname()[1]

@@ -64,29 +64,34 @@ class Connection:
         self._writer.transport.abort()
 
 
-async def dial(url: RtmpUrl, guard: OutgoingGuard, tls: Callable[[], ssl.SSLContext]) -> Connection:
-    """Return a connection to a server; addresses its name has are tried one after the other.
+async def dial(url: RtmpUrl, guard: OutgoingGuard, tls: Callable[[], ssl.SSLContext], within_s: float) -> Connection:
+    """Return a connection to a server.
+
+    Addresses its name has are tried one after the other, each for its share of the time, until one proves to be the
+    server. If none does, the first one's fault is told: resolvers put what can be reached at the front.
 
     Raises:
         AddressRefusedError: no address it has is permitted.
         OSError: none answers (`ssl.SSLError` among them: it cannot prove to be the one it is named).
     """
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
-    fault: Exception = DestinationError("its name has no address")
-    for family, _, _, _, address in found:
+    deadline = loop.time() + within_s
+    async with asyncio.timeout_at(deadline):
+        found = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+    faults: list[Exception] = []
+    for left_count, (family, _, _, _, address) in zip(range(len(found), 0, -1), found, strict=True):
         try:
             guard.check(str(address[0]))
-            connected = await _connect(family, address)
+            async with asyncio.timeout((deadline - loop.time()) / left_count):
+                connected = await _connect(family, address)
+                if url.scheme == "rtmp":
+                    return Connection(*await asyncio.open_connection(sock=connected))
+                return Connection(*await asyncio.open_connection(sock=connected, ssl=tls(), server_hostname=url.host))
         except AddressRefusedError:
-            fault = AddressRefusedError()
+            faults.append(AddressRefusedError())
         except OSError as error:
-            fault = error
-        else:
-            if url.scheme == "rtmp":
-                return Connection(*await asyncio.open_connection(sock=connected))
-            return Connection(*await asyncio.open_connection(sock=connected, ssl=tls(), server_hostname=url.host))
-    raise fault
+            faults.append(error)
+    raise faults[0] if faults else DestinationError("its name has no address")
 
 
 def strict_tls() -> ssl.SSLContext:

@@ -122,8 +122,7 @@ class Target:
         """Connect, publish and send until that ends; return why it did."""
         connection: Connection | None = None
         try:
-            async with asyncio.timeout(self._patience.answer_s):
-                connection = await dial(self._address, self._guard, strict_tls)
+            connection = await dial(self._address, self._guard, strict_tls, self._patience.answer_s)
             publisher = RtmpPublisher(self._address, os.urandom(RANDOM_BYTES))
             async with asyncio.timeout(self._patience.answer_s):
                 await self._publish(connection, publisher)
