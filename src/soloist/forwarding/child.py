@@ -41,6 +41,7 @@ class Forwarder:
     def __init__(self) -> None:
         self._feed = Feed()
         self._targets: dict[str, Target] = {}
+        self._aims_count = 0
         self._guard = OutgoingGuard()
         self._patience = Patience()
         self._has_media = asyncio.Event()
@@ -69,6 +70,7 @@ class Forwarder:
             self._hold(is_held=order["hold"])
         if "targets" in order:
             self._aim(order["targets"])
+            self._aims_count = order["aim"]
         if "finish" in order:
             self._hand_out(self._feed.flush())
             self._later(self._finish(order["finish"]))
@@ -86,6 +88,7 @@ class Forwarder:
                 target.start()
         return {
             "targets": [asdict(target.status) for target in targets],
+            "aim": self._aims_count,
             "wants_keyframe": any(target.wants_keyframe for target in targets),
         }
 

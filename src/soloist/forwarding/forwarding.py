@@ -73,9 +73,11 @@ class ForwardTotals:
 
     def counts(self) -> dict[str, int]:
         """Return targets by state, and sums that only grow."""
-        statuses = [status for forwarding in self.running.values() for status in forwarding.statuses]
-        states = [status.state for status in statuses]
-        everything = [*statuses, self.ended]
+        states = [status.state for forwarding in self.running.values() for status in forwarding.statuses]
+        everything = [
+            *(status for forwarding in self.running.values() for status in forwarding.all_statuses),
+            self.ended,
+        ]
         return {
             **{f"forward_{state.value}": states.count(state) for state in ForwardState if state != ForwardState.ENDED},
             "forward_bytes": sum(status.bytes_sent for status in everything),
@@ -87,7 +89,7 @@ class ForwardTotals:
     def end(self, job_id: JobId) -> None:
         """Take the counts of a job that has ended."""
         forwarding = self.running.pop(job_id, None)
-        for status in forwarding.statuses if forwarding else ():
+        for status in forwarding.all_statuses if forwarding else ():
             self.ended = _sum(status, self.ended)
 
 
@@ -117,10 +119,12 @@ class Forwarding:
         self._told = told
         self._totals = totals or ForwardTotals()
         self._urls: tuple[str, ...] = ()
+        self._aims_count = 0
+        """How often the targets changed: what a child reports of others than the present ones is out of date."""
         self._is_held = False
         self._process: asyncio.subprocess.Process | None = None
         self._earlier = {status.target_id: status for status in earlier}
-        """Sums of children that have ended, by target id."""
+        """Sums of children that have ended, and of targets that are none now, by target id."""
         self._statuses: dict[str, TargetStatus] = {}
         self._events: dict[str, tuple[ForwardState, float]] = {}
         """The last state of each target that was told as an event, and when."""
@@ -134,17 +138,41 @@ class Forwarding:
         """Where each target stands."""
         return tuple(self._summed(url) for url in self._urls)
 
+    @property
+    def all_statuses(self) -> tuple[TargetStatus, ...]:
+        """The same, and what targets got that are none now."""
+        present = {status.target_id: status for status in self.statuses}
+        return tuple({**self._earlier, **present}.values())
+
     def start(self, urls: Sequence[str]) -> None:
         """Begin to forward."""
         self._totals.running[self._job_id] = self
-        self._urls = tuple(urls)
+        self._set_targets(urls)
         works = {"child": self._run(), "permit": self._keep_permitted(), "telling": self._keep_telling()}
         self._tasks = [asyncio.create_task(work, name=f"forward {name}") for name, work in works.items()]
 
     def aim(self, urls: Sequence[str]) -> None:
         """Let these be the targets; those that were already are not interrupted."""
+        self._set_targets(urls)
+        self._order(self._aimed)
+
+    def _set_targets(self, urls: Sequence[str]) -> None:
+        """Keep the counts of targets that go: they may come back. What the tap drops is missed by those there are."""
+        for url in set(self._urls) - set(urls):
+            gone = self._summed(url)
+            self._earlier[gone.target_id] = gone
+            self._statuses.pop(gone.target_id, None)
+        for url in set(urls) - set(self._urls):
+            name = target_id(url)
+            earlier = self._earlier.get(name, TargetStatus(name, masked(url)))
+            self._earlier[name] = replace(earlier, frames_dropped=earlier.frames_dropped - self.tap.dropped_count)
         self._urls = tuple(urls)
-        self._order({"targets": list(urls)})
+        self._aims_count += 1
+
+    @property
+    def _aimed(self) -> Mapping[str, Any]:
+        """The order to forward to the present targets."""
+        return {"targets": self._urls, "aim": self._aims_count}
 
     async def finish(self, *, goes_on: bool = False) -> None:
         """End every stream in order, as far as its server lets us, and tell the last counts; nothing raises.
@@ -227,7 +255,7 @@ class Forwarding:
         try:
             self._on_media(lambda: self.tap.connect(ours))
             self._order({"allowed": self._settings.allowed_networks, "stalled_s": self._settings.stalled_s})
-            self._order({"hold": self._is_held, "targets": list(self._urls)})
+            self._order({"hold": self._is_held, **self._aimed})
             await self._listen(reader)
         finally:
             writer.close()
@@ -254,7 +282,8 @@ class Forwarding:
                     report = json.loads(await reader.readexactly(length))
             except (EOFError, OSError):
                 return
-            self._statuses = {status["target_id"]: TargetStatus.of(status) for status in report["targets"]}
+            if report["aim"] == self._aims_count:
+                self._statuses = {status["target_id"]: TargetStatus.of(status) for status in report["targets"]}
             if report["wants_keyframe"]:
                 self._on_media(self._want_keyframe)
 
@@ -300,9 +329,9 @@ class Forwarding:
     def _summed(self, url: str) -> TargetStatus:
         """Return where a target stands, counts of earlier children and epochs included."""
         name = target_id(url)
-        status, earlier = self._statuses.get(name, TargetStatus(name, masked(url))), self._earlier.get(name)
+        status = self._statuses.get(name, TargetStatus(name, masked(url)))
         status = replace(status, frames_dropped=status.frames_dropped + self.tap.dropped_count)
-        return _sum(status, earlier) if earlier else status
+        return _sum(status, self._earlier[name])
 
     def _carry_over(self) -> None:
         """Keep the counts of a child that has ended."""

@@ -25,9 +25,9 @@ class MessageType(IntEnum):
 
     SAMPLE = 1
     ORDER = 2
-    """From the recorder, JSON: `targets`, `expect`, `hold`, `finish`, and how to go about it."""
+    """From the recorder, JSON: `targets` with a number `aim`, `expect`, `hold`, `finish`, and how to go about it."""
     REPORT = 3
-    """From the child, JSON: `targets` as `TargetStatus` fields, `wants_keyframe`."""
+    """From the child, JSON: `targets` as `TargetStatus` fields, the last order's `aim`, `wants_keyframe`."""
 
 
 def encode_sample(sample: Sample) -> bytes:

@@ -123,6 +123,50 @@ async def test_counts_of_earlier_recorders_go_on_and_changes_are_told_with_the_k
     assert stage.totals.counts()["forward_bytes"] == status.bytes_sent
 
 
+async def test_sums_never_fall_while_targets_go_and_come_back():
+    with scripted_rtmp() as stays, scripted_rtmp() as goes:
+        stage = Stage()
+        stage.forwarding.start([goes.url, stays.url])
+        seen = []
+        watching = asyncio.create_task(watch(stage.totals, seen))
+        await until(lambda: len(stage.changes) == 2)
+        sums = stage.totals.counts()
+        stage.forwarding.aim([stays.url])
+        stage.forwarding.aim([stays.url, goes.url])
+        await until(lambda: goes.connections == 2 and len(goes.media(VIDEO)) > 200)
+        stage.forwarding.aim([stays.url])
+        await asyncio.sleep(0.5)
+        await stage.close()
+        watching.cancel()
+
+    for name in ("forward_bytes", "forward_frames", "forward_frames_dropped", "forward_retries"):
+        counts = [counts[name] for counts in seen]
+        assert counts == sorted(counts), name
+    assert stage.totals.counts()["forward_frames"] >= sums["forward_frames"]
+    sent = [len(server.messages) - 2 * server.connections for server in (stays, goes)]
+    assert 0 <= sum(sent) - seen[-1]["forward_frames"] < 40, "what was sent since the last report before a removal"
+
+
+async def test_frames_no_child_took_are_missed_by_the_targets_there_were():
+    first, second = "rtmp://live.example.test/app/1", "rtmp://live.example.test/app/2"
+    stage = Stage()
+    dropped = []
+    for urls in ([first], [first, second], [second], [first, second]):
+        stage.forwarding.aim(urls)
+        stage.forwarding.tap.push([replace(video_samples(Codec.H264, 1)[0], codec=Codec.H264.value)])
+        dropped.append([status.frames_dropped for status in stage.forwarding.statuses])
+    await stage.close()
+
+    assert dropped == [[1], [2, 1], [2], [3, 3]]
+
+
+async def watch(totals, seen):
+    """Note the counts a hundred times a second."""
+    while True:
+        seen.append(totals.counts())
+        await asyncio.sleep(0.01)
+
+
 async def test_what_an_earlier_recorder_could_not_tell_the_end_of_is_told_without_a_child():
     url = "rtmp://live.example.test/app/key"
     stage = Stage(earlier=[TargetStatus(target_id(url), masked(url), ForwardState.LIVE, pictures_sent=500)])
