@@ -55,7 +55,6 @@ class Target:
     ) -> None:
         """`has_media` is set while there is something to send; `picture` returns the last keyframe there was."""
         self.url = url
-        self._address = RtmpUrl.parse(url)
         self._guard = guard
         self._patience = patience
         self._has_media = has_media
@@ -66,6 +65,11 @@ class Target:
         self._is_ending = self._has_sound = False
         self._pictures = self._sounds = 0
         self._task: asyncio.Task[None] | None = None
+        self._address: RtmpUrl | None = None
+        try:
+            self._address = RtmpUrl.parse(url)
+        except ValueError as error:  # It was stored under other rules than today's: no attempt can mend it.
+            self._standing.failed(f"its address {error}; update the job's rtmp_urls", _now_ms(), 0.0)
 
     @property
     def status(self) -> TargetStatus:
@@ -80,9 +84,9 @@ class Target:
 
     def start(self) -> None:
         """Begin to connect if it is not about to; also anew, once its stream has ended."""
-        if self._task is None or self._task.done():
+        if self._address is not None and (self._task is None or self._task.done()):
             self._is_ending = False
-            self._task = asyncio.create_task(self._run(), name="target")
+            self._task = asyncio.create_task(self._run(self._address), name="target")
 
     def offer(self, unit: Unit) -> None:
         """Take a unit, or drop it: never waits."""
@@ -102,11 +106,11 @@ class Target:
         self._task.cancel()
         await asyncio.wait({self._task}, timeout=LOOK_S)
 
-    async def _run(self) -> None:
+    async def _run(self, address: RtmpUrl) -> None:
         while not self._is_ending:
             await self._has_media.wait()
             self._standing.attempted(time.monotonic(), _now_ms())
-            fault = await self._attempt()
+            fault = await self._attempt(address)
             self._outlet.close()
             if self._is_ending:
                 return
@@ -118,12 +122,12 @@ class Target:
             )
             await asyncio.sleep(pause_s)
 
-    async def _attempt(self) -> BaseException:
+    async def _attempt(self, address: RtmpUrl) -> BaseException:
         """Connect, publish and send until that ends; return why it did."""
         connection: Connection | None = None
         try:
-            connection = await dial(self._address, self._guard, strict_tls, self._patience.answer_s)
-            publisher = RtmpPublisher(self._address, os.urandom(RANDOM_BYTES))
+            connection = await dial(address, self._guard, strict_tls, self._patience.answer_s)
+            publisher = RtmpPublisher(address, os.urandom(RANDOM_BYTES))
             async with asyncio.timeout(self._patience.answer_s):
                 await self._publish(connection, publisher)
             self._standing.accepted(time.monotonic())

@@ -179,6 +179,23 @@ async def test_what_an_earlier_recorder_could_not_tell_the_end_of_is_told_withou
     assert stage.forwarding._process is None
 
 
+async def test_an_address_that_could_not_be_given_today_fails_once_and_harms_no_other_target():
+    with scripted_rtmp() as server:
+        stage = Stage()
+        stage.forwarding.start(["rtmp://user:s3cret@live.example.test/app/k3y", server.url])
+        await until(lambda: len(stage.changes) == 2)
+        refused, live = stage.forwarding.statuses
+        await stage.close()
+
+    assert (refused.state, live.state) == (ForwardState.FAILED, ForwardState.LIVE)
+    assert refused.last_error == (
+        "its address must not have user:password@; a stream key goes to the end of the path; update the job's rtmp_urls"
+    )
+    assert "s3cret" not in refused.url
+    assert refused.retries == 0
+    assert [state for url, state in stage.changes if url == refused.url] == [ForwardState.FAILED]
+
+
 async def test_a_child_gets_no_secrets_by_argv_or_environment_and_gives_way_to_recorders(monkeypatch):
     monkeypatch.setenv("SOLOIST_DATABASE_URL", "postgresql://s3cret")
     with scripted_rtmp() as server:
