@@ -22,6 +22,7 @@ from soloist.jobs.service import JobService
 from soloist.keeping.port import EpochLostError
 from soloist.keeping.shelf import Shelf
 from soloist.model.event import FileStarted, RecordingTroubled, Trouble
+from soloist.model.forward import ForwardState, TargetStatus
 from soloist.model.ids import RoomId
 from soloist.model.job import UpdateJob
 from soloist.model.media import Kind
@@ -105,6 +106,23 @@ async def test_what_troubles_a_recording_is_among_its_jobs_events_once(database_
             rows = await connection.execute(select(schema.job_events).order_by(schema.job_events.c.seq))
             events = [parse_event(row.type, row.body) for row in rows if row.type == "RecordingTroubled"]
         assert events == [stuck, replace(stuck, trouble=Trouble.WAITING_KEYFRAME)]
+
+
+async def test_where_a_target_stands_is_among_its_jobs_events_once(database_url):
+    async with an_office(database_url) as office:
+        job = await office.start()
+        journal = await taken(office, job)
+        live = TargetStatus("1" * 16, "rtmp://h/live/***", ForwardState.LIVE, since_ms=1000)
+        other, later = replace(live, target_id="2" * 16), replace(live, since_ms=9000)
+        await journal.forwarded([live], [live])
+        await journal.forwarded([live], [live])
+        await journal.forwarded([live, other], [live, other])
+        journal = await taken(office, job)
+        await journal.forwarded([live], [live])
+        await journal.forwarded([later], [later])
+
+        told = [kind for kind, _ in await office.events(job)]
+        assert told == ["JobAccepted", "JobTaken", "ForwardChanged", "ForwardChanged", "JobTaken", "ForwardChanged"]
 
 
 async def test_of_two_that_announce_a_name_at_once_one_gets_it(database_url):

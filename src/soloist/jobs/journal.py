@@ -81,12 +81,9 @@ class DatabaseJournal:
 
     async def troubled(self, fact: RecordingTroubled) -> None:
         """Persist what an operator should know of a recording that goes on."""
-        row = {"type": type(fact).__name__, "body": render_event_body(fact)}
-        of_job = and_(*(events.c[name] == value for name, value in (row | {"job_id": self._claim.job_id}).items()))
 
         async def work(connection: AsyncConnection) -> None:
-            if await connection.scalar(select(events.c.seq).where(of_job)) is None:
-                await store.append_event(connection, self._claim, fact, self._clock())
+            await self._append_once(connection, fact)
 
         await self._persist(work, what="RecordingTroubled")
 
@@ -124,8 +121,10 @@ class DatabaseJournal:
         async def work(connection: AsyncConnection) -> None:
             await store.save_forwarding(connection, self._claim, statuses)
             for status in changed:
-                event = ForwardChanged(status.url, status.state, status.retries, status.last_error)
-                await store.append_event(connection, self._claim, event, self._clock())
+                event = ForwardChanged(
+                    status.url, status.state, status.retries, status.last_error, status.target_id, status.since_ms
+                )
+                await self._append_once(connection, event)
 
         await self._persist(work, what="ForwardChanged")
 
@@ -148,6 +147,13 @@ class DatabaseJournal:
             await self._insert(connection, row, fact)
 
         await self._persist(work, what=type(fact).__name__)
+
+    async def _append_once(self, connection: AsyncConnection, fact: Event) -> None:
+        """Append an event unless the job has the very same."""
+        row = {"job_id": self._claim.job_id, "type": type(fact).__name__, "body": render_event_body(fact)}
+        same = and_(*(events.c[name] == value for name, value in row.items()))
+        if await connection.scalar(select(events.c.seq).where(same)) is None:
+            await store.append_event(connection, self._claim, fact, self._clock())
 
     async def _insert(self, connection: AsyncConnection, row: Insert, fact: Event) -> bool:
         # The event comes first: it takes the job's row lock and checks the epoch before anything is changed.

@@ -97,6 +97,9 @@ class ForwardChanged:
     retries: int = 0
     error: str = ""
     """Its last failure; empty if there was none."""
+    target_id: str = ""
+    since_ms: int = 0
+    """Which of those with one masked address, and since when it is in this state: no other change has both."""
 
 
 @dataclass(frozen=True, slots=True)
