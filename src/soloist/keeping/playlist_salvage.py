@@ -6,13 +6,20 @@ Spec: design section 6; rules R25, R31, R33.
 """
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
 
-from soloist.keeping.ledger import LedgerEntry
 from soloist.keeping.notes import FileNote
-from soloist.keeping.playlists import OpenPlaylist, ended_mark, init_number, inits_of, segments_in_spool
+from soloist.keeping.playlists import (
+    UNKNOWN_AFTER_CRASH,
+    OpenPlaylist,
+    ended_mark,
+    init_number,
+    inits_of,
+    segments_in_spool,
+)
 from soloist.keeping.port import Journal
 from soloist.keeping.publishing import announced, is_announced
 from soloist.keeping.shelf import Shelf
@@ -22,7 +29,7 @@ from soloist.model.media import Kind
 from soloist.model.timing import Cause, Missing
 from soloist.recording.recording import TimelineFacts
 from soloist.sinks.hls import HOLE_NS, ClosedSegment
-from soloist.sinks.repair import FoundMedia, repair_segment
+from soloist.sinks.repair import HOLE_NS_MIN, FoundMedia, repair_segment
 from soloist.wire.clock import NS
 
 log = structlog.get_logger("soloist.salvage")
@@ -101,8 +108,7 @@ class PlaylistSalvage:
             else:
                 is_torn = path == paths[-1] and not ended_mark(playlist.note.path).exists()
                 await self._publish(playlist, path, is_torn=is_torn)
-        if playlist.last is not None:
-            self._advance(playlist.last)
+        self._advance(playlist)
 
     async def _publish(self, playlist: OpenPlaylist, path: Path, *, is_torn: bool) -> None:
         """Publish one segment as far as it is whole; one that holds nothing is removed."""
@@ -113,27 +119,34 @@ class PlaylistSalvage:
             await self._remove(path)
             return
         segment = _segment(path, init, found, playlist)
-        zero_ns = playlist.terms.zero_ns - playlist.note.origin_ns
-        holes = tuple(
-            Missing(kind, zero_ns + start_ns, zero_ns + end_ns, Cause.GAP, "unknown_after_crash")
-            for kind, start_ns, end_ns in found.holes_ns
-            if start_ns > 0
-        )
-        facts = TimelineFacts(playlist.note.origin_ns, holes)
         is_first = playlist.last is None or not playlist.last.spooled.startswith(f"{path.parent.name}/")
+        facts = TimelineFacts(playlist.note.origin_ns, _holes(found, playlist, {} if is_first else self._ends_ns))
         await playlist.publish(segment, resumed(facts, self._ends_ns) if is_first else facts)
         log.info("segment_salvaged", job_id=playlist.note.job_id, key=playlist.note.key, file=path.name)
-        if playlist.last is not None:
-            self._advance(playlist.last)
+        self._advance(playlist)
 
     async def _remove(self, path: Path) -> None:
         """Take away a segment that is not to be published: it stands in the bucket already, or holds nothing."""
         await asyncio.to_thread(path.unlink)
         self._shelf.waiting.discard(path)
 
-    def _advance(self, entry: LedgerEntry) -> None:
-        for kind, end_ns in entry.ends_at_ns.items():
+    def _advance(self, playlist: OpenPlaylist) -> None:
+        for kind, end_ns in playlist.ends_ns.items():
             self._ends_ns[kind] = max(self._ends_ns.get(kind, 0), end_ns)
+
+
+def _holes(found: FoundMedia, playlist: OpenPlaylist, ends_ns: Mapping[Kind, int]) -> tuple[Missing, ...]:
+    """Return what a segment lacks, with what is missing since the one before, where the tracks end at `ends_ns`."""
+    zero_ns, origin_ns = playlist.terms.zero_ns, playlist.note.origin_ns
+    stretches = (
+        (kind, zero_ns + start_ns if start_ns else ends_ns.get(kind, zero_ns + end_ns), zero_ns + end_ns)
+        for kind, start_ns, end_ns in found.holes_ns
+    )
+    return tuple(
+        Missing(kind, start_ns - origin_ns, end_ns - origin_ns, Cause.GAP, UNKNOWN_AFTER_CRASH)
+        for kind, start_ns, end_ns in stretches
+        if end_ns - start_ns > HOLE_NS_MIN[kind]
+    )
 
 
 def _segment(path: Path, init: Path | None, found: FoundMedia, playlist: OpenPlaylist) -> ClosedSegment:

@@ -37,10 +37,11 @@ from soloist.keeping.shelf import Shelf
 from soloist.model.errors import InternalError, SoloistError
 from soloist.model.event import FileCompleted
 from soloist.model.media import Kind
-from soloist.model.timing import Missing
+from soloist.model.timing import Cause, Missing
 from soloist.recording.recording import TimelineFacts
 from soloist.sinks.hls import ClosedSegment
 from soloist.sinks.matrix import Container
+from soloist.sinks.repair import HOLE_NS_MIN
 from soloist.storage.bucket import Committed
 from soloist.storage.errors import KeyTakenError
 from soloist.wire.clock import NS
@@ -51,6 +52,8 @@ from soloist.wire.playlist import END, PlaylistSegment, render_head, render_segm
 T = TypeVar("T")
 log = structlog.get_logger("soloist.playlists")
 
+UNKNOWN_AFTER_CRASH = "unknown_after_crash"
+"""Why media is missing of which only the file itself tells."""
 ENDED_SUFFIX = ".ended"
 """Of a mark beside a playlist to which its recorder will add nothing more, although it may not be told of yet."""
 
@@ -78,6 +81,8 @@ class OpenPlaylist:
         self._journal = journal
         self._last: LedgerEntry | None = None
         self._first_ns: int | None = None
+        self.ends_ns: dict[Kind, int] = {}
+        """Where the media of each track ends, nanoseconds of Unix time."""
         self._count = 0
         self._is_independent = True
         self._refusal: SoloistError | None = None
@@ -143,10 +148,11 @@ class OpenPlaylist:
         await asyncio.to_thread(self._shelf.spool.remove, segment.path, committed)
         self._shelf.waiting.discard(segment.path)
 
-    async def complete(self, missing: tuple[Missing, ...] = ()) -> None:
+    async def complete(self, missing: tuple[Missing, ...] | None = None) -> None:
         """End the playlist, put its manifest beside it, tell of it, and take what is left of it out of the spool.
 
-        `missing` is what none of its segments told, nanoseconds of Unix time.
+        `missing` is what none of its segments told, nanoseconds of Unix time; None if its recorder is gone, and only
+        the segments tell where one track goes on longer than the other.
 
         Raises:
             EpochLostError: the job is another recorder's; nothing is published.
@@ -158,7 +164,8 @@ class OpenPlaylist:
             entries = await asyncio.to_thread(lambda: list(read_entries(self._ledger)))
             committed = await self._put_text(END)
             file = self._file(entries, committed)
-            text = await asyncio.to_thread(self._manifest, entries, file, missing)
+            untold = self._ended_early(self._last) if missing is None else missing
+            text = await asyncio.to_thread(self._manifest, entries, file, untold)
             await self._journal.permit()
             await self._retrying(lambda: self._shelf.put_manifest(self.note, text))
             await self._journal.file_completed(self._completed(file))
@@ -178,7 +185,7 @@ class OpenPlaylist:
     @_spooling()
     def _resume(self) -> None:
         mend(self._ledger)
-        self._last, self._first_ns, self._count, self._is_independent = None, None, 0, True
+        self._last, self._first_ns, self._count, self._is_independent, self.ends_ns = None, None, 0, True, {}
         for entry in read_entries(self._ledger):
             self._note(entry)
         self._write_text()
@@ -200,6 +207,15 @@ class OpenPlaylist:
         self._last = entry
         self._count += 1
         self._is_independent &= entry.is_independent
+        self.ends_ns |= entry.ends_at_ns
+
+    def _ended_early(self, last: LedgerEntry) -> tuple[Missing, ...]:
+        """Return what tracks lack at the end of the playlist, which its last segment has."""
+        return tuple(
+            Missing(kind, end_ns, last.end_ns, Cause.GAP, UNKNOWN_AFTER_CRASH)
+            for kind, end_ns in self.ends_ns.items()
+            if last.end_ns - end_ns > HOLE_NS_MIN[kind]
+        )
 
     @_spooling()
     def _write_down(self, entry: LedgerEntry) -> None:

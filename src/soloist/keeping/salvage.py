@@ -17,7 +17,7 @@ import structlog
 from soloist.keeping.filing import Leftovers
 from soloist.keeping.notes import FileNote, read_notes, remove_note
 from soloist.keeping.playlist_salvage import PlaylistSalvage
-from soloist.keeping.playlists import ENDED_SUFFIX
+from soloist.keeping.playlists import ENDED_SUFFIX, UNKNOWN_AFTER_CRASH
 from soloist.keeping.port import EpochLostError, Journal
 from soloist.keeping.publishing import SETTLING_PATIENCE_S, announced, completed, is_announced, publish
 from soloist.keeping.shelf import Shelf
@@ -151,7 +151,7 @@ async def _settle(
 def _holes(note: FileNote, found: FoundMedia) -> tuple[Missing, ...]:
     """Return what a file lacks, as far as the file itself tells; why went with the process that knew."""
     return tuple(
-        Missing(kind, note.start_ns + start_ns, note.start_ns + end_ns, Cause.GAP, "unknown_after_crash")
+        Missing(kind, note.start_ns + start_ns, note.start_ns + end_ns, Cause.GAP, UNKNOWN_AFTER_CRASH)
         for kind, start_ns, end_ns in found.holes_ns
     )
 

@@ -11,11 +11,14 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
 
 from soloist.model.errors import InternalError
 from soloist.model.media import Codec, Kind
 from soloist.sinks.boxes import children
 from soloist.sinks.mp4_index import write_index
+from soloist.sinks.still import BLACK_PICTURES
 from soloist.wire.clock import NS
 
 _TS_PACKET_BYTES = 188
@@ -27,7 +30,7 @@ HOLE_NS_MIN = {Kind.AUDIO: NS // 20, Kind.VIDEO: 2 * NS}
 
 @dataclass(slots=True)
 class FoundMedia:
-    """What a file holds; times in nanoseconds from its own zero."""
+    """What a file holds of its sender's, without black pictures of ours; times in nanoseconds from its own zero."""
 
     width: int = 0
     height: int = 0
@@ -134,7 +137,7 @@ def _found(container: InputContainer) -> FoundMedia:
     kinds = {stream.index: Kind(stream.type) for stream in container.streams if stream.type in ("audio", "video")}
     for packet in container.demux():
         kind = kinds.get(packet.stream.index)
-        if kind is None or packet.pts is None or packet.time_base is None:
+        if kind is None or packet.pts is None or packet.time_base is None or _is_black(packet):
             continue
         found.frames[kind] = found.frames.get(kind, 0) + 1
         start_ns = round(packet.pts * packet.time_base * NS)
@@ -142,11 +145,16 @@ def _found(container: InputContainer) -> FoundMedia:
         found.starts_ns.setdefault(kind, start_ns)
         end = Fraction(packet.pts + (packet.duration or 0)) * packet.time_base
         found.ends_ns[kind] = max(found.ends_ns.get(kind, 0), round(end * NS))
-    for stream in container.streams.video:
+    for stream in container.streams.video if Kind.VIDEO in found.frames else ():
         found.width, found.height = stream.codec_context.width, stream.codec_context.height
     for sound in container.streams.audio:
         found.channels = sound.codec_context.channels
     return found
+
+
+def _is_black(packet: "Packet[Stream]") -> bool:
+    """Return whether a packet is what a playlist shows while the camera is off; TS has a delimiter before it."""
+    return packet.is_keyframe and bytes(packet).endswith(tuple(BLACK_PICTURES.values()))
 
 
 def _note_hole(found: FoundMedia, kind: Kind, start_ns: int) -> None:
