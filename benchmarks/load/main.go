@@ -38,7 +38,7 @@ func parseOptions() options {
 	flag.DurationVar(&o.duration, "duration", 10*time.Second, "how long each sends")
 	flag.DurationVar(&o.spread, "spread", 2*time.Second, "publishers begin evenly over this time; 0 aligns all keyframes")
 	flag.DurationVar(&o.settle, "settle", 500*time.Millisecond, "time left for retransmissions before leaving")
-	flag.BoolVar(&o.twcc, "twcc", false, "number all packets for transport-wide congestion control, as browsers do")
+	flag.BoolVar(&o.twcc, "twcc", false, "number all packets for transport-wide congestion control and take feedback, as browsers do")
 	flag.Parse()
 	return o
 }

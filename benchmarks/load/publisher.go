@@ -334,6 +334,9 @@ func newAPI(clip *clip, o options) (*webrtc.API, error) {
 	}
 	registry.Add(reports)
 	if o.twcc {
+		for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeVideo, webrtc.RTPCodecTypeAudio} {
+			media.RegisterFeedback(webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBTransportCC}, kind)
+		}
 		if err := webrtc.ConfigureTWCCHeaderExtensionSender(media, registry); err != nil {
 			return nil, err
 		}

@@ -6,7 +6,7 @@
 
 use crate::offer::Offer;
 
-const URI: &str = "transport-wide-cc-extensions-01";
+pub const URI: &str = "transport-wide-cc-extensions-01";
 const FIXED_BYTES: usize = 12;
 const ONE_BYTE_FORM: u16 = 0xbede;
 

@@ -126,6 +126,14 @@ fn an_answer_has_no_feedback_the_offer_had_not() {
 }
 
 #[test]
+fn transport_wide_numbers_are_answered_only_where_feedback_on_them_is_taken() {
+    let numbers = |offer: &str| answer_with(offer, &[Codec::H264], false).matches("transport-wide-cc").count();
+    let is_feedback = |line: &&str| line.starts_with("a=rtcp-fb:") && line.ends_with("transport-cc");
+    let unfed: String = CAMERA.lines().filter(|line| !is_feedback(line)).flat_map(|line| [line, "\r\n"]).collect();
+    assert_eq!((numbers(CAMERA), numbers(&unfed)), (2, 0));
+}
+
+#[test]
 fn a_passive_publisher_makes_us_active_and_others_passive() {
     let setup = |offer: &str, role: &str| {
         let offer = offer.replace("a=setup:actpass", &format!("a=setup:{role}"));

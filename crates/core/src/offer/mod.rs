@@ -13,6 +13,7 @@ use str0m::media::Mid;
 
 use crate::codec::Codec;
 use crate::error::OfferError;
+use crate::transport_sequence;
 
 pub use render::ice_fragment;
 pub use section::{Accepted, Payload, Section, SsrcLayer};
@@ -69,7 +70,25 @@ impl Offer {
             ));
         }
         check_names(accepted)?;
-        Ok(Self { session_attributes, sections, transport })
+        let mut offer = Self { session_attributes, sections, transport };
+        if !offer.wants_transport_feedback() {
+            offer.forget_extension(transport_sequence::URI);
+        }
+        Ok(offer)
+    }
+
+    /// Tell whether the publisher takes feedback on its transport-wide numbers. Without, str0m 0.24 would note each one
+    /// for a report that is never written: 24 bytes a packet.
+    fn wants_transport_feedback(&self) -> bool {
+        let mut payloads = self.accepted().flat_map(|(_, accepted)| &accepted.payloads);
+        payloads.any(|payload| payload.feedback.iter().any(|feedback| feedback == "transport-cc"))
+    }
+
+    fn forget_extension(&mut self, uri: &str) {
+        let of_sections = self.sections.iter_mut().map(|section| &mut section.attributes);
+        for attributes in of_sections.chain([&mut self.session_attributes]) {
+            attributes.retain(|attribute| !(attribute.starts_with("extmap:") && attribute.contains(uri)));
+        }
     }
 
     /// Iterate over the accepted sections in the offer's order.
