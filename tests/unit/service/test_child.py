@@ -3,12 +3,14 @@
 import asyncio
 import subprocess
 import sys
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from soloist.service import child as child_module
-from soloist.service.child import Child, Manner
+from soloist.service.child import MALLOC, Child, Manner, spawn_soloist
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +32,12 @@ class Mayfly:
 
     async def ready(self):
         return {}
+
+
+def environment_of(pid):
+    while not (text := Path(f"/proc/{pid}/environ").read_text()):
+        time.sleep(0.001)  # The kernel is still loading it.
+    return text.split("\0")
 
 
 async def test_a_failed_respawn_does_not_end_the_watch(monkeypatch):
@@ -77,3 +85,16 @@ async def test_a_child_that_keeps_dying_is_restarted_after_twice_as_long_each_ti
 
 def refuse():
     raise OSError(11, "Resource temporarily unavailable")
+
+
+async def test_a_child_of_ours_gives_memory_back_unless_the_operator_chose_otherwise(monkeypatch):
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "7")
+    started = spawn_soloist(["--help"], {})
+    told = environment_of(started.process.pid)
+    await started.ready()
+    await asyncio.to_thread(started.process.wait)
+
+    assert {line for line in told if line.startswith("MALLOC")} == {
+        "MALLOC_ARENA_MAX=7",
+        f"MALLOC_TRIM_THRESHOLD_={MALLOC['MALLOC_TRIM_THRESHOLD_']}",
+    }
