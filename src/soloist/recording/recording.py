@@ -311,7 +311,7 @@ class Recording:
 
     def _wrote(self, wanted: RecordFormat, sample: Sample) -> None:
         """Note what the first series took: one is enough to see whether samples get lost on their way."""
-        self._vigil.wrote()
+        self._vigil.wrote(sample)
         if wanted is next(iter(self._series)):
             self._check.wrote(sample)
 
@@ -324,10 +324,10 @@ class Recording:
                 continue
             log.warning(trouble.value, job_id=self._job_id, since_ns=since_ns)
             if is_stuck:
+                self._close(list(self._series.values()))
+                self._vigil.restarted()
                 self._interleaver = Interleaver()
                 self._interleaver.expect(self._selection.kinds)
-                for series in self._series.values():
-                    self._guarded(series.close)
                 self._selection.request_keyframe()
             since = UNIX_EPOCH + timedelta(microseconds=since_ns // 1000)
             if self._rule is not None:  # What only forwards has its own states to tell.
@@ -436,7 +436,7 @@ class Recording:
             self._fail(error)
 
     def _tell(self, fact: Fact) -> None:
-        for found in (self._timeline.missing, self._line.missing if self._line else []):
+        for found in (self._timeline.missing, self._line.missing if self._line else [], self._vigil.missing):
             self._absences.add(found)
             found.clear()
         placements = tuple(filter(None, (self._timeline.placement(kind) for kind in Kind)))

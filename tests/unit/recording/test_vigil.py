@@ -6,6 +6,7 @@ from support.stage import Stage, a_publisher, frames_of, merged
 
 from soloist.model.event import Trouble
 from soloist.model.media import Codec, Kind
+from soloist.model.timing import Cause, Missing
 
 
 def told(stage):
@@ -28,6 +29,46 @@ def test_a_writer_that_takes_nothing_for_five_seconds_is_restarted_with_a_new_fi
     assert second.exists()
     assert 8 * NS < stage.ended[1].summary.start_ns < 10 * NS
     assert stage.ended[1].summary.frames[Kind.VIDEO] > 60
+    ended, begun = (ended.summary for ended in stage.ended)
+    begins_ns = {Kind.AUDIO: begun.start_ns, Kind.VIDEO: begun.layers[0].start_ns}
+    assert sorted(stage.media[-1].missing, key=lambda hole: hole.kind) == [
+        Missing(kind, ended.ends_ns[kind], begins_ns[kind], Cause.FAULT, "writer_restarted") for kind in sorted(Kind)
+    ]
+
+
+def test_what_a_stuck_writer_still_holds_is_written_before_it_is_restarted(tmp_path):
+    stage, alice = Stage(tmp_path), a_publisher()
+    stage.recording.on_attached(alice)
+    frames = merged(frames_of(video_samples(Codec.H264, 10)), frames_of(opus_samples(10), Codec.OPUS, rtp_zero=7))
+    stage.play(alice, frames[:240])
+    release = stage.recording._interleaver._release
+    stage.recording._interleaver._release = lambda ns: [] if ns else release(ns)  # The fault: from here on it waits.
+    stage.play(alice, frames[240:])
+    stage.stop()
+
+    assert told(stage) == [Trouble.WRITER_RESTARTED]
+    first, second = (ended.summary for ended in stage.ended)
+    assert first.ends_ns[Kind.AUDIO] == second.start_ns > 8 * NS
+    assert first.frames[Kind.AUDIO] + second.frames[Kind.AUDIO] == 500
+    assert {(m.kind, m.start_ns, m.cause) for m in stage.media[-1].missing} == {
+        (Kind.VIDEO, first.ends_ns[Kind.VIDEO], Cause.FAULT)
+    }
+
+
+def test_a_pause_that_begins_with_a_frame_nothing_is_made_of_is_no_trouble(tmp_path):
+    stage, alice = Stage(tmp_path), a_publisher()
+    stage.recording.on_attached(alice)
+    frames = merged(frames_of(video_samples(Codec.H264, 15)), frames_of(opus_samples(15), Codec.OPUS, rtp_zero=7))
+    stage.play(alice, [frame for frame in frames if frame.received_ns < START_NS + 3 * NS])
+    stage.wait(3)
+    empty = next(frame for frame in frames if frame.received_ns > START_NS + 6 * NS and frame.mid == "1")
+    stage.play(alice, [empty.but(data=b"")])
+    stage.wait(5)
+    stage.play(alice, [frame for frame in frames if frame.received_ns > START_NS + 13 * NS])
+    stage.stop()
+
+    assert told(stage) == []
+    assert len(stage.ended) == 1
 
 
 def test_pictures_that_cannot_be_shown_for_ten_seconds_are_told_once(tmp_path):
