@@ -15,6 +15,8 @@ from soloist.wire.picture_pipe import Flag, PictureParser, PipedPicture, render_
 
 PIPE_BYTES = 1 << 20
 """Of each pipe, where the system grants it: what passes between two looks at it."""
+END_S_MAX = 0.2
+"""For so long a killed child is waited for: it takes milliseconds, unless it waits for a disk itself."""
 _COMMAND = [sys.executable, "-c", "from soloist.sinks.h264_child import main; main()"]
 
 
@@ -77,14 +79,15 @@ class H264Process:
         return found
 
     def end(self) -> None:
-        """End it now, whatever it does, and forget it."""
+        """End it now, whatever it does, and forget it; one the kernel cannot end now is reaped when the next starts."""
         self.has_died = True
         self._waiting.clear()
         self._process.kill()
         for pipe in (self._input, self._output):
             with contextlib.suppress(OSError):
                 pipe.close()
-        self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(END_S_MAX)
 
     def _write(self) -> None:
         try:

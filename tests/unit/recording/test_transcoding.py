@@ -1,6 +1,8 @@
 """VP8 made H.264 on the way to the files: what comes out, and what is told when the child that does it fails."""
 
+import signal
 import subprocess
+import time
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -164,6 +166,30 @@ def test_a_child_that_is_killed_costs_the_pictures_until_the_next_keyframe_and_n
     assert (hole.end_ns - hole.start_ns) / NS == pytest.approx(len(lost) / FPS, abs=0.001)
     assert alice._receiver.asked == [(1, "1", None)] * len(alice._receiver.asked) != []
     assert decode_warnings(ended.path) == ""
+
+
+def test_a_child_that_hangs_at_the_end_and_outlives_its_kill_holds_nobody_up_and_what_it_had_is_declared(tmp_path):
+    stage, alice = Stage(tmp_path, h264_job()), a_publisher(codec=Codec.VP8)
+    stage.recording.on_attached(alice)
+    frames = merged(camera(4), sound(4))
+    half = next(n for n, frame in enumerate(frames) if frame.received_ns > START_NS + 3.03 * NS)
+    stage.play(alice, frames[:half])
+    child = stage.recording._line._process._process
+    child.send_signal(signal.SIGSTOP)
+    kill, child.kill = child.kill, lambda: None  # As for one that waits for a disk: the kernel ends it later.
+    stage.recording.on_items(alice, frames[half:])
+    began = time.monotonic()
+    stage.recording.stop()
+    took_s = time.monotonic() - began
+    kill()
+    child.wait()
+
+    assert took_s < 1
+    (ended,) = stage.ended
+    assert ended.summary.frames == {Kind.AUDIO: 200, Kind.VIDEO: 91}
+    (hole,) = stage.media[-1].missing
+    assert (hole.kind, hole.cause) == (Kind.VIDEO, Cause.FAULT)
+    assert (hole.start_ns, hole.end_ns) == (ended.summary.ends_ns[Kind.VIDEO], pytest.approx(4.02 * NS, abs=NS / 50))
 
 
 def test_nothing_is_transcoded_unless_the_app_wants_it(tmp_path, monkeypatch):
