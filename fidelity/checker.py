@@ -226,7 +226,7 @@ def _is_declared(kind: str, at_ms: float, found: Evidence, standard: Standard) -
 def _judge_sound(verdict: Verdict, truth: Truth, found: Evidence, standard: Standard) -> None:
     expected = [(at, digest) for at, is_lost, digest in truth.packets if not is_lost]
     covered = [at for at, _ in expected if not _is_declared("audio", at, found, standard)]
-    silent = [at for at in covered if not any(s - READING_MS <= at + PACKET_MS / 2 <= e for s, e in found.sound)]
+    silent = [at for at in covered if not _is_heard(at, found)]
     # What is lost by chance at the very end has nothing after it that would tell.
     if silent and standard.is_clean:
         verdict.complaints.append(
@@ -234,6 +234,13 @@ def _judge_sound(verdict: Verdict, truth: Truth, found: Evidence, standard: Stan
         )
     if standard.is_copy:
         _judge_copies(verdict, expected, found)
+
+
+def _is_heard(at_ms: float, found: Evidence) -> bool:
+    """Return whether there is sound where a packet belongs: as late as the beep next to it, judged by itself."""
+    beep = min(found.beeps_ms, key=lambda beep: abs(beep - at_ms), default=0.0)
+    middle = at_ms + PACKET_MS / 2 + beep - round(beep / 1000) * 1000
+    return any(start - READING_MS <= middle <= end for start, end in found.sound)
 
 
 def _judge_copies(verdict: Verdict, sent: list[tuple[float, str]], found: Evidence) -> None:

@@ -126,6 +126,15 @@ def test_silence_that_is_not_declared_is_found():
     assert "audio 3.00-5.00 s (mute_audio) is pause, undeclared" in said
 
 
+@pytest.mark.parametrize("late_ms", [-18.0, 0.0, 18.0])
+@pytest.mark.parametrize(("lost_ms", "count"), [(0.0, 0), (20.0, 1), (60.0, 3)])
+def test_the_first_packets_are_missing_where_they_are_and_not_where_all_sound_is_late(late_ms, lost_ms, count):
+    found = evidence(sound_late_ms=late_ms)
+    found.sound = [(late_ms + lost_ms, SECONDS * 1000.0 + late_ms)]
+    said = [f"{count} packets of sound missing, undeclared, from 0.00 s on"] if count else []
+    assert [one for one in complaints(found) if "packets of sound missing" in one] == said
+
+
 def test_silence_where_sound_was_sent_is_found():
     assert any("packets of sound missing, undeclared" in said for said in complaints(evidence(MUTED)))
 
