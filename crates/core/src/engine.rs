@@ -14,7 +14,8 @@ use str0m::net::{Protocol, Receive};
 
 use crate::error::OfferError;
 use crate::item::{CloseReason, SessionId};
-use crate::session::{Outbox, Session};
+use crate::outbox::Outbox;
+use crate::session::Session;
 
 /// Source addresses remembered per session; a phone that roams needs a handful.
 const SOURCES_MAX: usize = 32;

@@ -1,11 +1,14 @@
 //! What is remembered of one RTP stream: its unwrapped time axis, its parameter sets, its sequence numbers.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::codec::Codec;
 use crate::picture::h264::ParameterSets;
 use crate::picture::{self, PictureSize};
+
+/// A layer without frames for this long is paused by its sender; asking it for keyframes would only disturb the others.
+const PAUSED_AFTER: Duration = Duration::from_secs(2);
 
 /// Extends 32-bit RTP time stamps to 64 bits on one axis, across wraps and for values a little out of order.
 #[derive(Debug, Default, Clone, Copy)]
@@ -65,6 +68,11 @@ impl Layer {
         for set in sets {
             self.parameter_sets.keep(set);
         }
+    }
+
+    /// Tell whether its sender has paused it.
+    pub fn is_paused(&self, now: Instant) -> bool {
+        self.last_frame_at.is_some_and(|at| now.saturating_duration_since(at) > PAUSED_AFTER)
     }
 
     /// Complete a video keyframe and read its size.

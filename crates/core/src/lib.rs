@@ -8,6 +8,7 @@
 //! back into [`Item`]s, the [`Queue`] holds them until their reader comes.
 #![forbid(unsafe_code)]
 
+pub mod beginnings;
 pub mod clock;
 pub mod codec;
 pub mod engine;
@@ -19,6 +20,7 @@ pub mod layer;
 pub mod losses;
 pub mod machine;
 pub mod offer;
+pub mod outbox;
 pub mod pace;
 pub mod picture;
 pub mod queue;
@@ -34,9 +36,10 @@ pub use codec::{Codec, Kind};
 pub use engine::{Datagram, Engine};
 pub use error::OfferError;
 pub use item::{CloseReason, Frame, Item, SenderReport, SessionId, Track};
-pub use machine::{Settings, crypto};
+pub use machine::{Settings, Wishes, crypto};
+pub use outbox::Outbox;
 pub use queue::Queue;
-pub use session::{Outbox, Session, Wishes};
+pub use session::Session;
 pub use stats::Stats;
 /// How a datagram travelled.
 pub use str0m::net;

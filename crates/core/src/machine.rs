@@ -24,6 +24,8 @@ use crate::transport_sequence::TransportSequence;
 
 /// How often str0m reports the retransmissions it asked for.
 const STATS_INTERVAL: Duration = Duration::from_secs(2);
+/// How long str0m holds frames behind a loss, or less: until enough of them wait.
+pub const REPAIR_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What all sessions of a receiver share.
 #[derive(Clone)]
@@ -37,6 +39,15 @@ pub struct Settings {
     pub clock: Clock,
     /// A session that hears nothing valid for this long is over.
     pub silence_timeout: Duration,
+}
+
+/// What is asked of one publisher.
+#[derive(Debug, Clone)]
+pub struct Wishes {
+    /// Preferred first.
+    pub video_codecs: Vec<Codec>,
+    /// Accept redundant audio where offered.
+    pub with_red: bool,
 }
 
 /// How str0m names an RTP stream.
@@ -141,6 +152,7 @@ fn machine(settings: &Settings, offer: &Offer, now: Instant) -> Rtc {
         .set_crypto_provider(settings.crypto.clone())
         .set_dtls_cert(settings.certificate.clone())
         .set_stats_interval(Some(STATS_INTERVAL))
+        .set_reordering_timeout_video(Some(REPAIR_PATIENCE))
         // They tell which packets proved authentic, at the price of a copy; see `transport_sequence`.
         .enable_raw_packets(TransportSequence::new(offer).is_in_use())
         .clear_codecs();

@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use str0m::error::RtcError;
 use str0m::media::{KeyframeRequestKind, MediaData, Rid, SenderFeedback};
-use str0m::net::{Receive, Transmit};
+use str0m::net::Receive;
 use str0m::rtp::RawPacket;
-use str0m::stats::MediaIngressStats;
 use str0m::{Event, Input, Output, Rtc};
 
+use crate::beginnings::Beginnings;
 use crate::clock::{Clock, low_32_bits, unix_ns};
 use crate::codec::{Codec, Kind};
 use crate::error::OfferError;
@@ -20,37 +20,18 @@ use crate::item::{CloseReason, Frame, Item, LayerName, SenderReport, SessionId, 
 use crate::keyframes::KeyframePolicy;
 use crate::layer::{EarlyReport, Keyframe, Layer};
 use crate::losses::{LossWatch, Settled};
-use crate::machine::{self, LayerKey, MediaTable, Settings};
+use crate::machine::{self, LayerKey, MediaTable, Settings, Wishes};
 use crate::offer::{Offer, Preference, check_credentials, ice_fragment};
+use crate::outbox::Outbox;
 use crate::roles::{Role, roles};
 use crate::routing::Routing;
 use crate::rtp::RtpHeader;
-use crate::stats::Stats;
 use crate::transport_sequence::TransportSequence;
 
 /// How long arriving video may show nothing decodable before its first keyframe is asked for.
 const FIRST_KEYFRAME_PATIENCE: Duration = Duration::from_millis(500);
-/// A layer without frames for this long is paused by its sender; asking it for keyframes would only disturb the others.
-const PAUSED_AFTER: Duration = Duration::from_secs(2);
 /// Packets of media the machine takes before it is drained at the latest.
 const UNDRAINED_MAX: usize = 64;
-
-/// What is asked of one publisher.
-#[derive(Debug, Clone)]
-pub struct Wishes {
-    /// Preferred first.
-    pub video_codecs: Vec<Codec>,
-    /// Accept redundant audio where offered.
-    pub with_red: bool,
-}
-
-/// What leaves a session: datagrams to send and items for the reader.
-#[derive(Default)]
-pub struct Outbox {
-    pub transmits: Vec<Transmit>,
-    pub items: Vec<(SessionId, Item)>,
-    pub stats: Stats,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -70,6 +51,7 @@ pub struct Session {
     media: MediaTable,
     layers: HashMap<LayerKey, Layer>,
     keyframes: KeyframePolicy<LayerKey>,
+    beginnings: Beginnings,
     losses: LossWatch,
     routing: Routing,
     transport_sequence: TransportSequence,
@@ -109,6 +91,7 @@ impl Session {
             media: MediaTable::new(&offer),
             layers: HashMap::new(),
             keyframes: KeyframePolicy::default(),
+            beginnings: Beginnings::default(),
             losses: LossWatch::default(),
             routing: Routing::new(&offer),
             transport_sequence: TransportSequence::new(&offer),
@@ -154,13 +137,15 @@ impl Session {
         if self.is_closed() {
             return;
         }
-        let input = Input::Receive(now, receive);
         if let Some(header) = RtpHeader::parse(payload) {
-            if self.transport_sequence.admits(payload) {
-                self.receive_media(now, header, input, outbox);
+            let is_held = self.role(header) != Role::Repair && self.beginnings.hold(header, &receive, payload, now);
+            if !is_held && self.transport_sequence.admits(payload) {
+                self.receive_media(now, header, Input::Receive(now, receive), outbox);
             }
+            self.release_beginnings(now, now, outbox);
             return;
         }
+        let input = Input::Receive(now, receive);
         self.drain_if_owed(now, outbox);
         if payload.first().is_some_and(|first| *first <= 3) && self.rtc.accepts(&input) {
             self.heard_at = now;
@@ -179,6 +164,19 @@ impl Session {
         self.undrained += 1;
         if self.undrained >= UNDRAINED_MAX || self.phase != Phase::Connected || !self.transport_sequence.is_placed() {
             self.drain(now, outbox);
+        }
+    }
+
+    /// Take in the first packets of the streams whose beginning has waited until `until`.
+    fn release_beginnings(&mut self, until: Instant, now: Instant, outbox: &mut Outbox) {
+        while self.beginnings.due_at().is_some_and(|due_at| due_at <= until) {
+            for held in self.beginnings.take_due(until) {
+                if let Some(input) = held.input()
+                    && self.transport_sequence.admits(&held.payload)
+                {
+                    self.receive_media(now, held.header, input, outbox);
+                }
+            }
         }
     }
 
@@ -203,6 +201,7 @@ impl Session {
             self.close(CloseReason::Timeout, now, outbox);
             return;
         }
+        self.release_beginnings(now, now, outbox);
         if now >= self.machine_deadline {
             self.handle(Input::Timeout(now), now, outbox);
         }
@@ -219,7 +218,7 @@ impl Session {
         }
         let silence = self.heard_at + self.silence_timeout;
         let machine = self.machine_deadline.min(silence);
-        self.keyframes.deadline().map_or(machine, |keyframes| machine.min(keyframes))
+        [self.keyframes.deadline(), self.beginnings.due_at()].into_iter().flatten().fold(machine, Instant::min)
     }
 
     /// Say goodbye to the publisher and end. Does nothing if it is over already.
@@ -227,9 +226,15 @@ impl Session {
         if self.is_closed() {
             return;
         }
+        let patient_until = now + machine::REPAIR_PATIENCE;
+        self.release_beginnings(patient_until, now, outbox);
         self.drain_if_owed(now, outbox);
         // A machine that cannot say goodbye is closed all the same.
         if self.rtc.close().is_ok() {
+            if self.phase == Phase::Connected {
+                // What frames behind a loss wait for will not come: the machine's time passes the end of its patience.
+                self.handle(Input::Timeout(patient_until), now, outbox);
+            }
             self.drain(now, outbox);
         }
         self.end(reason, now, outbox);
@@ -280,7 +285,7 @@ impl Session {
     ///
     /// Returns the SSRC of a stream that begins with this packet and whose losses its sender repairs in place.
     fn watch(&mut self, header: RtpHeader, now: Instant) -> Option<u32> {
-        let role = self.roles[usize::from(header.pt & 0x7f)];
+        let role = self.role(header);
         let is_first = role != Role::Repair && self.losses.arrived(header.ssrc, header.sequence, now);
         if matches!(role, Role::Video { .. }) {
             self.video_begins(now);
@@ -290,6 +295,10 @@ impl Session {
             self.rtc.direct_api().expect_stream_rx(stream.ssrc.into(), rtx, stream.mid, None);
         }
         (is_first && role == Role::Video { repairs_in_place: true }).then_some(header.ssrc)
+    }
+
+    fn role(&self, header: RtpHeader) -> Role {
+        self.roles[usize::from(header.pt & 0x7f)]
     }
 
     /// Ask for lost packets of a stream without a retransmission stream. Spec: RFC 4585 §6.2.1.
@@ -351,14 +360,11 @@ impl Session {
                 }
             }
             Event::SenderFeedback(report) => self.take_report(&report, outbox),
-            Event::MediaIngressStats(stats) => self.take_stats(&stats, outbox),
-            Event::Closed => {
-                // The machine is drained on by the caller, which sends our own goodbye; then the session ends.
-                while let Ok(Output::Transmit(transmit)) = self.rtc.poll_output() {
-                    outbox.transmits.push(transmit);
-                }
-                self.end(CloseReason::Closed, now, outbox);
+            Event::MediaIngressStats(stats) => {
+                let seen = self.nacks.insert((stats.mid, stats.rid), stats.nacks).unwrap_or(0);
+                outbox.stats.nacks_sent += stats.nacks.saturating_sub(seen);
             }
+            Event::Closed => self.close(CloseReason::Closed, now, outbox),
             _ => {}
         }
     }
@@ -445,20 +451,11 @@ impl Session {
         outbox.items.push((self.id, Item::SenderReport(report)));
     }
 
-    fn take_stats(&mut self, stats: &MediaIngressStats, outbox: &mut Outbox) {
-        let seen = self.nacks.entry((stats.mid, stats.rid)).or_insert(0);
-        outbox.stats.nacks_sent += stats.nacks.saturating_sub(*seen);
-        *seen = stats.nacks;
-    }
-
     /// Send the requests that are due; tell whether any was queued in the machine.
     fn ask_for_keyframes(&mut self, now: Instant, outbox: &mut Outbox) -> bool {
         let mut asked = false;
         let layers = &self.layers;
-        let is_live = |key: LayerKey| {
-            let last_frame_at = layers.get(&key).and_then(|layer| layer.last_frame_at);
-            last_frame_at.is_none_or(|at| now.saturating_duration_since(at) <= PAUSED_AFTER)
-        };
+        let is_live = |key: LayerKey| layers.get(&key).is_none_or(|layer| !layer.is_paused(now));
         while let Some((mid, rid)) = self.keyframes.take_due(now, is_live) {
             if let Some(stream) = self.rtc.direct_api().stream_rx_by_mid(mid, rid) {
                 stream.request_keyframe(KeyframeRequestKind::Pli);

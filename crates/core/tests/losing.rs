@@ -5,9 +5,9 @@ mod support;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use soloist_core::{Codec, Frame};
+use soloist_core::{CloseReason, Codec, Frame, Item};
 use str0m::RtcConfig;
-use support::media::{digest, picture, publish, sound};
+use support::media::{Sent, digest, picture, publish, sound};
 use support::network::Weather;
 use support::{Rig, SESSION, Scenario};
 
@@ -226,4 +226,68 @@ fn requests_back_off_while_a_publisher_does_not_answer() {
     let at: Vec<u128> = rig.keyframe_requests.iter().map(|(at, _)| at.duration_since(begin).as_millis()).collect();
     let gaps: Vec<u128> = at.windows(2).map(|pair| (pair[1] - pair[0] + 60) / 100).collect();
     assert_eq!(gaps, [5, 10, 20, 40, 40, 40], "{at:?}");
+}
+
+/// Send thirty sounds and pictures, 10 ms apart, the first of which travel so much longer; return what was sent.
+fn overtaken(rig: &mut Rig, codec: Codec, detours_ms: &[u64]) -> Sent {
+    let mut sent = Sent::default();
+    for number in 0..30_u32 {
+        let detour_ms = usize::try_from(number).ok().and_then(|at| detours_ms.get(at)).copied().unwrap_or(0);
+        rig.network.detour = Duration::from_millis(detour_ms);
+        let (sound, picture) = (sound(number), picture(codec, number, number == 0));
+        rig.send_audio(u64::from(number) * 960, &sound);
+        rig.send_video(codec, None, u64::from(number) * 3_000, &picture);
+        sent.sounds.push(digest(&sound));
+        sent.pictures.push(digest(&picture));
+        rig.run_for(Duration::from_millis(10));
+    }
+    rig.network.detour = Duration::ZERO;
+    rig.run_for(Duration::from_secs(1));
+    sent
+}
+
+#[test]
+fn the_first_packets_of_a_stream_may_overtake_each_other() {
+    for codec in [Codec::H264, Codec::Vp8, Codec::Vp9] {
+        for detours_ms in [&[15][..], &[35, 20], &[35, 25, 15]] {
+            let mut rig = Rig::connected(Scenario { codec, with_red: false, ..Scenario::default() });
+            let sent = overtaken(&mut rig, codec, detours_ms);
+            let digests = |codec| rig.frames_of(codec).iter().map(|frame| digest(&frame.data)).collect::<Vec<u64>>();
+            assert_eq!(digests(Codec::Opus), sent.sounds, "{detours_ms:?}");
+            assert!(digests(codec) == sent.pictures, "{codec:?}, {detours_ms:?}");
+            assert!(rig.frames().all(|frame| !frame.follows_gap), "{codec:?}, {detours_ms:?}");
+        }
+    }
+}
+
+#[test]
+fn what_came_behind_a_loss_is_handed_over_when_the_publisher_leaves() {
+    let hang_up = |rig: &mut Rig| {
+        rig.publisher.close().ok();
+    };
+    let is_deleted = |rig: &mut Rig| rig.engine.close(rig.now, SESSION);
+    for leave in [hang_up, is_deleted] {
+        let mut rig = Rig::connected(Scenario { codec: Codec::H264, with_red: false, ..Scenario::default() });
+        publish(&mut rig, Codec::H264, 2, 60, 0);
+        rig.network.is_down = true;
+        publish(&mut rig, Codec::H264, 6, 60, 500_000);
+        rig.network.is_down = false;
+        let before = rig.frames().count();
+        let mut sent = Vec::new();
+        for number in 0..9_u32 {
+            let picture = picture(Codec::H264, number, number == 0);
+            rig.send_video(Codec::H264, None, 2_000_000 + u64::from(number) * 3_000, &picture);
+            sent.push(digest(&picture));
+            rig.run_for(Duration::from_millis(33));
+        }
+        leave(&mut rig);
+        rig.drain();
+        rig.run_for(Duration::from_millis(100));
+
+        let frames: Vec<&Frame> = rig.frames().skip(before).collect();
+        assert!(frames.iter().map(|frame| digest(&frame.data)).eq(sent));
+        assert!(frames[0].follows_gap && frames[0].packets_lost > 300, "{} lost", frames[0].packets_lost);
+        assert_eq!(rig.close_reason(), Some(CloseReason::Closed));
+        assert!(matches!(rig.items.last(), Some(Item::Closed { .. })));
+    }
 }

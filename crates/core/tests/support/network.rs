@@ -53,12 +53,22 @@ pub struct Network {
     under_way: BTreeMap<(Instant, u64), (Towards, Vec<u8>)>,
     /// Nothing passes while set.
     pub is_down: bool,
+    /// How much longer what is sent now takes.
+    pub detour: Duration,
 }
 
 impl Network {
     pub fn new(weather: Weather) -> Self {
         let random = weather.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        Self { weather, random, first_at: None, sent: 0, under_way: BTreeMap::new(), is_down: false }
+        Self {
+            weather,
+            random,
+            first_at: None,
+            sent: 0,
+            under_way: BTreeMap::new(),
+            is_down: false,
+            detour: Duration::ZERO,
+        }
     }
 
     pub fn send(&mut self, now: Instant, towards: Towards, datagram: Vec<u8>) {
@@ -67,7 +77,7 @@ impl Network {
             return;
         }
         if now < first_at + self.weather.begins {
-            self.deliver(now + self.weather.latency, towards, datagram);
+            self.deliver(now + self.weather.latency + self.detour, towards, datagram);
             return;
         }
         if self.percent() < self.weather.loss_percent {
