@@ -5,12 +5,17 @@ from collections.abc import Iterator
 
 import pytest
 from support.browser import Tab
-from support.forwarded import ForwardJob, flv_pictures, mp4_pictures
+from support.forwarded import ForwardJob, call, flv_pictures, mp4_pictures
 from support.nginx_rtmp import NginxRtmp, nginx_rtmp
 from support.recorded import Recorded, ffmpeg_complaints, wait_for_files
 from support.server import Server
 
 WAIT_S = 30.0
+MP4_RULE = {
+    "obs_addr": {"location": "cn-north-4", "project_id": "dev", "bucket": "recordings", "object": "forwarded"},
+    "record_formats": ["MP4"],
+    "mp4_config": {"record_cycle": 3600, "record_prefix": "{stream}"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +65,24 @@ def test_vp8_is_not_forwarded_and_says_what_to_publish(server: Server, tab: Tab,
     assert "publish H.264" in job.targets[0]["last_error"]
     assert nginx.recordings("vp8") == []
     assert wait_for_files(server.bucket, job.job_id, extension=".webm")
+
+
+def test_vp8_of_which_h264_is_made_is_forwarded_picture_for_picture(
+    server: Server, tab: Tab, room: str, nginx: NginxRtmp
+) -> None:
+    app = call(server.url, "POST", "/v2/apps", {"app_name": "vp8-forwarded", "ext": {"vp8": "h264"}})[1]["app_id"]
+    rule = call(server.url, "POST", f"/v2/apps/{app}/record-rules", MP4_RULE)[1]["rule_id"]
+    tab.join("alice", server.whip_url(room, "alice", app), token="devtoken", codec="VP8")
+    job = ForwardJob(server.url, room, "alice", [nginx.url("vp8-as-h264")], app=app, rule=rule)
+    reach(tab, job, "live")
+    tab.wait(4)
+    job.stop()
+    reach(tab, job, "ended")
+
+    (flv,) = nginx.recordings("vp8-as-h264")
+    (mp4,) = wait_for_files(server.bucket, job.job_id, extension=".mp4")
+    sent, kept = flv_pictures(flv), mp4_pictures(mp4)
+    assert len(sent) == job.targets[0]["pictures_sent"] > 60
+    assert sent == kept[kept.index(sent[0]) :]
+    assert ffmpeg_complaints(flv) == ""
+    assert job.view["ext"]["transcoded"]["video"]

@@ -15,7 +15,6 @@ from soloist.wire.flv import nal_units
 from support.flv import pictures
 
 NOT_KEPT = (7, 8, 9)
-JOBS = "/v2/apps/demo/individual-stream-jobs"
 
 
 def _hash(units):
@@ -81,18 +80,19 @@ def call(url: str, method: str, path: str, body: object = None):
 class ForwardJob:
     """A job that forwards, by raw requests: the current SDK has no publish_param any more."""
 
-    def __init__(self, url: str, room: str, user: str, targets, *, rule="demo", **fields):
+    def __init__(self, url: str, room: str, user: str, targets, *, app="demo", rule="demo", **fields):
         self.url = url
+        self._jobs = f"/v2/apps/{app}/individual-stream-jobs"
         body = {"room_id": room, "user_id": user, "publish_param": {"rtmp_urls": list(targets)}, **fields}
         if rule:
             body["record_param"] = {"record_rule_id": rule}
-        status, self.created = call(url, "POST", JOBS, body)
+        status, self.created = call(url, "POST", self._jobs, body)
         assert status == 201, self.created
         self.job_id = self.created["job_id"]
 
     @property
     def view(self):
-        return call(self.url, "GET", f"{JOBS}/{self.job_id}")[1]
+        return call(self.url, "GET", f"{self._jobs}/{self.job_id}")[1]
 
     @property
     def targets(self):
@@ -104,15 +104,17 @@ class ForwardJob:
         return [target["state"] for target in self.targets]
 
     def aim(self, *targets):
-        status, view = call(self.url, "PUT", f"{JOBS}/{self.job_id}", {"publish_param": {"rtmp_urls": list(targets)}})
+        status, view = call(
+            self.url, "PUT", f"{self._jobs}/{self.job_id}", {"publish_param": {"rtmp_urls": list(targets)}}
+        )
         assert status == 200, view
         return view
 
     def control(self, action):
-        assert call(self.url, "PUT", f"{JOBS}/{self.job_id}/control?action={action}")[0] == 200
+        assert call(self.url, "PUT", f"{self._jobs}/{self.job_id}/control?action={action}")[0] == 200
 
     def stop(self):
-        assert call(self.url, "DELETE", f"{JOBS}/{self.job_id}")[0] == 204
+        assert call(self.url, "DELETE", f"{self._jobs}/{self.job_id}")[0] == 204
 
     def events(self):
         """What the events list says of it, oldest first: type and body."""
