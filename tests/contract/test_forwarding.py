@@ -93,8 +93,7 @@ def test_what_nginx_rtmp_records_is_what_was_forwarded(service, nginx, forwardin
     got, recorded = flv_pictures(flv), mp4_pictures(mp4)
     assert len(got) == target["pictures_sent"]
     assert len(sounds(flv)) == target["sounds_sent"]
-    assert got == recorded[recorded.index(got[0]) :][: len(got)]
-    assert len(recorded) - recorded.index(got[0]) - len(got) <= 1
+    assert got == recorded[recorded.index(got[0]) :]
     assert is_unbroken(recorded, clip_pictures(clip))
     assert target["retries"] == 0
     times = [tag.at_ms for tag in read_flv(flv) if tag.kind == VIDEO and not tag.is_header]

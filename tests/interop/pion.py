@@ -1,27 +1,20 @@
 """The pion publisher (`pion/`): built once, run with a plan, asked what it sent."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
+from support.go import BUILD, go_build
+
 SOURCE = Path(__file__).parent / "pion"
-BINARY = Path(__file__).parents[2] / "build" / "interop" / "pion-publisher"
-TOOLS = Path(__file__).parents[2] / "build" / "tools" / "bin"
-BUILD_S = 600.0
+BINARY = BUILD / "interop" / "pion-publisher"
 RUN_S = 60.0
 
 
 def build() -> Path:
     """Return the program, built if its sources changed."""
-    go = shutil.which("go", path=f"{os.environ['PATH']}:{TOOLS}")
-    if go is None:
-        raise RuntimeError("no Go on PATH: `scripts/setup.sh interop` installs it")
-    BINARY.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run([go, "build", "-o", str(BINARY), "."], cwd=SOURCE, check=True, timeout=BUILD_S)
-    return BINARY
+    return go_build(SOURCE, BINARY.name)
 
 
 def version() -> str:

@@ -48,6 +48,11 @@ def clip_pictures(path: Path) -> list[str]:
 mp4_pictures = clip_pictures
 
 
+def packet_hashes(path: Path) -> list[str]:
+    """Return the SHA-256 of each picture of a file as it is there."""
+    return [hashlib.sha256(data).hexdigest() for data, _ in _packets(path)[1]]
+
+
 def mp4_times_s(path: Path) -> list[float]:
     """Return when each picture is shown."""
     return [at_s for _, at_s in _packets(path)[1]]
