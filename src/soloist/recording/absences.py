@@ -49,7 +49,7 @@ class Absences:
         return missing
 
     def _of_segment(self, fact: SegmentEnded) -> tuple[Missing, ...]:
-        missing = tuple(self._untold[fact.index])
+        missing = (*self._untold[fact.index], *fact.segment.missing)
         self._untold[fact.index] = [hole for hole in missing if hole.end_ns > fact.segment.end_ns]
         if not self._plain:
             self._forget(fact.segment.start_ns)

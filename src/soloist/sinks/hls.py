@@ -16,6 +16,7 @@ from pathlib import Path
 
 from soloist.model.errors import InternalError
 from soloist.model.media import AudioFormat, Codec, Kind, Sample, VideoFormat
+from soloist.model.timing import Cause, Missing
 from soloist.sinks.aac import RATE_HZ, AacTranscoder
 from soloist.sinks.matrix import Container, Plan
 from soloist.sinks.parameters import parameters
@@ -60,6 +61,8 @@ class ClosedSegment:
     """Of its picture in pixels; 0 without one, or with black ones of ours."""
     height: int = 0
     rid: str | None = None
+    missing: tuple[Missing, ...] = ()
+    """What came and is not in it: pictures that referred to those black ones had taken the place of."""
 
 
 @dataclass(slots=True)
@@ -78,6 +81,7 @@ class _Open:
     is_independent: bool = True
     frames: dict[Kind, int] = field(default_factory=dict)
     ends_ns: dict[Kind, int] = field(default_factory=dict)
+    missing: tuple[Missing, ...] = ()
 
 
 class HlsFile:
@@ -128,6 +132,8 @@ class HlsFile:
         """Sound after that, until it is known whether pictures go on."""
         self._black: Sample | None = None
         """The next picture while segments are dark."""
+        self._left_out: Missing | None = None
+        """Pictures that came since, all but a keyframe."""
 
     @property
     def wants_keyframe(self) -> bool:
@@ -169,7 +175,10 @@ class HlsFile:
         if self._black is not None:
             if not sample.is_keyframe:
                 self._is_due = True  # It refers to pictures that black ones have taken the place of.
+                self._leave_out(sample.pts_ns, sample.end_ns)
                 return
+            if self._left_out is not None:
+                self._leave_out(sample.pts_ns, sample.pts_ns)
             self._black = None
             if self._open is not None and self._open.start_ns < sample.pts_ns <= self._open.end_ns + HOLE_NS:
                 self._close(sample.pts_ns)
@@ -181,7 +190,18 @@ class HlsFile:
                 self._leave_pictures(early)
         self._release()
         self._take(sample)
+        self._tell_left_out()
         self._pictures_end = (sample.pts_ticks + sample.duration_ticks, sample.rate_hz)
+
+    def _leave_out(self, start_ns: int, end_ns: int) -> None:
+        """Note that pictures are missing from a moment on, unless they already were, until another."""
+        start_ns = self._left_out.start_ns if self._left_out else start_ns
+        self._left_out = Missing(Kind.VIDEO, start_ns, end_ns, Cause.GAP, "waiting_keyframe")
+
+    def _tell_left_out(self) -> None:
+        """Have the open segment tell what was left out before it."""
+        if self._left_out is not None and self._open is not None:
+            self._open.missing, self._left_out = (self._left_out,), None
 
     def _begins_anew(self, keyframe: Sample) -> bool:
         """Return whether a keyframe, or the sound that waits for it, is the first of another segment."""
@@ -261,6 +281,7 @@ class HlsFile:
     def conclude(self) -> None:
         """Close the last segment: nothing more will be pushed. Sound still in the encoder goes into it."""
         self._release()
+        self._tell_left_out()
         if self._open is not None:
             self._break_off()
 
@@ -411,6 +432,7 @@ class HlsFile:
             width=shown.width if shown else 0,
             height=shown.height if shown else 0,
             rid=shown.rid if shown else None,
+            missing=now.missing,
         )
         self._emit(segment)
 

@@ -14,6 +14,7 @@ from support.media import HIGH_PROFILE, interleaved, opus_format, opus_samples, 
 from soloist.model.errors import InternalError
 from soloist.model.media import Codec, Kind
 from soloist.model.rule import AudioMode, RecordFormat
+from soloist.model.timing import Cause, Missing
 from soloist.sinks.hls import HOLE_NS, NS, HlsFile
 from soloist.sinks.matrix import plan
 from soloist.sinks.repair import repair_segment, whole_ts_bytes
@@ -147,8 +148,10 @@ def test_while_the_camera_is_off_sound_goes_on_over_black_without_a_hole(tmp_pat
     assert [segment.width for segment in segments] == [320, 320, 0, 0, 0, 0, 320]
     assert all(segment.is_independent for segment in segments)
     assert all(after.start_ns == before.end_ns for before, after in pairwise(segments))
-    # Only a keyframe ends the black: nothing is left for those after it to refer to.
+    # Only a keyframe ends the black: nothing is left for those before it to refer to.
     assert sum(segment.frames.get(Kind.VIDEO, 0) for segment in segments) == 90 + 60
+    left_out = Missing(Kind.VIDEO, 9_500_000_000, 10 * NS, Cause.GAP, "waiting_keyframe")
+    assert [segment.missing for segment in segments] == [()] * 6 + [(left_out,)]
     assert sum(segment.frames[Kind.AUDIO] for segment in segments) == 600
     shown = [at_s for segment in segments for at_s, _ in packets(segment, "video")]
     assert max(after - before for before, after in pairwise(shown)) <= Fraction(1, 5) + Fraction(1, 30)
@@ -174,8 +177,9 @@ def test_the_first_picture_stands_from_where_sound_alone_began(tmp_path, codec, 
     assert all(segment.width for segment in segments)
 
 
-def test_a_picture_without_a_keyframe_after_black_has_one_asked_for(tmp_path):
-    file, pictures = opened(tmp_path, []), sized(video_samples(Codec.H264, 4))
+def test_a_picture_without_a_keyframe_after_black_has_one_asked_for_and_is_told_of_if_none_comes(tmp_path):
+    closed = []
+    file, pictures = opened(tmp_path, closed), sized(video_samples(Codec.H264, 4))
     for sample in interleaved(tuple(pictures[:30]), opus_samples(6)):
         file.push(sample)
     assert not file.wants_keyframe
@@ -183,6 +187,12 @@ def test_a_picture_without_a_keyframe_after_black_has_one_asked_for(tmp_path):
     assert file.wants_keyframe
     file.push(moved([pictures[60]], 4)[0])
     assert not file.wants_keyframe
+
+    (last,) = moved([pictures[31]], 9)
+    for sample in [*moved(opus_samples(5), 6), last]:
+        file.push(sample)
+    file.conclude()
+    assert [(m.start_ns, m.end_ns) for m in closed[-1].missing] == [(last.pts_ns, last.end_ns)]
 
 
 @pytest.mark.parametrize(
