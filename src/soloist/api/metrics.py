@@ -63,6 +63,8 @@ HEALTH = {
     "troubles_writer_restarted": Shown(
         "writers_restarted", "Times media came for 5 s and none was written", grows=True
     ),
+    "clocks_measured": Shown("clocks_measured", "RTP clocks whose skew a file that ended tells", grows=True),
+    "clock_skew_ppm": Shown("clock_skew_ppm", "Their skews' sizes, added up", grows=True),
     "spool_free_bytes": Shown("spool_free_bytes", "Room left on the spool's disk"),
     "forward_connecting": Shown("forward_connecting", "RTMP targets being connected, or without media to send"),
     "forward_live": Shown("forward_live", "RTMP targets that take media"),

@@ -172,6 +172,8 @@ class Filing:
             self._shelf.troubles[fact.trouble] += 1
             await self._journal.troubled(fact)
             return
+        if isinstance(fact, FileEnded):
+            self._shelf.measured(placement.skew_ppm for placement in media.placements)
         media = resumed(media, self._leftovers.ends_ns)
         if isinstance(fact, FileOpened):
             await self._file_opened(fact, media)

@@ -4,7 +4,7 @@ Knows which location is where, how objects are named, and that a spool file goes
 Spec: API sections 3 (obs_addr), 6.2 (keys); rules R25, R34.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
@@ -42,8 +42,9 @@ class Shelf:
         self._buckets: dict[tuple[str, str], Bucket] = {}
         self._pools: dict[str, UploadPool] = {}
         self.waiting: set[Path] = set()
-        self.troubles = dict.fromkeys(Trouble, 0)
         """Spool files that are closed and do not stand in their bucket yet (rule R26)."""
+        self.troubles = dict.fromkeys(Trouble, 0)
+        self._skews = {"clocks_measured": 0, "clock_skew_ppm": 0.0}
 
     @staticmethod
     def wanted_key(
@@ -124,10 +125,16 @@ class Shelf:
         self.spool.remove(note.path, committed)
         self.waiting.discard(note.path)
 
-    def usage(self) -> dict[str, int]:
-        """Return how much is in the spool, how much of it waits for a bucket, and what troubles there were, by name."""
+    def measured(self, skews_ppm: Iterable[float]) -> None:
+        """Count the clocks of a file that has ended (rule R6); one without reports enough to tell has no skew."""
+        for ppm in filter(None, skews_ppm):
+            self._skews["clocks_measured"] += 1
+            self._skews["clock_skew_ppm"] += abs(ppm)
+
+    def usage(self) -> dict[str, float]:
+        """Return how much is in the spool and waits for a bucket, what troubles there were, and skews, by name."""
         troubles = {f"troubles_{trouble}": count for trouble, count in self.troubles.items()}
-        return {**self.spool.usage(), "objects_pending": len(self.waiting), **troubles}
+        return {**self.spool.usage(), "objects_pending": len(self.waiting), **troubles, **self._skews}
 
     def bucket(self, location: str, name: str) -> Bucket:
         """Return a bucket of a configured location.

@@ -51,7 +51,7 @@ class ClockMapping:
     """Unwrapped RTP time."""
     rate_hz: int
     skew_ppm: float
-    """How much faster than ours the sender's clock ran, in parts per million, as last measured."""
+    """How much slower than the sender's wall clock it ran, in parts per million, as last measured; 0 if unknown."""
 
 
 @dataclass(frozen=True, slots=True)

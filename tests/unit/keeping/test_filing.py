@@ -6,10 +6,11 @@ import hashlib
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 from support.filed import Desk, PaperJournal
-from support.frames import NS, START_NS
+from support.frames import NS, START_NS, report_at
 from support.jobs import a_job, a_rule
 from support.media import opus_samples, video_samples
 from support.stage import a_publisher, frames_of, merged
@@ -434,3 +435,15 @@ async def _given(value):
 
 def _no_room(*_arguments):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+async def test_the_skew_of_each_clock_is_counted_with_its_files(tmp_path):
+    desk, alice = Desk(tmp_path, a_job()), a_publisher(kinds=(Kind.AUDIO,))
+    desk.stage.recording.on_attached(alice)
+    reports = [report_at(at_s, mid="0", rtp_zero=7, rate_hz=48_000) for at_s in range(1, 13)]
+    slow = [replace(report, ntp_ns=report.ntp_ns + (report.ntp_ns - START_NS) // 10_000) for report in reports]
+    desk.stage.play(alice, merged(frames_of(opus_samples(13), Codec.OPUS, rtp_zero=7), slow))
+    await desk.finish()
+
+    usage = desk.shelf.usage()
+    assert (usage["clocks_measured"], usage["clock_skew_ppm"]) == (1, pytest.approx(100, abs=1))
