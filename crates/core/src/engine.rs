@@ -190,7 +190,7 @@ impl Engine {
         let outbox = &mut self.outbox;
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut entry.session, outbox)));
         if outcome.is_err() {
-            entry.session.abandon(now, outbox);
+            entry.session.end(CloseReason::Failed, now, outbox);
         }
         if entry.session.is_closed() {
             self.forget(id);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use str0m::error::RtcError;
+
 use crate::codec::{Codec, Kind};
 
 /// Number of a session, unique within one receiver and never used twice.
@@ -74,6 +76,15 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
+    /// Return why a session ends after an error of its machine; None where the error is damage in a single frame.
+    pub const fn of(error: &RtcError) -> Option<Self> {
+        match error {
+            RtcError::Packet(..) => None,
+            RtcError::Dtls(_) | RtcError::RemoteSdp(_) => Some(Self::Dtls),
+            _ => Some(Self::Failed),
+        }
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Closed => "closed",

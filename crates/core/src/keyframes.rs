@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+/// How long arriving video may show nothing decodable before its first keyframe is asked for.
+pub const FIRST_KEYFRAME_PATIENCE: Duration = Duration::from_millis(500);
 const BACK_OFF_FIRST: Duration = Duration::from_millis(500);
 const BACK_OFF_MAX: Duration = Duration::from_secs(4);
 /// One more request may be sent per interval in the long run.

@@ -9,6 +9,8 @@ use crate::picture::{self, PictureSize};
 
 /// A layer without frames for this long is paused by its sender; asking it for keyframes would only disturb the others.
 const PAUSED_AFTER: Duration = Duration::from_secs(2);
+/// More packets in two seconds than a paused layer has: senders pad with old ones.
+const PADDING_MAX: u64 = 20;
 
 /// Extends 32-bit RTP time stamps to 64 bits on one axis, across wraps and for values a little out of order.
 #[derive(Debug, Default, Clone, Copy)]
@@ -50,6 +52,10 @@ pub struct Layer {
     pub has_keyframe: bool,
     /// Packets missing for good since the last frame that was handed over.
     pub packets_lost: u64,
+    /// Of the last frame.
+    pub codec: Option<Codec>,
+    /// Extended sequence number of the last packet of the last frame.
+    newest_sequence: Option<u64>,
     parameter_sets: ParameterSets,
 }
 
@@ -70,9 +76,25 @@ impl Layer {
         }
     }
 
+    /// Note which packets a frame is made of; tell whether they follow those of the frame before it, with none between.
+    pub fn continues(&mut self, first: u64, last: u64) -> bool {
+        self.newest_sequence.replace(last).is_some_and(|newest| newest.wrapping_add(1) == first)
+    }
+
     /// Tell whether its sender has paused it.
     pub fn is_paused(&self, now: Instant) -> bool {
         self.last_frame_at.is_some_and(|at| now.saturating_duration_since(at) > PAUSED_AFTER)
+    }
+
+    /// Tell whether VP9 of which `packets` came lately brought no picture for so long as if it were paused; from then on
+    /// it counts as one that has yet to begin, and those packets as lost.
+    pub fn lost_its_way(&mut self, packets: u64, now: Instant) -> bool {
+        let is_lost = self.codec == Some(Codec::Vp9) && packets > PADDING_MAX && self.is_paused(now);
+        if is_lost {
+            self.last_frame_at = None;
+            self.packets_lost += packets;
+        }
+        is_lost
     }
 
     /// Complete a video keyframe and read its size.

@@ -10,6 +10,7 @@ use str0m::error::RtcError;
 use str0m::media::{KeyframeRequestKind, MediaData, Rid, SenderFeedback};
 use str0m::net::Receive;
 use str0m::rtp::RawPacket;
+use str0m::stats::MediaIngressStats;
 use str0m::{Event, Input, Output, Rtc};
 
 use crate::beginnings::Beginnings;
@@ -17,7 +18,7 @@ use crate::clock::{Clock, low_32_bits, unix_ns};
 use crate::codec::{Codec, Kind};
 use crate::error::OfferError;
 use crate::item::{CloseReason, Frame, Item, LayerName, SenderReport, SessionId, Track};
-use crate::keyframes::KeyframePolicy;
+use crate::keyframes::{FIRST_KEYFRAME_PATIENCE, KeyframePolicy};
 use crate::layer::{EarlyReport, Keyframe, Layer};
 use crate::losses::{LossWatch, Settled};
 use crate::machine::{self, LayerKey, MediaTable, Settings, Wishes};
@@ -28,8 +29,6 @@ use crate::routing::Routing;
 use crate::rtp::RtpHeader;
 use crate::transport_sequence::TransportSequence;
 
-/// How long arriving video may show nothing decodable before its first keyframe is asked for.
-const FIRST_KEYFRAME_PATIENCE: Duration = Duration::from_millis(500);
 /// Packets of media the machine takes before it is drained at the latest.
 const UNDRAINED_MAX: usize = 64;
 
@@ -58,7 +57,8 @@ pub struct Session {
     /// What a payload type carries, by number.
     roles: [Role; 128],
     has_video: bool,
-    nacks: HashMap<LayerKey, u64>,
+    /// Packets asked for again, and packets that came, at the last look.
+    ingress: HashMap<LayerKey, (u64, u64)>,
     silence_timeout: Duration,
     heard_at: Instant,
     machine_deadline: Instant,
@@ -97,7 +97,7 @@ impl Session {
             transport_sequence: TransportSequence::new(&offer),
             roles: roles(&offer),
             has_video: false,
-            nacks: HashMap::new(),
+            ingress: HashMap::new(),
             silence_timeout: settings.silence_timeout,
             heard_at: now,
             machine_deadline: now,
@@ -360,10 +360,7 @@ impl Session {
                 }
             }
             Event::SenderFeedback(report) => self.take_report(&report, outbox),
-            Event::MediaIngressStats(stats) => {
-                let seen = self.nacks.insert((stats.mid, stats.rid), stats.nacks).unwrap_or(0);
-                outbox.stats.nacks_sent += stats.nacks.saturating_sub(seen);
-            }
+            Event::MediaIngressStats(stats) => self.take_stats(&stats, now, outbox),
             Event::Closed => self.close(CloseReason::Closed, now, outbox),
             _ => {}
         }
@@ -377,18 +374,18 @@ impl Session {
 
     fn take_frame(&mut self, media: MediaData, now: Instant, outbox: &mut Outbox) {
         let key = (media.mid, media.rid);
-        let Some(codec) = Codec::from_rtc(media.params.spec().codec) else {
-            return;
-        };
-        let Some(name) = self.media.layer_name(key) else {
+        let codec = Codec::from_rtc(media.params.spec().codec);
+        let (Some(codec), Some(name)) = (codec, self.media.layer_name(key)) else {
             return;
         };
         let lost = self.settle_losses(&media, outbox);
         let is_video = codec.kind() == Kind::Video;
         let is_keyframe = !is_video || media.is_keyframe();
         let layer = self.layers.entry(key).or_insert_with(|| self.media.new_layer(key));
-        layer.last_frame_at = Some(now);
+        (layer.last_frame_at, layer.codec) = (Some(now), Some(codec));
         layer.packets_lost += lost;
+        // str0m counts the eight bits of VP9's TL0PICIDX without their wrap, and takes each 256th for a loss.
+        let is_contiguous = layer.continues(**media.seq_range.start(), **media.seq_range.end()) || media.contiguous;
         self.heard_at = now;
         let (data, size) = if is_video && is_keyframe {
             match layer.inspect_keyframe(codec, media.data) {
@@ -401,7 +398,7 @@ impl Session {
         // RTP time is 32 bits on the wire; str0m's extension restarts when a stream's SSRC changes, ours does not.
         let rtp_ticks = layer.axis.advance(low_32_bits(media.time.numer()));
         let early = layer.early_report.take();
-        let decodes = is_keyframe || (layer.has_keyframe && media.contiguous);
+        let decodes = is_keyframe || (layer.has_keyframe && is_contiguous);
         layer.has_keyframe |= is_keyframe;
         if is_video && is_keyframe {
             self.keyframes.arrived(key);
@@ -413,7 +410,7 @@ impl Session {
             codec,
             rtp_ticks,
             is_keyframe,
-            follows_gap: !media.contiguous,
+            follows_gap: !is_contiguous,
             packets_lost: std::mem::take(&mut layer.packets_lost),
             received_ns: self.clock.unix_ns(media.network_time),
             width: size.map_or(0, |size| size.width),
@@ -451,6 +448,18 @@ impl Session {
         outbox.items.push((self.id, Item::SenderReport(report)));
     }
 
+    /// Count what was asked for again, and ask for a keyframe of VP9 whose packets come and whose pictures do not: str0m
+    /// swallows them from the wrap of their 15-bit numbers on.
+    fn take_stats(&mut self, stats: &MediaIngressStats, now: Instant, outbox: &mut Outbox) {
+        let key = (stats.mid, stats.rid);
+        let (nacks, packets) = self.ingress.insert(key, (stats.nacks, stats.packets)).unwrap_or_default();
+        outbox.stats.nacks_sent += stats.nacks.saturating_sub(nacks);
+        let swallowed = stats.packets.saturating_sub(packets);
+        if self.layers.get_mut(&key).is_some_and(|layer| layer.lost_its_way(swallowed, now)) {
+            self.keyframes.need(key, now);
+        }
+    }
+
     /// Send the requests that are due; tell whether any was queued in the machine.
     fn ask_for_keyframes(&mut self, now: Instant, outbox: &mut Outbox) -> bool {
         let mut asked = false;
@@ -471,10 +480,8 @@ impl Session {
 
     /// End after an error of the machine; damage in a single frame is not one.
     fn fail(&mut self, error: &RtcError, now: Instant, outbox: &mut Outbox) {
-        let reason = match error {
-            RtcError::Packet(..) => return,
-            RtcError::Dtls(_) | RtcError::RemoteSdp(_) => CloseReason::Dtls,
-            _ => CloseReason::Failed,
+        let Some(reason) = CloseReason::of(error) else {
+            return;
         };
         // An alert may wait: FFmpeg waits for ever where it hears none.
         while let Ok(Output::Transmit(transmit)) = self.rtc.poll_output() {
@@ -483,12 +490,8 @@ impl Session {
         self.end(reason, now, outbox);
     }
 
-    /// End because of a fault of ours, without touching the machine again.
-    pub fn abandon(&mut self, now: Instant, outbox: &mut Outbox) {
-        self.end(CloseReason::Failed, now, outbox);
-    }
-
-    fn end(&mut self, reason: CloseReason, now: Instant, outbox: &mut Outbox) {
+    /// End without touching the machine again. Does nothing if it is over already.
+    pub fn end(&mut self, reason: CloseReason, now: Instant, outbox: &mut Outbox) {
         if self.phase != Phase::Closed {
             self.phase = Phase::Closed;
             outbox.items.push((self.id, Item::Closed { reason, received_ns: self.clock.unix_ns(now) }));

@@ -26,6 +26,35 @@ fn frames_out_are_frames_in_for_every_codec() {
 }
 
 #[test]
+fn vp9_numbers_that_wrap_are_no_loss() {
+    let mut rig = Rig::connected(Scenario { codec: Codec::Vp9, ..Scenario::default() });
+    publish(&mut rig, Codec::Vp9, 10, 1_000, 0);
+
+    let follow_gap = rig.frames_of(Codec::Vp9).iter().filter(|frame| frame.follows_gap && !frame.is_keyframe).count();
+    assert_eq!(follow_gap, 0);
+}
+
+#[test]
+fn vp9_whose_picture_numbers_wrap_goes_on_after_seconds_with_a_declared_gap() {
+    let mut rig = Rig::connected(Scenario { codec: Codec::Vp9, ..Scenario::default() });
+    let mut answered = 0;
+    // Somewhere among so many the number of fifteen bits wraps.
+    for number in 0..33_000_u32 {
+        let is_keyframe = number == 0 || rig.keyframe_requests.len() > answered;
+        answered = rig.keyframe_requests.len();
+        let data = media::vp9(&number.to_be_bytes(), is_keyframe);
+        rig.send_video(Codec::Vp9, None, u64::from(number) * 90, &data);
+        rig.run_for(Duration::from_millis(1));
+    }
+    rig.run_for(Duration::from_secs(5));
+
+    let frames = rig.frames_of(Codec::Vp9);
+    assert!(frames.len() > 33_000 - 5_000, "{} frames", frames.len());
+    let resumed: Vec<_> = frames.iter().filter(|frame| frame.follows_gap).collect();
+    assert!(resumed.len() <= 1 && resumed.iter().all(|frame| frame.is_keyframe && frame.packets_lost > 1_000));
+}
+
+#[test]
 fn keyframes_carry_their_size_and_other_frames_none() {
     for (codec, size) in [(Codec::Vp8, (640, 360)), (Codec::H264, (320, 180)), (Codec::Vp9, (320, 180))] {
         let mut rig = Rig::connected(Scenario { codec, ..Scenario::default() });
