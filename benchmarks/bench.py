@@ -277,8 +277,10 @@ def print_table(rows: list[Row]) -> None:
         of_side = sorted((row for row in rows if row.side == side), key=lambda row: row.streams)
         if len(of_side) > 1:
             first, last = of_side[0], of_side[-1]
-            more = (last.pss_mb - first.pss_mb) / (last.streams - first.streams)
-            console.print(f"{side}: {more:.1f} MB for each further stream")
+            streams = last.streams - first.streams
+            more_mb = (last.pss_mb - first.pss_mb) / streams
+            more_ms = (last.cpu_ms * last.streams - first.cpu_ms * first.streams) / streams
+            console.print(f"{side}: {more_mb:.1f} MB and {more_ms:.2f} ms for each further stream")
 
 
 def tell(row: Row, elapsed_s: float) -> None:
