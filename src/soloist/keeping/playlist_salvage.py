@@ -120,8 +120,9 @@ class PlaylistSalvage:
             return
         segment = _segment(path, init, found, playlist)
         is_first = playlist.last is None or not playlist.last.spooled.startswith(f"{path.parent.name}/")
-        facts = TimelineFacts(playlist.note.origin_ns, _holes(found, playlist, {} if is_first else self._ends_ns))
-        await playlist.publish(segment, resumed(facts, self._ends_ns) if is_first else facts)
+        facts = TimelineFacts(playlist.note.origin_ns, _holes(found, playlist, {} if is_first else playlist.ends_ns))
+        before_ns = playlist.ends_ns or self._ends_ns
+        await playlist.publish(segment, resumed(facts, before_ns) if is_first else facts)
         log.info("segment_salvaged", job_id=playlist.note.job_id, key=playlist.note.key, file=path.name)
         self._advance(playlist)
 
@@ -138,6 +139,9 @@ class PlaylistSalvage:
 def _holes(found: FoundMedia, playlist: OpenPlaylist, ends_ns: Mapping[Kind, int]) -> tuple[Missing, ...]:
     """Return what a segment lacks, with what is missing since the one before, where the tracks end at `ends_ns`."""
     zero_ns, origin_ns = playlist.terms.zero_ns, playlist.note.origin_ns
+    before = playlist.last.ends_at_ns if playlist.last else {}
+    # What the segment before has nothing of was missing there already.
+    shortest_ns = {kind: HOLE_NS_MIN[kind if kind in before else Kind.AUDIO] for kind in Kind}
     stretches = (
         (kind, zero_ns + start_ns if start_ns else ends_ns.get(kind, zero_ns + end_ns), zero_ns + end_ns)
         for kind, start_ns, end_ns in found.holes_ns
@@ -145,7 +149,7 @@ def _holes(found: FoundMedia, playlist: OpenPlaylist, ends_ns: Mapping[Kind, int
     return tuple(
         Missing(kind, start_ns - origin_ns, end_ns - origin_ns, Cause.GAP, UNKNOWN_AFTER_CRASH)
         for kind, start_ns, end_ns in stretches
-        if end_ns - start_ns > HOLE_NS_MIN[kind]
+        if end_ns - start_ns > shortest_ns[kind]
     )
 
 

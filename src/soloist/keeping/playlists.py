@@ -82,7 +82,7 @@ class OpenPlaylist:
         self._last: LedgerEntry | None = None
         self._first_ns: int | None = None
         self.ends_ns: dict[Kind, int] = {}
-        """Where the media of each track ends, nanoseconds of Unix time."""
+        """Where what is told of each track ends, its media or what is missing, nanoseconds of Unix time."""
         self._count = 0
         self._is_independent = True
         self._refusal: SoloistError | None = None
@@ -207,7 +207,8 @@ class OpenPlaylist:
         self._last = entry
         self._count += 1
         self._is_independent &= entry.is_independent
-        self.ends_ns |= entry.ends_at_ns
+        for kind, end_ns in (*entry.ends_at_ns.items(), *((hole.kind, hole.end_ns) for hole in entry.missing)):
+            self.ends_ns[kind] = max(self.ends_ns.get(kind, 0), end_ns)
 
     def _ended_early(self, last: LedgerEntry) -> tuple[Missing, ...]:
         """Return what tracks lack at the end of the playlist, which its last segment has."""

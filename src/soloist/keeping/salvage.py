@@ -79,8 +79,9 @@ async def settled(
                     continue
                 found = await asyncio.to_thread(_found, note)
                 before_ns = dict(ends_ns)
-                for kind, end_ns in found.ends_ns.items():
-                    ends_ns[kind] = max(ends_ns.get(kind, 0), note.origin_ns + note.start_ns + end_ns)
+                for kind in found.ends_ns:
+                    told_ns = note.origin_ns + note.start_ns + found.told_until_ns(kind)
+                    ends_ns[kind] = max(ends_ns.get(kind, 0), told_ns)
                 facts = resumed(TimelineFacts(note.origin_ns, _holes(note, found)), before_ns)
                 await _settle(note, found, journal=journal, shelf=shelf, facts=facts, patience_s=patience_s)
             except EpochLostError:

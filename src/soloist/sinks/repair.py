@@ -5,6 +5,7 @@ Blocks on the disk and reads the whole file: any thread but the media thread and
 """
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +25,8 @@ from soloist.wire.clock import NS
 _TS_PACKET_BYTES = 188
 _TS_TABLE_PIDS = frozenset({0, 17, 4096})
 """PAT, SDT and, as our muxer numbers it, PMT."""
+_BLACK = tuple(BLACK_PICTURES.values())
+"""How packets of black pictures end; in TS a delimiter is before them."""
 HOLE_NS_MIN = {Kind.AUDIO: NS // 20, Kind.VIDEO: 2 * NS}
 """Sound follows itself closely; a picture may stand a while without anything being missing."""
 
@@ -40,7 +43,11 @@ class FoundMedia:
     starts_ns: dict[Kind, int] = field(default_factory=dict)
     ends_ns: dict[Kind, int] = field(default_factory=dict)
     holes_ns: list[tuple[Kind, int, int]] = field(default_factory=list)
-    """Where a track has nothing, from its zero on: the kind, start and end."""
+    """Where a track has nothing, from its zero to where the longest track ends: the kind, start and end."""
+
+    def told_until_ns(self, kind: Kind) -> int:
+        """Return until when is known what there is of a track, be it that there is nothing."""
+        return max([self.ends_ns[kind], *(end_ns for holed, _, end_ns in self.holes_ns if holed is kind)])
 
     @property
     def is_empty(self) -> bool:
@@ -84,7 +91,9 @@ def repair_segment(path: Path, init: Path | None, *, is_torn: bool) -> FoundMedi
                 file.truncate(len(data))
         if not data:
             return FoundMedia()
-        with av.open(io.BytesIO((init.read_bytes() if init else b"") + data), mode="r") as container:
+        # A transport stream of less than two kilobytes would not be taken for one.
+        name = "mp4" if init else "mpegts"
+        with av.open(io.BytesIO((init.read_bytes() if init else b"") + data), mode="r", format=name) as container:
             return _found(container)
     except Exception as error:
         raise InternalError(f"{path.name} in the spool cannot be read ({error}); it is left there.") from error
@@ -134,17 +143,22 @@ def _read(path: Path) -> FoundMedia:
 def _found(container: InputContainer) -> FoundMedia:
     """Return what an open file holds, but for its codecs: a short segment does not always tell."""
     found = FoundMedia()
+    usual_ns: dict[Kind, int] = {}
     kinds = {stream.index: Kind(stream.type) for stream in container.streams if stream.type in ("audio", "video")}
-    for packet in container.demux():
+    for packet in _sent(container):
         kind = kinds.get(packet.stream.index)
-        if kind is None or packet.pts is None or packet.time_base is None or _is_black(packet):
+        if kind is None or packet.pts is None or packet.time_base is None:
             continue
         found.frames[kind] = found.frames.get(kind, 0) + 1
         start_ns = round(packet.pts * packet.time_base * NS)
         _note_hole(found, kind, start_ns)
         found.starts_ns.setdefault(kind, start_ns)
-        end = Fraction(packet.pts + (packet.duration or 0)) * packet.time_base
-        found.ends_ns[kind] = max(found.ends_ns.get(kind, 0), round(end * NS))
+        lasts_ns = round(Fraction(packet.duration or 0) * packet.time_base * NS)
+        # In MP4 a sample lasts until the next, over a hole as well: then it is taken for as long as the one before it.
+        usual_ns[kind] = lasts_ns if lasts_ns <= HOLE_NS_MIN[kind] else usual_ns.get(kind, 0)
+        found.ends_ns[kind] = max(found.ends_ns.get(kind, 0), start_ns + usual_ns[kind])
+    for kind in found.ends_ns:
+        _note_hole(found, kind, max(found.ends_ns.values()))
     for stream in container.streams.video if Kind.VIDEO in found.frames else ():
         found.width, found.height = stream.codec_context.width, stream.codec_context.height
     for sound in container.streams.audio:
@@ -152,9 +166,18 @@ def _found(container: InputContainer) -> FoundMedia:
     return found
 
 
-def _is_black(packet: "Packet[Stream]") -> bool:
-    """Return whether a packet is what a playlist shows while the camera is off; TS has a delimiter before it."""
-    return packet.is_keyframe and bytes(packet).endswith(tuple(BLACK_PICTURES.values()))
+def _sent(container: InputContainer) -> "Iterator[Packet[Stream]]":
+    """Yield the sender's packets, without those a playlist shows beside: black, and a keyframe that comes again."""
+    held: Packet[Stream] | None = None
+    for packet in container.demux():
+        if packet.stream.type != "video":
+            yield packet
+        elif not (packet.is_keyframe and bytes(packet).endswith(_BLACK)):
+            if held is not None and not (held.is_keyframe and packet.is_keyframe and bytes(held) == bytes(packet)):
+                yield held
+            held = packet
+    if held is not None:
+        yield held
 
 
 def _note_hole(found: FoundMedia, kind: Kind, start_ns: int) -> None:

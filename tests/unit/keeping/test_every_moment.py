@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.filed import Desk
+from support.filed import Desk, PaperJournal
 from support.frames import MS, NS
 from support.jobs import a_job, a_rule
 from support.media import opus_samples, video_samples
 from support.stage import a_publisher, frames_of, merged
 
+from soloist.keeping.salvage import salvage
 from soloist.model.media import Codec, Kind
 from soloist.model.rule import HlsConfig, Mp4Config, RecordFormat
 
@@ -33,8 +34,13 @@ MEDIA_NS = 2 * NS
 """Between two interruptions: there is a keyframe in it."""
 LONGEST_S = 20
 
-happenings = st.lists(st.tuples(st.sampled_from(sorted(TRACKS)), st.integers(21, 40)), max_size=3)
-"""What interrupts a stream, and tenths of a second: the picture may stand for two seconds and nothing is missing."""
+
+def happenings(tenths_min):
+    """Return up to three of what interrupts a stream, and for how many tenths of a second.
+
+    A picture may stand for two seconds without anything being missing.
+    """
+    return st.lists(st.tuples(st.sampled_from(sorted(TRACKS)), st.integers(tenths_min, 40)), max_size=3)
 
 
 def planned(happenings, *, goes_on):
@@ -72,14 +78,16 @@ def sent(plan, until_ns):
     return [merged(visits[visit]) for visit in sorted(visits)]
 
 
-async def filed(folder, visits):
-    """Record the visits as MP4 and HLS; return the manifests of each."""
+async def filed(folder, visits, *, is_killed=False):
+    """Record the visits as MP4 and HLS; return the manifests of each, as salvage writes them if the end is a kill."""
     rule = a_rule(
         formats=tuple(RecordFormat)[:2],
-        mp4=Mp4Config(3600, "MP4/{stream}", 3),
+        # What lies between two files of a recorder that was killed in the second, it took along.
+        mp4=Mp4Config(3600, "MP4/{stream}", merge_gap_s=300 if is_killed else 3),
         hls=HlsConfig(0, "HLS/{stream}", slice_s=2, merge_gap_s=-1),
     )
-    desk = Desk(folder, a_job(rule=rule))
+    job = a_job(rule=rule)
+    desk = Desk(folder, job)
     for session, frames in enumerate(visits, 1):
         publisher = a_publisher(session)
         desk.stage.recording.on_attached(publisher)
@@ -87,12 +95,24 @@ async def filed(folder, visits):
         if session < len(visits):
             desk.stage.recording.on_detached(publisher, "left")
             desk.stage.wait((visits[session][0].received_ns - desk.stage.now_ns) / NS)
-    await desk.finish()
+    if is_killed:
+        await desk.die()
+        assert (await salvage(job, PaperJournal(desk.journal), desk.shelf, own=True)).refusal is None
+    else:
+        await desk.finish()
+    assert desk.spooled == []
     manifests = [(key[:3], json.loads(path.read_text())) for key, path in desk.objects.items() if key.endswith(".json")]
     return {wanted: [manifest for key, manifest in manifests if key == wanted] for wanted in ("HLS", "MP4")}
 
 
-@given(happenings, st.booleans())
+def accounted_ns(manifests, kind):
+    """Return how much of a track is media, and how much is declared missing, nanoseconds."""
+    holes = [hole for m in manifests for hole in m["missing"] if hole["kind"] == kind]
+    frames_count = sum(file["frames"][kind] for m in manifests for file in m["files"])
+    return FRAME_NS[kind] * frames_count + sum(hole["end_ns"] - hole["start_ns"] for hole in holes)
+
+
+@given(happenings(21), st.booleans())
 @settings(max_examples=8)
 def test_media_and_what_is_declared_missing_are_the_time_that_passed(happenings, goes_on):
     plan, until_ns = planned(happenings, goes_on=goes_on)
@@ -100,7 +120,16 @@ def test_media_and_what_is_declared_missing_are_the_time_that_passed(happenings,
         told = asyncio.run(filed(Path(folder), sent(plan, until_ns)))
     for wanted, manifests in told.items():
         for kind in Kind:
-            media_ns = FRAME_NS[kind] * sum(file["frames"][kind] for m in manifests for file in m["files"])
-            holes = [hole for m in manifests for hole in m["missing"] if hole["kind"] == kind]
-            missing_ns = sum(hole["end_ns"] - hole["start_ns"] for hole in holes)
-            assert media_ns + missing_ns == pytest.approx(until_ns, abs=FRAME_NS[kind]), (wanted, kind, holes)
+            assert accounted_ns(manifests, kind) == pytest.approx(until_ns, abs=FRAME_NS[kind]), (wanted, kind)
+
+
+@given(happenings(30), st.booleans())
+@settings(max_examples=8)
+def test_so_are_the_pictures_and_what_is_missing_of_them_when_the_recorder_is_killed(happenings, goes_on):
+    plan, until_ns = planned(happenings, goes_on=goes_on)
+    with tempfile.TemporaryDirectory() as folder:
+        told = asyncio.run(filed(Path(folder), sent(plan, until_ns), is_killed=True))
+    for wanted, manifests in told.items():
+        ends_ns = max(file["end_ns"] for m in manifests for file in m["files"])
+        assert until_ns - ends_ns < NS, wanted
+        assert accounted_ns(manifests, Kind.VIDEO) == pytest.approx(ends_ns, abs=2 * FRAME_NS[Kind.VIDEO]), wanted

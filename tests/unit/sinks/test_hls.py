@@ -273,6 +273,18 @@ def test_a_segment_torn_at_any_byte_keeps_its_whole_frames_and_nothing_else(tmp_
     assert frames_before >= 25
 
 
+def test_a_transport_stream_torn_after_a_small_picture_or_two_keeps_them(tmp_path):
+    (segment,) = record(tmp_path, sized(video_samples(Codec.H264, 1, width=64, height=36)), with_sound=False)
+    whole = segment.path.read_bytes()
+
+    kept = []
+    for cut in range(0, 188 * 16, 188):
+        segment.path.write_bytes(whole[:cut])
+        kept.append(repair_segment(segment.path, None, is_torn=True).frames.get(Kind.VIDEO, 0))
+    assert kept == sorted(kept)
+    assert set(kept) >= {0, 1, 2}
+
+
 def test_a_transport_stream_without_a_whole_frame_holds_nothing():
     assert whole_ts_bytes(b"\x47" + bytes(187)) == 0
     assert whole_ts_bytes(b"") == 0
