@@ -42,8 +42,8 @@ VIDEO_TOLERANCE_NS = 2 * NS
 START_TOLERANCE_NS = 50_000_000
 """Tracks that begin this close together begin together: a picture is not missing for a packet's length."""
 OVERLAP_NS_MAX = 200_000_000
-"""How much of a new stream may belong before the old one's end: it gives way, and those after it stand where they were
-captured. One further off goes by another clock and begins where the old one ended."""
+"""How much of a new publisher's stream may belong before the old one's end: it gives way, and those after it are
+where they were captured. One further off goes by another clock and begins where it ended; layers go by one clock."""
 VIDEO_FRAME_TICKS = 3000
 
 
@@ -263,7 +263,8 @@ class Timeline:
         assert self.origin_ns is not None and track.held_stream is not None  # noqa: S101, PT018 - set by the caller
         track.rate_hz = first.rate_hz
         pts = ns_to_ticks(wall_ns - self.origin_ns, first.rate_hz)
-        if track.end_pts - pts > ns_to_ticks(OVERLAP_NS_MAX, first.rate_hz):
+        is_layer = track.stream is not None and track.stream[0] == track.held_stream[0]
+        if not is_layer and track.end_pts - pts > ns_to_ticks(OVERLAP_NS_MAX, first.rate_hz):
             pts = track.end_pts
         track.base_ticks = first.rtp_ticks - pts
         track.stream, track.clock, track.placed_by = track.held_stream, self._clocks[track.held_stream], placed_by
@@ -272,8 +273,7 @@ class Timeline:
         track.breaks_count = track.clock.breaks_count
         self._acquit(track, 0)
         track.transit_ns = first.received_ns - self.origin_ns - ticks_to_ns(pts, first.rate_hz)
-        track.placed_ns = first.received_ns
-        held, track.held, track.held_stream = track.held, [], None
+        held, track.held, track.held_stream, track.placed_ns = track.held, [], None, first.received_ns
         for frame in held:
             self._place(track, frame)
         self._aim(track)

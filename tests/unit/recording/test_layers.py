@@ -101,6 +101,29 @@ def test_a_switch_of_layers_moves_no_picture_against_the_sound(tmp_path):
     assert max(offsets) - min(offsets) <= 90
 
 
+def test_a_layer_whose_large_keyframe_comes_late_stands_where_it_was_captured_all_the_same(tmp_path):
+    stage, alice = Stage(tmp_path), Sender()
+    back_ns = START_NS + 6 * NS
+    # What is sent behind it catches up, while the smaller layers come as ever.
+    alice.frames["f"] = [
+        f.but(received_ns=f.received_ns + max(0, 400 * MS - (f.received_ns - back_ns) // 2))
+        if f.received_ns >= back_ns
+        else f
+        for f in alice.frames["f"]
+    ]
+    stage.recording.on_attached(alice.publisher)
+    series, written = stage.recording._series[RecordFormat.MP4], []
+    wrote = series._wrote
+    series._wrote = lambda sample: (wrote(sample), written.append(sample))
+    stage.play(alice.publisher, alice.sent(f=(3, 6)))
+    stage.stop()
+
+    sent = {f.data: f.rtp_ticks - 1_000_002 for f in alice.frames["f"]}
+    late = [sample.pts_ticks - sent[sample.data] for sample in written if sample.data in sent]
+    assert [span.rid for span in stage.ended[0].summary.layers] == ["f", "h", "f"]
+    assert abs(late[-1] - late[0]) <= 90
+
+
 def test_a_layer_that_never_comes_keeps_nobody_waiting(tmp_path):
     stage, alice = Stage(tmp_path), Sender(seconds=3)
     alice.publisher = a_publisher(codec=Codec.VP8, rids=("q", "h", "f", "never"))
