@@ -269,6 +269,7 @@ def _first_note(job: Job, fact: FileOpened, media: MediaFacts) -> FileNote:
         detail=fact.plan.note,
         playlist=_terms(job, fact, media) if fact.plan.container in SEGMENTED else None,
         has_transcoded_picture=fact.has_transcoded_picture,
+        missing=media.missing,
     )
 
 

@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter
 from soloist.model.errors import InternalError, InvalidValueError
 from soloist.model.media import Codec, Kind
 from soloist.model.rule import HlsConfig, RecordFormat
+from soloist.model.timing import Missing
 from soloist.sinks.matrix import Container
 from soloist.storage.bucket import check_bucket_name, check_key
 from soloist.storage.spool import NAME_PATTERN
@@ -79,6 +80,8 @@ class FileNote:
     """Of a playlist; None for one plain file."""
     has_transcoded_picture: bool = False
     """True if the picture is not the sender's own coding."""
+    missing: tuple[Missing, ...] = ()
+    """What was known to be missing before it when it opened, nanoseconds from the origin."""
 
     @property
     def job_id(self) -> str:
@@ -92,6 +95,7 @@ class FileNote:
 
 
 _NOTES = TypeAdapter(FileNote)
+_MOMENTS = TypeAdapter(tuple[Nanoseconds, Nanoseconds])
 
 
 def write_note(note: FileNote) -> None:
@@ -122,6 +126,8 @@ def parse_note(data: bytes, folder: Path) -> FileNote:
         check_bucket_name(note.bucket)
     except InvalidValueError as error:
         raise ValueError(str(error)) from error
+    for missing in note.missing:
+        _MOMENTS.validate_python((missing.start_ns, missing.end_ns))
     if not NAME_PATTERN.fullmatch(name):
         raise ValueError("a note names one plain file")
     return replace(note, path=folder / name)

@@ -120,7 +120,8 @@ class PlaylistSalvage:
             return
         segment = _segment(path, init, found, playlist)
         is_first = playlist.last is None or not playlist.last.spooled.startswith(f"{path.parent.name}/")
-        facts = TimelineFacts(playlist.note.origin_ns, _holes(found, playlist, {} if is_first else playlist.ends_ns))
+        told, ends_ns = (playlist.note.missing, {}) if is_first else ((), playlist.ends_ns)
+        facts = TimelineFacts(playlist.note.origin_ns, told + _holes(found, playlist, ends_ns))
         before_ns = playlist.ends_ns or self._ends_ns
         await playlist.publish(segment, resumed(facts, before_ns) if is_first else facts)
         log.info("segment_salvaged", job_id=playlist.note.job_id, key=playlist.note.key, file=path.name)

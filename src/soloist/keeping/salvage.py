@@ -150,10 +150,16 @@ async def _settle(
 
 
 def _holes(note: FileNote, found: FoundMedia) -> tuple[Missing, ...]:
-    """Return what a file lacks, as far as the file itself tells; why went with the process that knew."""
-    return tuple(
-        Missing(kind, note.start_ns + start_ns, note.start_ns + end_ns, Cause.GAP, UNKNOWN_AFTER_CRASH)
+    """Return what a file lacks: what was told when it opened, then as far as it tells itself, without its cause."""
+    told_ns = {missing.kind: missing.end_ns for missing in note.missing}
+    holes = (
+        (kind, max(note.start_ns + start_ns, told_ns.get(kind, note.start_ns)), note.start_ns + end_ns)
         for kind, start_ns, end_ns in found.holes_ns
+    )
+    return note.missing + tuple(
+        Missing(kind, start_ns, end_ns, Cause.GAP, UNKNOWN_AFTER_CRASH)
+        for kind, start_ns, end_ns in holes
+        if start_ns < end_ns
     )
 
 

@@ -82,8 +82,7 @@ async def filed(folder, visits, *, is_killed=False):
     """Record the visits as MP4 and HLS; return the manifests of each, as salvage writes them if the end is a kill."""
     rule = a_rule(
         formats=tuple(RecordFormat)[:2],
-        # What lies between two files of a recorder that was killed in the second, it took along.
-        mp4=Mp4Config(3600, "MP4/{stream}", merge_gap_s=300 if is_killed else 3),
+        mp4=Mp4Config(3600, "MP4/{stream}", 3),
         hls=HlsConfig(0, "HLS/{stream}", slice_s=2, merge_gap_s=-1),
     )
     job = a_job(rule=rule)
