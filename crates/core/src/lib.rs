@@ -8,7 +8,7 @@
 //! back into [`Item`]s, the [`Queue`] holds them until their reader comes.
 #![forbid(unsafe_code)]
 
-pub mod beginnings;
+pub mod beginning;
 pub mod clock;
 pub mod codec;
 pub mod engine;

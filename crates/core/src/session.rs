@@ -13,7 +13,7 @@ use str0m::rtp::RawPacket;
 use str0m::stats::MediaIngressStats;
 use str0m::{Event, Input, Output, Rtc};
 
-use crate::beginnings::Beginnings;
+use crate::beginning::Beginning;
 use crate::clock::{Clock, low_32_bits, unix_ns};
 use crate::codec::{Codec, Kind};
 use crate::error::OfferError;
@@ -50,7 +50,7 @@ pub struct Session {
     media: MediaTable,
     layers: HashMap<LayerKey, Layer>,
     keyframes: KeyframePolicy<LayerKey>,
-    beginnings: Beginnings,
+    beginning: Beginning,
     losses: LossWatch,
     routing: Routing,
     transport_sequence: TransportSequence,
@@ -91,7 +91,7 @@ impl Session {
             media: MediaTable::new(&offer),
             layers: HashMap::new(),
             keyframes: KeyframePolicy::default(),
-            beginnings: Beginnings::default(),
+            beginning: Beginning::default(),
             losses: LossWatch::default(),
             routing: Routing::new(&offer),
             transport_sequence: TransportSequence::new(&offer),
@@ -138,11 +138,11 @@ impl Session {
             return;
         }
         if let Some(header) = RtpHeader::parse(payload) {
-            let is_held = self.role(header) != Role::Repair && self.beginnings.hold(header, &receive, payload, now);
-            if !is_held && self.transport_sequence.admits(payload) {
+            if self.beginning.hold(header, &receive, payload, now) {
+                self.release_beginning(now, now, outbox);
+            } else if self.transport_sequence.admits(payload) {
                 self.receive_media(now, header, Input::Receive(now, receive), outbox);
             }
-            self.release_beginnings(now, now, outbox);
             return;
         }
         let input = Input::Receive(now, receive);
@@ -167,15 +167,13 @@ impl Session {
         }
     }
 
-    /// Take in the first packets of the streams whose beginning has waited until `until`.
-    fn release_beginnings(&mut self, until: Instant, now: Instant, outbox: &mut Outbox) {
-        while self.beginnings.due_at().is_some_and(|due_at| due_at <= until) {
-            for held in self.beginnings.take_due(until) {
-                if let Some(input) = held.input()
-                    && self.transport_sequence.admits(&held.payload)
-                {
-                    self.receive_media(now, held.header, input, outbox);
-                }
+    /// Take in the first packets if they have waited until `until`.
+    fn release_beginning(&mut self, until: Instant, now: Instant, outbox: &mut Outbox) {
+        for held in self.beginning.take_due(until) {
+            if let Some(input) = held.input()
+                && self.transport_sequence.admits(&held.payload)
+            {
+                self.receive_media(now, held.header, input, outbox);
             }
         }
     }
@@ -201,7 +199,7 @@ impl Session {
             self.close(CloseReason::Timeout, now, outbox);
             return;
         }
-        self.release_beginnings(now, now, outbox);
+        self.release_beginning(now, now, outbox);
         if now >= self.machine_deadline {
             self.handle(Input::Timeout(now), now, outbox);
         }
@@ -218,7 +216,7 @@ impl Session {
         }
         let silence = self.heard_at + self.silence_timeout;
         let machine = self.machine_deadline.min(silence);
-        [self.keyframes.deadline(), self.beginnings.due_at()].into_iter().flatten().fold(machine, Instant::min)
+        [self.keyframes.deadline(), self.beginning.due_at()].into_iter().flatten().fold(machine, Instant::min)
     }
 
     /// Say goodbye to the publisher and end. Does nothing if it is over already.
@@ -227,7 +225,7 @@ impl Session {
             return;
         }
         let patient_until = now + machine::REPAIR_PATIENCE;
-        self.release_beginnings(patient_until, now, outbox);
+        self.release_beginning(patient_until, now, outbox);
         self.drain_if_owed(now, outbox);
         // A machine that cannot say goodbye is closed all the same.
         if self.rtc.close().is_ok() {
@@ -285,7 +283,7 @@ impl Session {
     ///
     /// Returns the SSRC of a stream that begins with this packet and whose losses its sender repairs in place.
     fn watch(&mut self, header: RtpHeader, now: Instant) -> Option<u32> {
-        let role = self.role(header);
+        let role = self.roles[usize::from(header.pt & 0x7f)];
         let is_first = role != Role::Repair && self.losses.arrived(header.ssrc, header.sequence, now);
         if matches!(role, Role::Video { .. }) {
             self.video_begins(now);
@@ -295,10 +293,6 @@ impl Session {
             self.rtc.direct_api().expect_stream_rx(stream.ssrc.into(), rtx, stream.mid, None);
         }
         (is_first && role == Role::Video { repairs_in_place: true }).then_some(header.ssrc)
-    }
-
-    fn role(&self, header: RtpHeader) -> Role {
-        self.roles[usize::from(header.pt & 0x7f)]
     }
 
     /// Ask for lost packets of a stream without a retransmission stream. Spec: RFC 4585 §6.2.1.

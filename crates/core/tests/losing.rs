@@ -247,7 +247,7 @@ fn overtaken(rig: &mut Rig, codec: Codec, detours_ms: &[u64]) -> Sent {
 }
 
 #[test]
-fn the_first_packets_of_a_stream_may_overtake_each_other() {
+fn the_first_packets_of_a_session_may_overtake_each_other() {
     for codec in [Codec::H264, Codec::Vp8, Codec::Vp9] {
         for detours_ms in [&[15][..], &[35, 20], &[35, 25, 15]] {
             let mut rig = Rig::connected(Scenario { codec, with_red: false, ..Scenario::default() });

@@ -78,7 +78,7 @@ impl Rig {
             self.receive(number & 3, payload);
             self.settle(&mut hasher);
         }
-        // What streams begin with is held for 40 ms.
+        // What a session begins with is held for 40 ms.
         self.now += Duration::from_millis(if std::mem::take(&mut self.is_new) { 45 } else { 5 });
         self.settle(&mut hasher);
         let after = self.engine.outbox().stats;
