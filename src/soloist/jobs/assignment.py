@@ -217,7 +217,9 @@ class Assignment:
             self._verdict.set_result(verdict)
 
     def _fail(self, error: BaseException) -> Verdict:
-        if not isinstance(error, SoloistError):
+        if isinstance(error, SoloistError):
+            log.error("recording_failed", error=str(error))
+        else:
             log.error("recording_failed", exc_info=error)
             error = InternalError()
         self._error = error
