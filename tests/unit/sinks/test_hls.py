@@ -177,6 +177,26 @@ def test_the_first_picture_stands_from_where_sound_alone_began(tmp_path, codec, 
     assert all(segment.width for segment in segments)
 
 
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.VP9])
+def test_a_playlist_begins_with_a_picture_however_little_its_sound_is_ahead(tmp_path, codec):
+    late = moved(sized(video_samples(codec, 2)), 0.06)
+    (segment,) = record(tmp_path, interleaved(tuple(late), opus_samples(2)), codec=codec)
+
+    assert [float(at_s) for at_s, _ in packets(segment, "video")][:2] == pytest.approx([0, 0.06], abs=1e-3)
+    assert segment.frames[Kind.VIDEO] == 60
+
+
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.VP9])
+def test_a_segment_that_is_due_ends_where_pictures_do_and_the_next_one_begins_with_what_comes_then(tmp_path, codec):
+    one, back = sized(video_samples(codec, 2)), moved(sized(video_samples(codec, 1)), 3.5)
+    segments = record(tmp_path, interleaved((*one[:50], *back), opus_samples(4)), codec=codec)
+
+    assert [segment.start_ns for segment in segments[1:2]] == [one[50].pts_ns]
+    assert all(segment.is_independent for segment in segments)
+    first = [float(at_s) for at_s, _ in packets(segments[1], "video")][:2]
+    assert first == pytest.approx([one[50].pts_ns / NS, 3.5], abs=1e-3)
+
+
 def test_a_picture_without_a_keyframe_after_black_has_one_asked_for_and_is_told_of_if_none_comes(tmp_path):
     closed = []
     file, pictures = opened(tmp_path, closed), sized(video_samples(Codec.H264, 4))
