@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import dataclass, field
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ from support.server import Server
 RECONNECTS = 10
 SWITCHES = ({"scale": 2}, {"scale": 1}, {"size": [480, 270]}, {"scale": 2}, {"scale": 4})
 CODECS = {"alice": "H264", "bob": "VP9"}
+CODINGS = ("H264", "VP9", "VP8", "H264")
+"""What one participant's page has its browser send, one after the other."""
 PLAYERS = ("hls", "shaka")
 STOCK_S = 8
 """Shaka loads ten seconds ahead. The first segment lasts a third of one here: else the machine would be judged."""
@@ -164,3 +167,81 @@ def test_the_mp4_beside_it_is_one_as_well_and_sound_and_picture_stay_together(sh
     assert len(recorded.av_offsets_ms) >= 15
     # The worst after each kind of change is for `make fidelity` to judge.
     assert recorded.av_offset_median_ms <= 20, recorded.av_offsets_ms
+
+
+@dataclass
+class Switched:
+    """What a recording became whose sender changed the codec within its session, and what was sent in each."""
+
+    mp4: list[Path]
+    """And WebM, in order."""
+    hls: list[Path]
+    created_ms: int
+    runs: list[list[dict]]
+
+
+@pytest.fixture(scope="module")
+def switched(server: Server, sdk: Sdk, browser: Browser, pages: str) -> Switched:
+    app = sdk.call("create_app", body={"app_name": "codings"}).app_id
+    with publisher_tab(browser, pages) as tab:
+        url = server.whip_url("codings", "carol", app)
+        tab.join("carol", url, token="devtoken", codec=",".join(dict.fromkeys(CODINGS)), fps=15)
+        tab.wait(1)
+        job = str(sdk.create(app, room_id="codings", user_id="carol", record_param=rule_of(sdk, app)).job_id)
+        created_ms = round(time.time() * 1000)
+        for codec in CODINGS:
+            tab.change("carol", codec=codec)
+            tab.wait(3.5)
+        sdk.stop(job, app)
+        tab.wait(0.5)
+        sent = tab.report("carol")["sent"]
+        assert tab.leave("carol") == 200
+    folder = server.bucket / "changes"
+    found = wait_for_files(folder, job, extension=".json", count=len(CODINGS) + CODINGS.count("H264") + 1)
+    media = sorted((path for told in found for path in told.parent.glob(f"{told.stem}.*")), key=start_ns)
+    return Switched(
+        [path for path in media if path.suffix in (".mp4", ".webm")],
+        [path for path in media if path.suffix == ".m3u8"],
+        created_ms,
+        [list(run) for _, run in groupby(sent, lambda picture: picture["codec"])],
+    )
+
+
+def told_of(path: Path) -> dict:
+    return json.loads(path.with_suffix(".json").read_text())
+
+
+def start_ns(path: Path) -> int:
+    return told_of(path)["files"][0]["start_ns"]
+
+
+def test_a_codec_changed_within_the_session_begins_the_next_file_and_nothing_is_lost(switched):
+    of_mp4 = [Recorded(path, switched.created_ms) for path in switched.mp4]
+    of_hls = [Recorded(path, switched.created_ms) for path in switched.hls]
+
+    assert [one.codecs["video"].upper() for one in of_mp4] == list(CODINGS)
+    assert [one.codecs["video"].upper() for one in of_hls] == [codec for codec in CODINGS if codec != "VP8"]
+    for files, runs in (
+        (of_mp4, switched.runs),
+        (of_hls, [run for run in switched.runs if run[0]["codec"] != "video/VP8"]),
+    ):
+        for recorded, run in zip(files, runs, strict=True):
+            first, _ = recorded._sent_index(run)
+            assert ffmpeg_complaints(recorded.path) == ""
+            assert len(recorded.readable) == len(recorded.pictures), "a picture cannot be read"
+            assert recorded.holes(run) == []
+            # The recording begins within the first run and ends within the last.
+            assert run is runs[0] or first == 0
+            assert run is runs[-1] or len(recorded.pictures) == len(run) - first
+
+
+def test_sound_goes_on_over_a_change_of_codec_and_stays_with_the_picture(switched):
+    told = [told_of(path) for path in switched.mp4]
+    files = [one["files"][0] for one in told]
+    offsets = [Recorded(path, switched.created_ms).av_offsets_ms for path in [*switched.mp4, *switched.hls]]
+
+    # Sound may begin before the first keyframe.
+    assert [hole for one in told for hole in one["missing"] if hole["start_ns"] > 0] == []
+    assert all(abs(after["start_ns"] - before["end_ns"]) < 100_000_000 for before, after in pairwise(files))
+    assert all(offsets)
+    assert max(abs(offset) for of_file in offsets for offset in of_file) <= 40, offsets

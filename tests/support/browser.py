@@ -92,8 +92,15 @@ class Tab:
         self._page.evaluate("([names, leaves, options]) => rejoin(names, leaves, options)", [names, leaves, options])
 
     def change(self, name: str, **wanted: object) -> None:
-        """Change what a participant sends: `scale`, `codec`, `camera` (on or off), `muted`, `size` of another track."""
+        """Change what a participant sends.
+
+        That is `scale`, `codec`, `layers` (on or off, by rid), `camera` (on or off), `muted`, `size` of another track.
+        """
         self._page.evaluate("([name, wanted]) => change(name, wanted)", [name, wanted])
+
+    def layers(self, name: str) -> dict[str, dict]:
+        """Return the height each layer of `name` is sent in at this moment, 0 if it is not, and what limits it."""
+        return self._page.evaluate("(name) => layers(name)", name)
 
     def report(self, name: str) -> dict:
         """Return what `name` has painted and sent so far."""

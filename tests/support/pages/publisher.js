@@ -21,7 +21,8 @@ class Participant {
   async start() {
     this.pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
     if (this.options.audio) this.soundSender = this.addTrack((this.sound = await this.makeSound()));
-    if (this.options.video) this.addTrack((this.picture = this.makePicture()));
+    if (this.options.screen) this.addTrack((this.picture = await screenTrack()));
+    else if (this.options.video) this.addTrack((this.picture = this.makePicture()));
     await this.pc.setLocalDescription();
     await this.gathered();
     const answer = await fetch(this.options.url, {
@@ -73,15 +74,16 @@ class Participant {
   }
 
   // Changes what is sent, without a word to the server: what a page may do at any time.
-  async change({ scale, codec, camera, muted, size }) {
+  async change({ scale, codec, layers, camera, muted, size }) {
     const sender = this.pictureSender;
     const parameters = sender.getParameters();
     if (scale) parameters.encodings[0].scaleResolutionDownBy = scale;
+    for (const encoding of parameters.encodings) encoding.active = layers?.[encoding.rid] ?? encoding.active;
     if (codec) {
       const known = RTCRtpSender.getCapabilities("video").codecs;
       parameters.encodings[0].codec = known.find((one) => one.mimeType === `video/${codec}`);
     }
-    if (scale || codec) await sender.setParameters(parameters);
+    if (scale || codec || layers) await sender.setParameters(parameters);
     if (size) {
       this.painter.postMessage({ stop: true });
       [this.options.width, this.options.height] = size;
@@ -93,6 +95,17 @@ class Participant {
 
   report() {
     return { ...this.painted, times: this.times, sent: this.sent, beeps: this.beeps, state: this.pc.connectionState };
+  }
+
+  // What leaves of the picture at this moment, by layer.
+  async layers() {
+    const stats = [...(await this.pictureSender.getStats()).values()].filter(({ type }) => type === "outbound-rtp");
+    return Object.fromEntries(
+      stats.map(({ rid, active, frameHeight, framesPerSecond, qualityLimitationReason }) => [
+        rid ?? "",
+        { height: (active && framesPerSecond && frameHeight) || 0, limit: qualityLimitationReason },
+      ]),
+    );
   }
 
   authorization() {
@@ -107,7 +120,7 @@ class Participant {
       const wanted = this.options.codec.split(",").flatMap((name) => all.filter((codec) => codec.mimeType === `video/${name}`));
       const repair = all.filter((codec) => codec.mimeType === "video/rtx");
       transceiver.setCodecPreferences([...wanted, ...repair]);
-      transceiver.sender.track.contentHint = "motion";
+      if (!this.options.screen) transceiver.sender.track.contentHint = "motion";
     }
     this.senders[track.kind] = transceiver.sender;
     this.tracks[track.kind] = track;
@@ -121,10 +134,12 @@ class Participant {
     if (track.kind === "audio") return [{}];
     const best = { maxBitrate: this.options.bitrate ?? 1_500_000, maxFramerate: this.options.fps };
     if (!this.options.simulcast) return [best];
+    // Without a mode for each, Chromium sends all of VP9 in one stream, as spatial layers.
+    const scalabilityMode = this.options.mode ?? "L1T1";
     return [
-      { rid: "q", scaleResolutionDownBy: 4, maxBitrate: 150_000 },
-      { rid: "h", scaleResolutionDownBy: 2, maxBitrate: 500_000 },
-      { rid: "f", ...best },
+      { rid: "q", scaleResolutionDownBy: 4, maxBitrate: 150_000, scalabilityMode },
+      { rid: "h", scaleResolutionDownBy: 2, maxBitrate: 500_000, scalabilityMode },
+      { rid: "f", ...best, scalabilityMode },
     ];
   }
 
@@ -179,6 +194,11 @@ function withoutCandidates(sdp) {
   return sdp.replace(/a=candidate:[^\r]*\r\n/g, "");
 }
 
+async function screenTrack() {
+  const [track] = (await navigator.mediaDevices.getDisplayMedia({ video: true })).getVideoTracks();
+  return track;
+}
+
 function until(target, event, holds) {
   return new Promise((resolve) => {
     const check = () => holds() && resolve();
@@ -209,5 +229,6 @@ window.rejoin = (names, leaves, options) =>
     }),
   );
 window.change = (name, wanted) => participants.get(name).change(wanted);
+window.layers = (name) => participants.get(name).layers();
 window.report = (name) => participants.get(name).report();
 window.ready = true;

@@ -3,12 +3,13 @@
 onrtctransform = ({ transformer }) => {
   const note = new TransformStream({
     transform(frame, controller) {
-      const { rtpTimestamp, synchronizationSource, width } = frame.getMetadata();
+      const { rtpTimestamp, synchronizationSource, width, mimeType } = frame.getMetadata();
       if (transformer.options.kind === "video") {
         postMessage({
           rtp: rtpTimestamp ?? frame.timestamp,
           ssrc: synchronizationSource,
           width,
+          codec: mimeType,
           bytes: frame.data.byteLength,
           key: frame.type === "key",
         });
