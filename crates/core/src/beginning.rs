@@ -2,7 +2,7 @@
 //!
 //! str0m begins a stream with whichever packet comes first and drops what belongs before it, though the network may only
 //! have let the second packet overtake the first. So the first moment of a session's media waits here, all of it, and goes
-//! on stream by stream in the order of the numbers, each packet with the time of its arrival. Streams that begin later do
+//! on with each stream in the order of its numbers, each packet with the time of its arrival. Streams that begin later do
 //! not wait: congestion feedback goes out meanwhile, and would call them lost. Pure: time is an argument.
 //! Spec: RFC 3550 §5.1; rule R12.
 
@@ -64,19 +64,27 @@ impl Beginning {
         self.due_at
     }
 
-    /// Take them out if they have waited until `now`: stream by stream, in the order of their numbers.
+    /// Take them out if they have waited until `now`: as they came, but for each stream in the order of its numbers.
+    ///
+    /// Streams keep their turns among each other. Browsers probe the network with copies of their first packets on the
+    /// stream of retransmissions, and a copy that went ahead of what it copies would be the beginning.
     pub fn take_due(&mut self, now: Instant) -> Vec<Held> {
         if self.due_at.is_none_or(|due_at| due_at > now) {
             return Vec::new();
         }
         (self.due_at, self.is_over) = (None, true);
         let mut held = std::mem::take(&mut self.held);
-        let came_first: Vec<RtpHeader> = held.iter().map(|packet| packet.header).collect();
-        held.sort_by_cached_key(|packet| {
-            let stream = came_first.iter().position(|first| first.ssrc == packet.header.ssrc).unwrap_or(0);
-            (stream, packet.header.sequence.wrapping_sub(came_first[stream].sequence).cast_signed())
+        let came: Vec<RtpHeader> = held.iter().map(|packet| packet.header).collect();
+        let first_of = |ssrc| came.iter().position(|header| header.ssrc == ssrc).unwrap_or(0);
+        let mut turns: Vec<usize> = (0..held.len()).collect();
+        turns.sort_by_cached_key(|turn| first_of(came[*turn].ssrc));
+        held.sort_by_cached_key(|Held { header, .. }| {
+            let first = first_of(header.ssrc);
+            (first, header.sequence.wrapping_sub(came[first].sequence).cast_signed())
         });
-        held
+        let mut in_turn: Vec<(usize, Held)> = turns.into_iter().zip(held).collect();
+        in_turn.sort_by_key(|(turn, _)| *turn);
+        in_turn.into_iter().map(|(_, packet)| packet).collect()
     }
 }
 
@@ -101,13 +109,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_overtaken_goes_on_first_also_across_the_wrap() {
+    fn what_was_overtaken_goes_on_first_also_across_the_wrap_and_streams_keep_their_turns() {
         let (mut beginning, now) = (Beginning::default(), Instant::now());
         for (ssrc, sequence) in [(7, 1), (8, 5), (7, 65_535), (7, 2), (8, 4), (7, 0)] {
             assert!(hold(&mut beginning, ssrc, sequence, now));
         }
         assert_eq!(numbers(&mut beginning, now + PATIENCE / 2), []);
-        assert_eq!(numbers(&mut beginning, now + PATIENCE), [(7, 65_535), (7, 0), (7, 1), (7, 2), (8, 4), (8, 5)]);
+        assert_eq!(numbers(&mut beginning, now + PATIENCE), [(7, 65_535), (8, 4), (7, 0), (7, 1), (8, 5), (7, 2)]);
     }
 
     #[test]
