@@ -6,6 +6,7 @@ or HTTP; it only introduces parts to each other.
 
 import asyncio
 import contextlib
+import ctypes
 import fcntl
 import functools
 import ipaddress
@@ -219,13 +220,22 @@ async def run_recorder(settings: Settings, index: int) -> None:
             # One of a node's recorders looks after the spool they share.
             tending = [_tend_storage(database, shelf)] if index == 0 else []
             automatic = AutomaticRecording(database, rooms, _job_service(settings, database, url))
-            await _first(stopped.wait(), running, serving, _end_with(media), automatic.run(), *tending)
+            await _first(stopped.wait(), running, serving, _end_with(media), automatic.run(), give_back(), *tending)
             await engine.drain()
             server.should_exit = True
             await asyncio.gather(running, serving)
         finally:
             await asyncio.to_thread(media.stop)
             socket_path.unlink(missing_ok=True)
+
+
+async def give_back(every_s: float = 60.0) -> None:
+    """Return to the system, again and again, what glibc keeps of moments in which many files ended together."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    while trim is not None:  # Other C libraries keep less.
+        await asyncio.sleep(every_s)
+        await asyncio.to_thread(trim, 0)
+    await asyncio.Event().wait()
 
 
 async def _tend_storage(database: AsyncEngine, shelf: "Shelf") -> None:
