@@ -35,8 +35,9 @@ DARK_NS = 2 * NS
 """Sound without a picture for longer than this is shown in black from where the last one ended: what the timeline
 declares missing. Until then it waits, because a segment may end only there."""
 HOLE_SHOWN_NS = NS // 10
-"""Players go over a hole in the pictures that is no longer; else the next one stands in it as well, as it does in any
-before the first: Shaka would put the first picture where the sound begins, and be short of as much at the end."""
+"""Players go over a hole in the pictures that is no longer; else the next one stands in it as well."""
+HOLE_FIRST_NS = NS // 25
+"""As long may one before the first picture be: Shaka puts that where sound begins, and is short of as much later."""
 BLACK_NS = NS // 5
 """How often the black picture comes again: some players show the last one of a segment only this long."""
 SOUND_LAG_NS = 1_600_000_000
@@ -187,7 +188,7 @@ class HlsFile:
             self._describe(sample)
             ticks, rate_hz = self._alone_from()
             early = replace(sample, pts_ticks=ticks, duration_ticks=1, rate_hz=rate_hz)
-            if sample.pts_ns - early.pts_ns > (HOLE_SHOWN_NS if self._open else 0):
+            if sample.pts_ns - early.pts_ns > (HOLE_SHOWN_NS if self._open else HOLE_FIRST_NS):
                 self._leave_pictures(early)
         self._release()
         self._take(sample)
