@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::codec::Codec;
-use crate::picture::h264::ParameterSets;
+use crate::picture::h264::{ParameterSets, has_parameter_sets};
 use crate::picture::{self, PictureSize};
 
 /// A layer without frames for this long is paused by its sender; asking it for keyframes would only disturb the others.
@@ -64,6 +64,8 @@ pub struct Layer {
 pub enum Keyframe {
     /// A picture to record, complete with its parameter sets.
     Picture { data: Arc<[u8]>, size: Option<PictureSize> },
+    /// A picture nobody can show: its parameter sets were lost, and none came before.
+    Undescribed { data: Arc<[u8]> },
     /// The tiny picture an SFU flushes decoders with; not part of the recording.
     Flush,
 }
@@ -109,6 +111,7 @@ impl Layer {
                 let size = size.or_else(|| picture::size_of_keyframe(codec, &whole));
                 Keyframe::Picture { data: whole.into(), size }
             }
+            None if codec == Codec::H264 && !has_parameter_sets(&data) => Keyframe::Undescribed { data },
             None => Keyframe::Picture { data, size },
         }
     }
@@ -118,6 +121,16 @@ impl Layer {
 mod tests {
     use super::{Keyframe, Layer, TickAxis};
     use crate::codec::Codec;
+
+    #[test]
+    fn h264_without_parameter_sets_is_no_picture_before_some_are_known() {
+        let lone: std::sync::Arc<[u8]> = [0, 0, 0, 1, 0x65, 0x88].into();
+        let mut layer = Layer::default();
+        let undescribed = Keyframe::Undescribed { data: lone.clone() };
+        assert_eq!(layer.inspect_keyframe(Codec::H264, lone.clone()), undescribed);
+        layer.keep_parameter_sets(&[vec![0x67, 0x42, 0xc0, 0x1e], vec![0x68, 0xce]]);
+        assert!(matches!(layer.inspect_keyframe(Codec::H264, lone), Keyframe::Picture { data, .. } if data.len() > 6));
+    }
 
     #[test]
     fn ticks_go_on_growing_across_the_32_bit_wrap() {

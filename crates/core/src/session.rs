@@ -374,20 +374,20 @@ impl Session {
         };
         let lost = self.settle_losses(&media, outbox);
         let is_video = codec.kind() == Kind::Video;
-        let is_keyframe = !is_video || media.is_keyframe();
         let layer = self.layers.entry(key).or_insert_with(|| self.media.new_layer(key));
         (layer.last_frame_at, layer.codec) = (Some(now), Some(codec));
         layer.packets_lost += lost;
         // str0m counts the eight bits of VP9's TL0PICIDX without their wrap, and takes each 256th for a loss.
         let is_contiguous = layer.continues(**media.seq_range.start(), **media.seq_range.end()) || media.contiguous;
         self.heard_at = now;
-        let (data, size) = if is_video && is_keyframe {
+        let (data, size, is_keyframe) = if is_video && media.is_keyframe() {
             match layer.inspect_keyframe(codec, media.data) {
                 Keyframe::Flush => return,
-                Keyframe::Picture { data, size } => (data, size),
+                Keyframe::Undescribed { data } => (data, None, false),
+                Keyframe::Picture { data, size } => (data, size, true),
             }
         } else {
-            (media.data, None)
+            (media.data, None, !is_video)
         };
         // RTP time is 32 bits on the wire; str0m's extension restarts when a stream's SSRC changes, ours does not.
         let rtp_ticks = layer.axis.advance(low_32_bits(media.time.numer()));

@@ -32,6 +32,11 @@ pub fn size(data: &[u8]) -> Option<PictureSize> {
     nal_units(data).find(|unit| nal_type(unit) == NAL_SPS).and_then(size_of_sps)
 }
 
+/// Tell whether an access unit carries parameter sets of both kinds.
+pub fn has_parameter_sets(data: &[u8]) -> bool {
+    [NAL_SPS, NAL_PPS].iter().all(|kind| nal_units(data).any(|unit| nal_type(unit) == *kind))
+}
+
 /// The latest parameter sets seen in a stream, so that every keyframe can carry its own.
 #[derive(Debug, Default, Clone)]
 pub struct ParameterSets {
