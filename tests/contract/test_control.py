@@ -1,6 +1,7 @@
 """Operation 5, which no SDK has: a job is suspended and goes on."""
 
 import pytest
+from support.instance import until
 
 STATE = ("state", "description")
 
@@ -29,7 +30,8 @@ def test_a_suspended_job_says_so_and_a_restarted_one_no_longer(control, sdk, job
     assert sdk.show(job.job_id).description is None
 
 
-def test_asking_twice_changes_nothing(control, job):
+def test_asking_twice_changes_nothing(control, sdk, job):
+    until(lambda: sdk.show(job.job_id).state == "RUNNING", 10, "no recorder took the job")
     _, once = control(job.job_id, "?action=SUSPEND")
 
     status, twice = control(job.job_id, "?action=SUSPEND")

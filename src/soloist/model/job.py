@@ -139,4 +139,6 @@ class Job:
             return self
         state, reason = move
         stopped_at = now if state is JobState.STOPPED else None
-        return replace(self, state=state, stop_reason=reason, stopped_at=stopped_at, updated_at=now)
+        # Another process may have changed it between this one's look at the clock and now.
+        updated_at = max(now, self.updated_at)
+        return replace(self, state=state, stop_reason=reason, stopped_at=stopped_at, updated_at=updated_at)
