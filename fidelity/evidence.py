@@ -7,6 +7,7 @@ segments of a playlist, make one run of media.
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -114,13 +115,21 @@ def gather(
             found.ends_ms = max(found.ends_ms, shift_ms + file["end_ns"] / 1e6)
             _read(found, path_of(file["key"]), shift_ms + file["start_ns"] / 1e6, reader)
     found.declared = sorted(declared.values(), key=lambda absence: absence.start_ms)
-    return without_black(found)
+    return without_ours(found)
 
 
-def without_black(found: Evidence) -> Evidence:
-    """Leave out the black that playlists show while the camera is off, but only where a picture is declared missing."""
+def without_ours(found: Evidence) -> Evidence:
+    """Leave out what playlists show in a hole, but only where a picture is declared missing.
+
+    That is black while the camera is off, and the first picture after it, which stands in it beforehand.
+    """
     dark = [(absence.start_ms - EDGE_MS, absence.end_ms) for absence in found.declared if absence.kind == "video"]
-    ours = [p.at_ms for p in found.pictures if p.is_black and any(start <= p.at_ms < end for start, end in dark)]
+    ours = [
+        p.at_ms
+        for p, following in zip_longest(found.pictures, found.pictures[1:])
+        if (p.is_black or (following and p.captured_ms is not None and p.captured_ms == following.captured_ms))
+        and any(start <= p.at_ms < end for start, end in dark)
+    ]
     return replace(
         found,
         pictures=[picture for picture in found.pictures if picture.at_ms not in ours],

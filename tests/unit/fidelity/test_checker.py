@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fidelity.checker import Cause, SentPicture, Standard, Truth, judge
-from fidelity.evidence import Evidence, Shown, without_black
+from fidelity.evidence import Evidence, Shown, without_ours
 from fidelity.plan import Absence, Act, Phase, Plan
 
 FPS, SECONDS = 25, 10
@@ -177,7 +177,22 @@ def test_black_is_no_picture_where_none_is_declared_and_damage_elsewhere():
     found.payloads += [(p.at_ms, "black") for p in black]
     found.declared = [said]
 
-    left = without_black(found)
+    left = without_ours(found)
 
     assert [p.at_ms for p in left.pictures if p.is_damaged] == [7010.0]
     assert [at for at, told in left.payloads if told == "black"] == [7010.0]
+
+
+def test_a_picture_that_stands_in_the_hole_before_it_is_left_out_there_and_counts_as_one_twice_elsewhere():
+    found = evidence()
+    said = Absence("video", 4000.0, 6000.0, "idle")
+    found.pictures = [p for p in found.pictures if not said.start_ms <= p.at_ms < said.end_ms]
+    back = next(n for n, p in enumerate(found.pictures) if p.at_ms >= said.end_ms)
+    found.pictures.insert(back, replace(found.pictures[back], at_ms=said.start_ms))
+    found.pictures.insert(10, replace(found.pictures[10], at_ms=found.pictures[10].at_ms - 5))
+    found.declared = [said]
+
+    left = without_ours(found)
+
+    assert len(left.pictures) == len(found.pictures) - 1
+    assert said.start_ms not in [p.at_ms for p in left.pictures]
