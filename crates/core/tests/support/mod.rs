@@ -146,6 +146,8 @@ impl Rig {
 
     /// A rig in which media can flow.
     pub fn connected(scenario: Scenario) -> Self {
+        // Else one in 270 publishers of VP9 begins just before its picture numbers wrap, which is a test of its own.
+        fastrand::seed(1);
         let mut rig = Self::new(scenario);
         rig.run_for(Duration::from_secs(1));
         assert!(rig.is_connected, "not connected within a second");
