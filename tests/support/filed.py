@@ -1,6 +1,7 @@
 """A recording whose files are really filed: spool, bucket and notes on the disk, its journal on paper."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from soloist.keeping.filing import Filing
@@ -108,3 +109,19 @@ class Desk:
         await self.told()
         self.filing.abandon()
         self.stage.recording.abort()
+
+
+def filed(folder, job, publisher, frames):
+    """Return a recording of what a publisher sends, all of it filed."""
+
+    async def file():
+        desk = Desk(folder, job)
+        desk.stage.recording.on_attached(publisher)
+        desk.stage.play(publisher, frames)
+        await desk.finish()
+        assert desk.failures == []
+        return desk
+
+    # In a thread of its own: where a browser is driven, this one's event loop is the browser's.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, file()).result()

@@ -4,10 +4,8 @@ Each golden is one combination of container, picture and sound; some have a hole
 lost, some a picture that changes its size. Knows no player: see `gstreamer.py`, `playback.py` and `structure.py`.
 """
 
-import asyncio
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +13,7 @@ from pathlib import Path
 from soloist.model.media import Codec, Kind
 from soloist.model.rule import AudioMode, HlsConfig, Mp4Config, RecordFormat, Vp8Mode
 from soloist.sinks.matrix import AUDIO_OF, CONTAINER_OF, SEGMENTED, Container, plan
-from support.filed import Desk
+from support.filed import filed
 from support.frames import NS, START_NS
 from support.jobs import a_job, a_rule
 from support.media import opus_samples, video_samples
@@ -109,9 +107,7 @@ def record(case: Case, folder: Path) -> Golden:
     if not (place / "done").exists():
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
-        # In a thread of its own: where a browser is driven, this one's event loop is the browser's.
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(asyncio.run, _record(case, place)).result()
+        _record(case, place)
         (place / "done").touch()
     bucket = place / "storage" / "recordings"
     found = (
@@ -120,18 +116,15 @@ def record(case: Case, folder: Path) -> Golden:
     return Golden(case, bucket, tuple(sorted(found)))
 
 
-async def _record(case: Case, place: Path) -> None:
+def _record(case: Case, place: Path) -> None:
     hls = HlsConfig(record_cycle_s=0, prefix="{stream}_{file_start_time}", slice_s=SLICE_S, merge_gap_s=-1)
     mp4 = Mp4Config(record_cycle_s=3600, prefix="{stream}_{file_start_time}", merge_gap_s=300)
     rule = a_rule(formats=(case.wanted,), hls=hls, mp4=mp4, audio=case.mode)
     vp8 = Vp8Mode.H264 if case.sent else Vp8Mode.WEBM
-    desk = Desk(place, a_job(rule=rule, with_audio=case.sound is not None, vp8=vp8))
+    job = a_job(rule=rule, with_audio=case.sound is not None, vp8=vp8)
     kinds = [Kind.AUDIO] * (case.sound is not None) + [Kind.VIDEO] * (case.video is not None)
     publisher = a_publisher(kinds=tuple(kinds), codec=case.sent or case.video or Codec.H264)
-    desk.stage.recording.on_attached(publisher)
-    desk.stage.play(publisher, merged(list(_pictures(case)), list(_sound(case))))
-    await desk.finish()
-    assert desk.failures == []
+    filed(place, job, publisher, merged(list(_pictures(case)), list(_sound(case))))
 
 
 def _pictures(case: Case) -> Iterator[object]:

@@ -10,8 +10,12 @@ from functools import cached_property
 from pathlib import Path
 
 import av
+import numpy as np
 
-from support.burnt_in import Picture, beep_onsets, read_pictures
+from support.burnt_in import Picture, onsets_in, read_pictures, read_sound
+
+GROUND_LEVEL = 0.01
+"""A third of how loud the page is between its beeps."""
 
 
 def wait_for_files(bucket: Path, job_id: str, *, extension: str, count: int = 1, within_s: float = 20.0) -> list[Path]:
@@ -120,8 +124,9 @@ class Recorded:
 
     @cached_property
     def beeps_s(self) -> list[float]:
-        """When beeps begin, in file time."""
-        return beep_onsets(self.path)
+        """When beeps begin, in file time. Where sound begins within one, nothing of the page is heard before it."""
+        sound = read_sound(self.path)
+        return [onset_s for onset_s in onsets_in(sound) if _hears_ground(sound, onset_s)]
 
     @cached_property
     def av_offsets_ms(self) -> list[float]:
@@ -182,3 +187,9 @@ def _agreement(ticks: list[int], first: int, distances: list[int]) -> int:
     """Return how many of the file's first pictures a run of sent ones from `first` explains."""
     run = [tick - ticks[first] for tick in ticks[first : first + 80]]
     return sum(any(abs(tick - distance) <= 45 for tick in run) for distance in distances)
+
+
+def _hears_ground(sound: np.ndarray, onset_s: float) -> bool:
+    """Return whether the page is heard 60 to 30 ms before a beep: closer to it, a codec spreads the beep itself."""
+    before = sound[max(0, round((onset_s - 0.06) * 48_000)) : max(0, round((onset_s - 0.03) * 48_000))]
+    return before.size > 0 and float(np.sqrt(np.mean(before**2))) > GROUND_LEVEL

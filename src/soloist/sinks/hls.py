@@ -1,8 +1,8 @@
 """Samples in, the segments of one HLS playlist out: where they begin, how long they last, what breaks between them.
 
-A segment ends at the first keyframe after its wanted length, or at a sound packet where no picture is to be expected.
-None gets longer than the playlist's target duration, which can never change: at the latest there a segment ends
-wherever it is, and the next one says that it cannot be decoded alone. Media that breaks off, or pictures that change
+A segment ends at the first keyframe after its wanted length; without pictures, at a sound packet. None gets longer than
+the playlist's target duration, which can never change: at the latest there a segment ends at any picture, and the next
+one says that it cannot be decoded alone. Media that breaks off, or pictures that change
 their coding, are a discontinuity. Sound is encoded on one unbroken line across segments. While the camera is off and
 the sound goes on, segments show black (`still.py`, ADR 0012). Lives on the media thread.
 Spec: RFC 8216 §4.3.2.1 (duration), §4.3.2.3 (discontinuity), §4.3.3.1 (target); rules R17, R30.
@@ -29,15 +29,15 @@ from soloist.wire.playlist import target_duration_s
 VIDEO_HZ = 90_000
 HOLE_NS = 2 * NS
 """Without any media for longer than this a playlist goes on after a discontinuity."""
-STILL_NS = NS
-"""Without a picture for so long a segment may end at a sound packet."""
 DARK_NS = 2 * NS
 """Sound without a picture for longer than this is shown in black from where the last one ended: what the timeline
 declares missing. Until then it waits, because a segment may end only there."""
 HOLE_SHOWN_NS = NS // 10
-"""Players go over a hole in the pictures that is no longer; else the next one stands in it as well."""
-HOLE_FIRST_NS = NS // 25
-"""As long may one before the first picture be: Shaka puts that where sound begins, and is short of as much later."""
+"""Players go over a hole at the end of a TS segment that is no longer; else the next picture stands in it as well. In
+fMP4 the last picture says that it lasts until the next one."""
+HOLE_FIRST_NS = NS // 50
+"""As long, a packet of sound, may one before the first picture be: Shaka puts that where sound begins, and is short of
+as much later."""
 BLACK_NS = NS // 5
 """How often the black picture comes again: some players show the last one of a segment only this long."""
 SOUND_LAG_NS = 1_600_000_000
@@ -115,6 +115,7 @@ class HlsFile:
         self._start_ns = start_ns
         self._slice_ns = slice_s * NS
         self._target_ns = target_duration_s(slice_s) * NS
+        self._hole_shown_ns = HOLE_SHOWN_NS if plan.container is Container.TS else DARK_NS
         self._new_path = new_path
         self._emit = emit
         self._transcoder: AacTranscoder | None = None
@@ -168,12 +169,18 @@ class HlsFile:
             self._take(sample)
         elif self._waiting or at_ns > self._pictures_end_ns:
             self._waiting.append(sample)
-            if sample.end_ns - self._waiting[0].pts_ns > DARK_NS:
+            now = self._open
+            is_full = now is not None and self._goes_on(now) and sample.end_ns - now.start_ns > self._target_ns
+            if is_full or sample.end_ns - self._waiting[0].pts_ns > DARK_NS:
                 self._darken()
         else:
             self._take(sample)
 
     def _push_picture(self, sample: Sample) -> None:
+        now = self._open
+        goes_on = now is not None and self._goes_on(now)
+        if self._waiting and not sample.is_keyframe and not goes_on:
+            self._darken()  # After a hole no player shows it.
         if self._black is not None:
             if not sample.is_keyframe:
                 self._is_due = True  # It refers to pictures that black ones have taken the place of.
@@ -181,14 +188,14 @@ class HlsFile:
                 return
             if self._left_out is not None:
                 self._leave_out(sample.pts_ns, sample.pts_ns)
-            self._black = None
-            if self._open is not None and self._open.start_ns < sample.pts_ns <= self._open.end_ns + HOLE_NS:
+            self._black, now = None, self._open
+            if now is not None and now.start_ns < sample.pts_ns <= now.end_ns + HOLE_NS:
                 self._close(sample.pts_ns)
         elif self._waiting and sample.is_keyframe and self._begins_anew(sample):
             self._describe(sample)
             ticks, rate_hz = self._alone_from()
             early = replace(sample, pts_ticks=ticks, duration_ticks=1, rate_hz=rate_hz)
-            if sample.pts_ns - early.pts_ns > (HOLE_SHOWN_NS if self._open else HOLE_FIRST_NS):
+            if sample.pts_ns - early.pts_ns > (self._hole_shown_ns if goes_on else HOLE_FIRST_NS):
                 self._leave_pictures(early)
         self._release()
         self._take(sample)
@@ -208,9 +215,13 @@ class HlsFile:
     def _begins_anew(self, keyframe: Sample) -> bool:
         """Return whether a keyframe, or the sound that waits for it, is the first of another segment."""
         now = self._open
-        if now is None or now.picture is None or self._waiting[0].pts_ns - now.end_ns > HOLE_NS:
+        if now is None or now.picture is None or not self._goes_on(now):
             return True
         return keyframe.pts_ns - now.start_ns >= self._slice_ns or self._is_other(keyframe, now.picture)
+
+    def _goes_on(self, now: _Open) -> bool:
+        """Return whether there is no hole between the open segment and the sound that waits, if any."""
+        return not self._waiting or self._waiting[0].pts_ns - now.end_ns <= HOLE_NS
 
     def _release(self) -> None:
         """Write the sound that waited: pictures go on, or nothing does."""
@@ -305,11 +316,10 @@ class HlsFile:
             return True
         if length_ns < self._slice_ns:
             return False
-        still_ns = sample.pts_ns - now.ends_ns.get(Kind.VIDEO, now.start_ns)
-        has_no_picture = self._video is None or (sample.kind is Kind.AUDIO and still_ns > STILL_NS)
-        is_cut_point = has_no_picture or is_keyframe
+        is_cut_point = is_keyframe or self._video is None
         self._is_due = not is_cut_point
-        return is_cut_point or sample.end_ns - now.start_ns > self._target_ns - NS
+        is_last_chance = sample.kind is Kind.VIDEO and sample.end_ns - now.start_ns > self._target_ns - NS
+        return is_cut_point or is_last_chance
 
     def _is_other(self, keyframe: Sample, before: Sample) -> bool:
         """Return whether pictures change their size, layer or coding with a keyframe."""

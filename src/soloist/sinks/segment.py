@@ -81,7 +81,9 @@ class TsSegment:
         if sample.kind is Kind.VIDEO and not _is_annex_b(sample.data):
             self.refused_count += 1
             return
-        packet = av.Packet(sample.data)
+        is_first = sample.kind not in self._last and sample.kind is Kind.VIDEO
+        # Shaka plays no segment that does not tell of its pictures, also where they need the segment before it.
+        packet = av.Packet(sample.data if sample.is_keyframe or not is_first else self.coding + sample.data)
         packet.stream = self._streams[sample.kind]
         packet.time_base = Fraction(1, _TS_HZ)
         pts = max((ticks * _TS_HZ * 2 + sample.rate_hz) // (2 * sample.rate_hz), self._last.get(sample.kind, -1) + 1)

@@ -36,10 +36,11 @@ class PlaylistSegment:
 def target_duration_s(slice_s: int) -> int:
     """Return the longest a segment may get where segments of `slice_s` are wanted: they end at a keyframe after that.
 
-    The value is part of the head and can never change, so there is room for a keyframe that is late; a segment that
-    would get longer is cut without one. Spec: RFC 8216 §4.3.3.1.
+    The value is part of the head and can never change, so there is room for a keyframe that is late: x264, which OBS
+    sends with and which heeds no request, makes one every 250 pictures. A segment that would get longer is cut without
+    one, which costs players pictures. Spec: RFC 8216 §4.3.3.1.
     """
-    return slice_s + max(4, slice_s // 2)
+    return slice_s + max(10, slice_s // 2)
 
 
 def render_head(target_s: int, *, is_fragmented: bool, is_independent: bool) -> str:

@@ -17,6 +17,7 @@ from soloist.model.rule import AudioMode, RecordFormat
 from soloist.model.timing import Cause, Missing
 from soloist.sinks.hls import HOLE_NS, NS, HlsFile
 from soloist.sinks.matrix import plan
+from soloist.sinks.parameters import parameters
 from soloist.sinks.repair import repair_segment, whole_ts_bytes
 from soloist.wire.playlist import target_duration_s
 
@@ -68,6 +69,12 @@ def packets(segment, kind):
     with av.open(str(joined)) as container:
         found = [p for p in container.demux() if p.stream.type == kind and p.pts is not None and p.size]
         return [(p.pts * p.time_base, p.is_keyframe) for p in found]
+
+
+def first_picture(segment):
+    """Return the bytes of a segment's first picture."""
+    with av.open(str(segment.path)) as container:
+        return bytes(next(container.demux(video=0)))
 
 
 def lengths_s(segments):
@@ -130,12 +137,13 @@ def test_sound_alone_is_cut_by_time(tmp_path):
 
 
 def test_a_sender_without_keyframes_is_cut_at_the_target_and_the_next_segment_says_so(tmp_path):
-    pictures = sized(video_samples(Codec.H264, 14, gop=10_000))
-    segments = record(tmp_path, interleaved(tuple(pictures), opus_samples(14)))
+    pictures = sized(video_samples(Codec.H264, 26, gop=10_000))
+    segments = record(tmp_path, interleaved(tuple(pictures), opus_samples(26)))
 
     target_s = target_duration_s(SLICE_S)
     assert all(target_s - 1.1 < length_s <= target_s for length_s in lengths_s(segments)[:-1])
     assert [segment.is_independent for segment in segments] == [True, False, False]
+    assert {parameters(Codec.H264, first_picture(s)) for s in segments} == {parameters(Codec.H264, pictures[0].data)}
     assert sum(len(packets(segment, "video")) for segment in segments) == len(pictures)
 
 
@@ -159,8 +167,9 @@ def test_while_the_camera_is_off_sound_goes_on_over_black_without_a_hole(tmp_pat
     assert {round((after - before) * 48_000) for before, after in pairwise(heard)} <= {1023, 1024, 1025}
 
 
-@pytest.mark.parametrize("codec", [Codec.H264, Codec.VP9])
-@pytest.mark.parametrize(("away_s", "size"), [(600, 320), (1.5, 640)])
+@pytest.mark.parametrize(
+    ("codec", "away_s", "size"), [(Codec.H264, 600, 320), (Codec.VP9, 600, 320), (Codec.H264, 1.5, 640)]
+)
 def test_the_first_picture_stands_from_where_sound_alone_began(tmp_path, codec, away_s, size):
     one = interleaved(tuple(sized(video_samples(codec, 3))), opus_samples(3))
     sound = opus_samples(4 if away_s > 2 else 5)
@@ -191,10 +200,36 @@ def test_a_segment_that_is_due_ends_where_pictures_do_and_the_next_one_begins_wi
     one, back = sized(video_samples(codec, 2)), moved(sized(video_samples(codec, 1)), 3.5)
     segments = record(tmp_path, interleaved((*one[:50], *back), opus_samples(4)), codec=codec)
 
-    assert [segment.start_ns for segment in segments[1:2]] == [one[50].pts_ns]
+    # The last picture of an fMP4 segment stands as long as it says.
+    begins_s = [one[50].pts_ns / NS, 3.5] if codec is Codec.H264 else [3.5, 3.5 + 1 / 30]
+    assert [segment.start_ns for segment in segments[1:2]] == [round(begins_s[0] * NS)]
     assert all(segment.is_independent for segment in segments)
-    first = [float(at_s) for at_s, _ in packets(segments[1], "video")][:2]
-    assert first == pytest.approx([one[50].pts_ns / NS, 3.5], abs=1e-3)
+    assert [float(at_s) for at_s, _ in packets(segments[1], "video")][:2] == pytest.approx(begins_s, abs=1e-3)
+
+
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.VP9])
+@pytest.mark.parametrize(("at_s", "ends_s"), [(4, 5.5), (3.5, 5), (4, 8)])
+def test_no_segment_is_without_a_picture_where_pictures_end_before_the_sound(tmp_path, codec, at_s, ends_s):
+    pictures = sized(video_samples(codec, Fraction(at_s)))
+    segments = record(tmp_path, interleaved(tuple(pictures), opus_samples(Fraction(ends_s))), codec=codec)
+
+    assert all(packets(segment, "video") for segment in segments)
+    assert segments[-1].end_ns == pytest.approx(ends_s * NS, abs=NS // 20)
+
+
+def test_sound_that_comes_back_before_a_picture_nothing_can_be_made_of_is_shown_in_black(tmp_path):
+    one, closed = interleaved(tuple(sized(video_samples(Codec.H264, 3))), opus_samples(3)), []
+    file = opened(tmp_path, closed)
+    for sample in [*one, *moved(opus_samples(1), 9)[:2], *moved(one[1:], 9.03)]:
+        file.push(sample)
+        if sample.pts_ns > 9.5 * NS:
+            break
+    assert file.wants_keyframe
+    file.conclude()
+
+    assert closed[-1].is_discontinuous
+    assert closed[-1].is_independent
+    assert [m.cause for m in closed[-1].missing] == [Cause.GAP]
 
 
 def test_a_picture_without_a_keyframe_after_black_has_one_asked_for_and_is_told_of_if_none_comes(tmp_path):
@@ -244,9 +279,9 @@ def test_a_segment_nothing_comes_to_any_more_is_closed_by_the_clock(tmp_path):
     file = opened(tmp_path, closed, with_sound=False)
     for sample in sized(video_samples(Codec.H264, 1)):
         file.push(sample)
-    file.tick(5 * NS)
+    file.tick(target_duration_s(SLICE_S) * NS)
     assert closed == []
-    file.tick(8 * NS)
+    file.tick((target_duration_s(SLICE_S) + 2) * NS)
 
     assert lengths_s(closed) == [1]
 
