@@ -30,6 +30,7 @@ pub mod rtp;
 pub mod session;
 pub mod stats;
 pub mod transport_sequence;
+pub mod undrained;
 
 pub use clock::Clock;
 pub use codec::{Codec, Kind};

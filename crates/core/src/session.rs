@@ -28,9 +28,7 @@ use crate::roles::{Role, roles};
 use crate::routing::Routing;
 use crate::rtp::RtpHeader;
 use crate::transport_sequence::TransportSequence;
-
-/// Packets of media the machine takes before it is drained at the latest.
-const UNDRAINED_MAX: usize = 64;
+use crate::undrained::Undrained;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -62,8 +60,7 @@ pub struct Session {
     silence_timeout: Duration,
     heard_at: Instant,
     machine_deadline: Instant,
-    /// Packets of media the machine has taken since it was last drained.
-    undrained: usize,
+    undrained: Undrained,
 }
 
 impl Session {
@@ -101,7 +98,7 @@ impl Session {
             silence_timeout: settings.silence_timeout,
             heard_at: now,
             machine_deadline: now,
-            undrained: 0,
+            undrained: Undrained::default(),
             offer,
         };
         Ok((session, answer, tracks))
@@ -161,8 +158,7 @@ impl Session {
         if let Some(ssrc) = begins {
             self.repair_in_place(ssrc);
         }
-        self.undrained += 1;
-        if self.undrained >= UNDRAINED_MAX || self.phase != Phase::Connected || !self.transport_sequence.is_placed() {
+        if self.undrained.is_full() || self.phase != Phase::Connected || !self.transport_sequence.is_placed() {
             self.drain(now, outbox);
         }
     }
@@ -179,13 +175,18 @@ impl Session {
     }
 
     fn handle(&mut self, input: Input<'_>, now: Instant, outbox: &mut Outbox) {
+        let (Input::Receive(at, _) | Input::Timeout(at)) = input;
+        if self.undrained.must_go_before(at) {
+            self.drain(now, outbox);
+        }
+        self.undrained.note(at);
         if let Err(error) = self.rtc.handle_input(input) {
             self.fail(&error, now, outbox);
         }
     }
 
     fn drain_if_owed(&mut self, now: Instant, outbox: &mut Outbox) {
-        if self.undrained > 0 {
+        if !self.undrained.is_empty() {
             self.drain(now, outbox);
         }
     }
@@ -211,7 +212,7 @@ impl Session {
 
     /// Return when `tick` has something to do.
     pub fn deadline(&self) -> Instant {
-        if self.undrained > 0 {
+        if !self.undrained.is_empty() {
             return self.heard_at;
         }
         let silence = self.heard_at + self.silence_timeout;
@@ -328,7 +329,7 @@ impl Session {
 
     /// Take the machine's output until it has nothing more to say before its deadline.
     fn drain(&mut self, now: Instant, outbox: &mut Outbox) {
-        self.undrained = 0;
+        self.undrained = Undrained::default();
         while !self.is_closed() {
             match self.rtc.poll_output() {
                 Ok(Output::Timeout(deadline)) => {

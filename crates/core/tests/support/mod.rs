@@ -22,6 +22,7 @@ use str0m::change::SdpAnswer;
 use str0m::format::PayloadParams;
 use str0m::media::{Direction, KeyframeRequest, MediaKind, MediaTime, Mid, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive, TcpType};
+use str0m::rtp::RawPacket;
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
 use network::{Network, Towards, Weather};
@@ -67,6 +68,8 @@ pub struct Rig {
     pub answer: String,
     pub items: Vec<Item>,
     pub keyframe_requests: Vec<(Instant, KeyframeRequest)>,
+    /// What the publisher sent and heard, if it is configured to tell.
+    pub raw_packets: Vec<RawPacket>,
     pub publisher_heard_goodbye: bool,
     pub is_connected: bool,
     audio: Mid,
@@ -132,6 +135,7 @@ impl Rig {
             answer,
             items: Vec::new(),
             keyframe_requests: Vec::new(),
+            raw_packets: Vec::new(),
             publisher_heard_goodbye: false,
             is_connected: false,
             audio,
@@ -209,6 +213,7 @@ impl Rig {
                 Ok(Output::Event(Event::Connected)) => self.is_connected = true,
                 Ok(Output::Event(Event::Closed)) => self.publisher_heard_goodbye = true,
                 Ok(Output::Event(Event::KeyframeRequest(request))) => self.keyframe_requests.push((self.now, request)),
+                Ok(Output::Event(Event::RawPacket(packet))) => self.raw_packets.push(*packet),
                 Ok(Output::Event(_)) => {}
                 Err(_) => {
                     self.publisher_deadline = self.now + Duration::from_secs(3_600);
