@@ -13,7 +13,7 @@ from support.playback import player_of
 from support.stage import a_publisher, frames_of, merged
 
 from soloist.model.media import Codec
-from soloist.model.rule import HlsConfig, RecordFormat
+from soloist.model.rule import AudioMode, HlsConfig, RecordFormat
 
 PLAYERS = ("hls", "shaka")
 START_S = 0.1
@@ -61,10 +61,17 @@ def silence(codec):
     return merged(pictures(codec, 3), back, sound(3), sound(3, at_s=6))
 
 
+def pause(codec):
+    """The sound pauses while the picture changes its size, twice within a second."""
+    sizes = pictures(codec, 1), pictures(codec, 1, at_s=1, size=(320, 180)), pictures(codec, 2, at_s=2)
+    return merged(*sizes, sound(0.95), sound(1.5, at_s=2.5))
+
+
 @pytest.mark.parametrize("codec", [Codec.H264, Codec.VP9])
-@pytest.mark.parametrize("sends", [late_picture, camera_off_before_the_end, slides, rare_keyframes, silence])
+@pytest.mark.parametrize("sends", [late_picture, camera_off_before_the_end, slides, rare_keyframes, silence, pause])
 def test_players_play_a_playlist_whatever_its_sender_does(tmp_path, browser: Browser, codec, sends):
-    rule = a_rule(formats=(RecordFormat.HLS,), hls=HlsConfig(0, "p/{stream}", slice_s=2, merge_gap_s=-1))
+    hls = HlsConfig(0, "p/{stream}", slice_s=2, merge_gap_s=-1)
+    rule = a_rule(formats=(RecordFormat.HLS,), hls=hls, audio=AudioMode.COPY if sends is pause else AudioMode.AAC)
 
     desk = filed(tmp_path, a_job(rule=rule), a_publisher(codec=codec), sends(codec))
     (key,) = (key for key in desk.objects if key.endswith(".m3u8"))

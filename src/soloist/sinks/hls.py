@@ -3,7 +3,7 @@
 A segment ends at the first keyframe after its wanted length; without pictures, at a sound packet. None gets longer than
 the playlist's target duration, which can never change: at the latest there a segment ends at any picture, and the next
 one says that it cannot be decoded alone. Media that breaks off, or pictures that change
-their coding, are a discontinuity. Sound is encoded on one unbroken line across segments. While the camera is off and
+their coding, are a discontinuity. Sound is one unbroken line across segments. While the camera is off and
 the sound goes on, segments show black (`still.py`, ADR 0012). Lives on the media thread.
 Spec: RFC 8216 §4.3.2.1 (duration), §4.3.2.3 (discontinuity), §4.3.3.1 (target); rules R17, R30.
 """
@@ -17,8 +17,9 @@ from pathlib import Path
 from soloist.model.errors import InternalError
 from soloist.model.media import AudioFormat, Codec, Kind, Sample, VideoFormat
 from soloist.model.timing import Cause, Missing
-from soloist.sinks.aac import RATE_HZ, AacTranscoder
+from soloist.sinks.aac import FRAME_TICKS, RATE_HZ, AacTranscoder
 from soloist.sinks.matrix import Container, Plan
+from soloist.sinks.opus_line import OpusLine
 from soloist.sinks.parameters import parameters
 from soloist.sinks.segment import Fmp4Segment, TsSegment
 from soloist.sinks.still import BLACK_PICTURES, BLACK_SIZE
@@ -118,7 +119,7 @@ class HlsFile:
         self._hole_shown_ns = HOLE_SHOWN_NS if plan.container is Container.TS else DARK_NS
         self._new_path = new_path
         self._emit = emit
-        self._transcoder: AacTranscoder | None = None
+        self._line: AacTranscoder | OpusLine | None = None
         self._open: _Open | None = None
         self._ending: tuple[_Open, int] | None = None
         """The segment before and where it ends: its last sound is still in the encoder."""
@@ -146,7 +147,7 @@ class HlsFile:
     @property
     def damaged_count(self) -> int:
         """Frames that could not be kept."""
-        concealed = self._transcoder.concealed_count if self._transcoder else 0
+        concealed = self._line.concealed_count if self._line else 0
         return self._damaged_count + concealed
 
     def push(self, sample: Sample) -> None:
@@ -170,7 +171,7 @@ class HlsFile:
         elif self._waiting or at_ns > self._pictures_end_ns:
             self._waiting.append(sample)
             now = self._open
-            is_full = now is not None and self._goes_on(now) and sample.end_ns - now.start_ns > self._target_ns
+            is_full = now is not None and self._goes_on(now, sample) and sample.end_ns - now.start_ns > self._target_ns
             if is_full or sample.end_ns - self._waiting[0].pts_ns > DARK_NS:
                 self._darken()
         else:
@@ -178,7 +179,7 @@ class HlsFile:
 
     def _push_picture(self, sample: Sample) -> None:
         now = self._open
-        goes_on = now is not None and self._goes_on(now)
+        goes_on = now is not None and self._goes_on(now, sample)
         if self._waiting and not sample.is_keyframe and not goes_on:
             self._darken()  # After a hole no player shows it.
         if self._black is not None:
@@ -191,9 +192,9 @@ class HlsFile:
             self._black, now = None, self._open
             if now is not None and now.start_ns < sample.pts_ns <= now.end_ns + HOLE_NS:
                 self._close(sample.pts_ns)
-        elif self._waiting and sample.is_keyframe and self._begins_anew(sample):
+        elif sample.is_keyframe and (self._waiting or goes_on) and self._begins_anew(sample):
             self._describe(sample)
-            ticks, rate_hz = self._alone_from()
+            ticks, rate_hz = self._alone_from(sample)
             early = replace(sample, pts_ticks=ticks, duration_ticks=1, rate_hz=rate_hz)
             if sample.pts_ns - early.pts_ns > (self._hole_shown_ns if goes_on else HOLE_FIRST_NS):
                 self._leave_pictures(early)
@@ -215,13 +216,13 @@ class HlsFile:
     def _begins_anew(self, keyframe: Sample) -> bool:
         """Return whether a keyframe, or the sound that waits for it, is the first of another segment."""
         now = self._open
-        if now is None or now.picture is None or not self._goes_on(now):
+        if now is None or now.picture is None or not self._goes_on(now, keyframe):
             return True
         return keyframe.pts_ns - now.start_ns >= self._slice_ns or self._is_other(keyframe, now.picture)
 
-    def _goes_on(self, now: _Open) -> bool:
-        """Return whether there is no hole between the open segment and the sound that waits, if any."""
-        return not self._waiting or self._waiting[0].pts_ns - now.end_ns <= HOLE_NS
+    def _goes_on(self, now: _Open, sample: Sample) -> bool:
+        """Return whether there is no hole between the open segment and a sample, or the sound that waits for it."""
+        return (self._waiting or [sample])[0].pts_ns - now.end_ns <= HOLE_NS
 
     def _release(self) -> None:
         """Write the sound that waited: pictures go on, or nothing does."""
@@ -229,9 +230,9 @@ class HlsFile:
         for sound in waiting:
             self._take(sound)
 
-    def _alone_from(self) -> tuple[int, int]:
-        """Return where the sound that waits is without a picture from, in ticks: their end, unless it came later."""
-        now, first_ns = self._open, self._waiting[0].pts_ns
+    def _alone_from(self, sample: Sample) -> tuple[int, int]:
+        """Return where there is no picture from, in ticks: their end, or the sound that waits for `sample`."""
+        now, first_ns = self._open, (self._waiting or [sample])[0].pts_ns
         if now is None or now.start_ns >= self._pictures_end_ns or first_ns - self._pictures_end_ns > HOLE_NS:
             return -(-first_ns * VIDEO_HZ // NS), VIDEO_HZ
         return self._pictures_end
@@ -246,7 +247,7 @@ class HlsFile:
     def _darken(self) -> None:
         """Go on in black from where the pictures ended."""
         assert self._video is not None, "without pictures nothing gets dark"  # noqa: S101 - for the type checker
-        ticks, rate_hz = self._alone_from()
+        ticks, rate_hz = self._alone_from(self._waiting[0])
         data, (width, height) = BLACK_PICTURES[self._video.codec], BLACK_SIZE
         self._black = Sample(Kind.VIDEO, ticks, 1, rate_hz, is_keyframe=True, data=data, width=width, height=height)
         self._leave_pictures(self._black)
@@ -362,23 +363,24 @@ class HlsFile:
         return Fmp4Segment(path, video=self._video, audio=audio, start=self._zero, number=self._count)
 
     def _begin_sound(self, start_ns: int) -> AudioFormat | None:
-        """Return what sound is written as; an encoder that is begun here begins with silence until sound comes."""
-        if self._audio is None or self._plan.audio_codec is not Codec.AAC:
-            return self._audio
-        if self._transcoder is None:
-            self._transcoder = AacTranscoder(self._audio.channels)
-            self._transcoder.advance_to(ns_to_ticks(start_ns, RATE_HZ))
-        return self._transcoder.format
+        """Return what sound is written as; a line of it that is begun here begins with silence until sound comes."""
+        if self._audio is None:
+            return None
+        if self._line is None:
+            line = AacTranscoder if self._plan.audio_codec is Codec.AAC else OpusLine
+            self._line = line(self._audio.channels)
+            self._line.advance_to(ns_to_ticks(start_ns, RATE_HZ))
+        return self._line.format
 
     def _break_off(self) -> None:
         """Close the segment where its media ends; sound still in the encoder goes into it."""
         now = self._open
         assert now is not None, "only an open segment breaks off"  # noqa: S101 - for the type checker
-        if self._transcoder is not None:
-            self._put(now, self._transcoder.advance_to(ns_to_ticks(now.end_ns - HOLE_SHOWN_NS, RATE_HZ)))
-            self._put(now, self._transcoder.finish())
-            self._damaged_count += self._transcoder.concealed_count
-            self._transcoder = None
+        if self._line is not None:
+            self._put(now, self._line.advance_to(ns_to_ticks(now.end_ns - HOLE_SHOWN_NS, RATE_HZ)))
+            self._put(now, self._line.finish())
+            self._damaged_count += self._line.concealed_count
+            self._line = None
         self._close(now.end_ns)
 
     def _write(self, sample: Sample, *, is_ours: bool) -> None:
@@ -392,13 +394,11 @@ class HlsFile:
             if sample.is_keyframe:
                 now.picture = sample
             now.is_independent &= now.picture is not None
-            if self._transcoder is not None:
-                self._put(now, self._transcoder.advance_to(ns_to_ticks(sample.pts_ns - SOUND_LAG_NS, RATE_HZ)))
+            if self._line is not None:
+                self._put(now, self._line.advance_to(ns_to_ticks(sample.pts_ns - SOUND_LAG_NS, RATE_HZ)))
             self._put(now, [sample])
-        elif self._transcoder is not None:
-            self._put(now, self._transcoder.push(sample))
-        else:
-            self._put(now, [sample])
+        elif self._line is not None:
+            self._put(now, self._line.push(sample))
 
     def _put(self, now: _Open, samples: list[Sample]) -> None:
         for sample in samples:
@@ -417,11 +417,14 @@ class HlsFile:
 
         Players put the first of a segment's samples where the playlist says that the segment begins.
         """
-        self._finish()
         now = self._open
         assert now is not None, "only an open segment is closed"  # noqa: S101 - for the type checker
+        if self._ending is not None and self._line is not None:
+            # Sound that has not come for a whole segment will not; two frames of AAC are in the encoder.
+            self._put(now, self._line.advance_to(ns_to_ticks(self._ending[1], RATE_HZ) + 2 * FRAME_TICKS))
+        self._finish()
         self._open, self._end_ns, self._ending = None, end_ns, (now, end_ns)
-        if self._transcoder is None:
+        if self._line is None:
             self._finish()
 
     def _finish(self) -> None:

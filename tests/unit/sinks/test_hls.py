@@ -195,6 +195,17 @@ def test_a_playlist_begins_with_a_picture_however_little_its_sound_is_ahead(tmp_
     assert segment.frames[Kind.VIDEO] == 60
 
 
+@pytest.mark.parametrize("with_sound", [True, False])
+def test_a_transport_stream_has_no_hole_before_another_size_though_no_sound_is_there_yet(tmp_path, with_sound):
+    one = sized(video_samples(Codec.H264, 1))
+    other = [replace(s, width=640 if s.width else 0) for s in moved(one, 1.7)]
+    sound = opus_samples(Fraction(27, 10)) if with_sound else ()
+    segments = record(tmp_path, [*one, *other, *sound], with_sound=with_sound)
+
+    assert lengths_s(segments) == [1.0, 1.7]
+    assert [float(at_s) for at_s, _ in packets(segments[1], "video")][:2] == pytest.approx([1, 1.7], abs=1e-3)
+
+
 @pytest.mark.parametrize("codec", [Codec.H264, Codec.VP9])
 def test_a_segment_that_is_due_ends_where_pictures_do_and_the_next_one_begins_with_what_comes_then(tmp_path, codec):
     one, back = sized(video_samples(codec, 2)), moved(sized(video_samples(codec, 1)), 3.5)
@@ -205,6 +216,27 @@ def test_a_segment_that_is_due_ends_where_pictures_do_and_the_next_one_begins_wi
     assert [segment.start_ns for segment in segments[1:2]] == [round(begins_s[0] * NS)]
     assert all(segment.is_independent for segment in segments)
     assert [float(at_s) for at_s, _ in packets(segments[1], "video")][:2] == pytest.approx(begins_s, abs=1e-3)
+
+
+def test_sound_that_is_kept_as_it_came_has_no_hole_in_any_segment(tmp_path):
+    sound = [sample for sample in opus_samples(5) if not NS <= sample.pts_ns < 3.5 * NS]
+    samples = interleaved(tuple(sized(video_samples(Codec.VP9, 8))), tuple(sound))
+    segments = record(tmp_path, samples, codec=Codec.VP9, audio_mode=AudioMode.COPY)
+
+    heard = [at_s for segment in segments for at_s, _ in packets(segment, "audio")]
+    assert max(after - before for before, after in pairwise(heard)) <= Fraction(1, 50)
+    assert heard[-1] > 7.8
+    assert sum(segment.frames.get(Kind.AUDIO, 0) for segment in segments) == len(sound)
+
+
+@pytest.mark.parametrize("mode", AudioMode)
+def test_segments_that_follow_each_other_soon_have_each_their_own_silence(tmp_path, mode):
+    sound = [sample for sample in opus_samples(4) if not NS <= sample.pts_ns < 2.6 * NS]
+    one = sized(video_samples(Codec.VP9, 1))
+    pictures = [replace(s, width=320 + 2 * n if s.width else 0) for n in range(4) for s in moved(one, n)]
+    segments = record(tmp_path, interleaved(tuple(pictures), tuple(sound)), codec=Codec.VP9, audio_mode=mode)
+
+    assert [float(packets(segment, "audio")[0][0]) for segment in segments] == pytest.approx([0, 1, 2, 3], abs=0.025)
 
 
 @pytest.mark.parametrize("codec", [Codec.H264, Codec.VP9])
