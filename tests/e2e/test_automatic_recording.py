@@ -1,5 +1,6 @@
 """Somebody publishes into a room of an app that records automatically: nobody starts a job, and the file is there."""
 
+import json
 import time
 from pathlib import Path
 
@@ -47,10 +48,13 @@ def test_whoever_publishes_is_recorded_without_a_start(server: Server, sdk: Sdk,
         (span,) = publisher.spans
         job = live_jobs(server, app)["alice"]
         sdk.stop(job, app)
+        (told,) = wait_for_files(server.bucket / "auto", f"{app}_room_alice_av_m", extension=".json")
         (path,) = wait_for_files(server.bucket / "auto", f"{app}_room_alice_av_m", extension=".mp4")
 
     assert sdk.show(job, app).stream_name == f"{app}_room_alice_av_m"
     assert ffmpeg_complaints(path) == ""
     recorded = Recorded(path, 0)
     assert recorded.durations_s["video"] > 4 - MISSED_S_MAX
-    assert path.stat().st_mtime - recorded.durations_s["audio"] - span.began_s < MISSED_S_MAX
+    manifest = json.loads(told.read_text())
+    begins_s = (int(manifest["origin"]["unix_ns"]) + manifest["files"][0]["start_ns"]) / 1e9
+    assert begins_s - span.began_s < MISSED_S_MAX

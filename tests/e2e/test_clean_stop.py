@@ -39,7 +39,7 @@ def test_ctrl_c_while_recording_leaves_nothing_but_whole_files(browser: Browser,
         stopped_at = time.monotonic()
 
         while alive := {child for child in children if Path(f"/proc/{child}").exists()}:
-            assert time.monotonic() < stopped_at + 2, (
+            assert time.monotonic() < stopped_at + 10, (
                 f"still running: {[Path(f'/proc/{p}/cmdline').read_bytes() for p in alive]}"
             )
         sockets = [path for root in (server.runtime, server.data) for path in root.rglob("*") if path.is_socket()]

@@ -39,7 +39,7 @@ def test_the_browsers_function_sends_the_codec_it_is_told_to(
         """async ([url, codec]) => {
           const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
           const peer = await publish(url, "devtoken", stream, codec);
-          for (let turn = 0; turn < 200; turn++) {
+          for (let turn = 0; turn < 600; turn++) {
             const stats = [...(await peer.getStats()).values()];
             const video = stats.find(({ type, kind }) => type === "outbound-rtp" && kind === "video");
             if (video?.framesEncoded > 5) return stats.find(({ id }) => id === video.codecId).mimeType;

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import time
@@ -77,7 +78,7 @@ def ended(process: "subprocess.Popen[str]", within_s: float = 30) -> tuple[int, 
     return process.returncode, " ".join(said.split())
 
 
-def until(holds: object, within_s: float = 10.0) -> None:
+def until(holds: object, within_s: float = 30.0) -> None:
     deadline = time.monotonic() + within_s
     while not holds():  # type: ignore[operator]
         assert time.monotonic() < deadline, "it never came true"
@@ -186,8 +187,10 @@ def test_frames_leave_in_real_time_and_all_arrive(recorder: BareRecorder, clip: 
     assert len(pictures) == CLIP_S * FPS
     assert len(frames_of(listener, Kind.AUDIO)) == len(packet_times(clip, "audio"))
     assert not any(frame.follows_gap for frame in listener.frames)
-    took_s = (pictures[-1].received_ns - pictures[0].received_ns) / 1e9
-    assert took_s == pytest.approx(CLIP_S, abs=0.2)
+    # Of half a second at each end: a single one may be taken in late.
+    behind_s = [frame.received_ns / 1e9 - number / FPS for number, frame in enumerate(pictures)]
+    half = FPS // 2
+    assert statistics.median(behind_s[-half:]) - statistics.median(behind_s[:half]) == pytest.approx(0, abs=0.2)
 
 
 def test_ctrl_c_ends_a_looping_publisher_with_a_delete(recorder: BareRecorder, clip: Path) -> None:
@@ -196,10 +199,10 @@ def test_ctrl_c_ends_a_looping_publisher_with_a_delete(recorder: BareRecorder, c
         until(lambda: len(frames_of(listener, Kind.VIDEO)) > 30)
 
         process.send_signal(signal.SIGINT)
-        status, said = ended(process, within_s=5)
+        status, said = ended(process, within_s=15)
 
     assert (status, "deleted" in said) == (0, True), said
-    until(lambda: listener.events[-1][::2] == ("detached", "left"), within_s=1)
+    until(lambda: listener.events[-1][::2] == ("detached", "left"), within_s=10)
 
 
 def test_a_killed_publisher_leaves_no_process_that_goes_on_publishing(recorder: BareRecorder, clip: Path) -> None:
@@ -208,7 +211,7 @@ def test_a_killed_publisher_leaves_no_process_that_goes_on_publishing(recorder: 
         until(lambda: len(frames_of(listener, Kind.VIDEO)) > 10)
         process.kill()
 
-        until(lambda: listener.events[-1][::2] == ("detached", "left"), within_s=5)
+        until(lambda: listener.events[-1][::2] == ("detached", "left"), within_s=10)
 
 
 def test_a_recorder_that_comes_back_is_published_to_again(clip: Path) -> None:
@@ -221,7 +224,7 @@ def test_a_recorder_that_comes_back_is_published_to_again(clip: Path) -> None:
             time.sleep(3)
 
             heard = listen(present.enter_context(bare_recorder(port)))
-            until(lambda: frames_of(heard, Kind.VIDEO), within_s=3)
+            until(lambda: frames_of(heard, Kind.VIDEO), within_s=10)
             assert frames_of(heard, Kind.VIDEO)[0].is_keyframe
             assert process.poll() is None
 

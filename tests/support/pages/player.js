@@ -2,6 +2,7 @@
 
 const AHEAD_SECONDS = 0.5;
 const END_SECONDS = 0.25;
+const SOUGHT_SECONDS = 0.1;
 
 const players = new Map();
 
@@ -61,6 +62,8 @@ function watchFor(video, report) {
 window.goOn = async (name, position) => {
   const { video, report } = players.get(name);
   report.sought = position;
+  // However late this page looks, it finds the player near where it went on.
+  video.playbackRate = 1;
   video.currentTime = position;
   await video.play();
   while (video.seeking || video.currentTime < position + 0.2) await new Promise((go) => setTimeout(go, 50));
@@ -88,10 +91,17 @@ window.seek = async (name, times) => {
     report.sought = time;
     video.currentTime = time;
     await sought;
-    shown.push(video.videoWidth ? await picture : video.currentTime);
+    shown.push(video.videoWidth ? await settled(video, await picture, time) : video.currentTime);
   }
   return shown;
 };
+
+/** Return the picture's time; one from before the seek may be shown late, and is followed by another. */
+async function settled(video, shown, time) {
+  if (Math.abs(shown - time) < SOUGHT_SECONDS) return shown;
+  const another = new Promise((done) => video.requestVideoFrameCallback((_, { mediaTime }) => done(mediaTime)));
+  return Promise.race([another, new Promise((go) => setTimeout(() => go(shown), 1000))]);
+}
 
 /** Take a player away. */
 window.close = (name) => {
