@@ -88,7 +88,7 @@ def test_what_nginx_rtmp_records_is_what_was_forwarded(service, nginx, forwardin
     live(job)
     (target,) = ended(job)
 
-    (flv,) = nginx.recordings("same")
+    (flv,) = nginx.finished("same")
     (mp4,) = wait_for_files(service.bucket, job.job_id, extension=".mp4")
     got, recorded = flv_pictures(flv), mp4_pictures(mp4)
     assert len(got) == target["pictures_sent"]
@@ -134,7 +134,7 @@ def test_targets_change_while_the_job_runs(service, nginx, forwarding, clip):
 
     assert stays["retries"] == comes["retries"] == 0
     assert len(nginx.recordings("stays")) == len(nginx.recordings("goes")) == len(nginx.recordings("comes")) == 1
-    pictures = flv_pictures(nginx.recordings("stays")[0])
+    pictures = flv_pictures(nginx.finished("stays")[0])
     assert len(pictures) == stays["pictures_sent"]
     assert is_unbroken(pictures, clip_pictures(clip))
     (mp4,) = wait_for_files(service.bucket, job.job_id, extension=".mp4")
@@ -161,7 +161,7 @@ def test_a_connection_that_is_cut_is_made_again_and_begins_with_a_keyframe(nginx
     until(lambda: job.targets[0]["retries"] == 1 and job.states == ["live"], WAIT_S, "it does not come back")
     (target,) = ended(job)
 
-    first, second = (read_flv(path) for path in nginx.recordings("cut"))
+    first, second = (read_flv(path) for path in nginx.finished("cut"))
     assert target["last_error"] == "the RTMP server closed the connection"
     for tags in (first, second):
         video = [tag for tag in tags if tag.kind == VIDEO]

@@ -74,7 +74,7 @@ def assert_second_parser_agrees(recorded: Recorded) -> None:
 def assert_lasts_as_long_as_it_shows(recorded: Recorded, frame_s: float = FRAME_S) -> None:
     """Hold the picture's track against when its first and its last picture were taken.
 
-    How long the last is shown nobody knows: as long as the one before it, and a busy sender leaves one out now and then.
+    How long the last is shown nobody knows: as long as the one before it, and a busy sender leaves one out at times.
     """
     last_begins_s = recorded.last_begins_s["video"]
     before, last = recorded.pictures[-2:]

@@ -43,7 +43,7 @@ def test_a_browsers_picture_and_sound_arrive_together(server: Server, tab: Tab, 
     job.stop()
     reach(tab, job, "ended")
 
-    (flv,) = nginx.recordings("browser")
+    (flv,) = nginx.finished("browser")
     (mp4,) = wait_for_files(server.bucket, job.job_id, extension=".mp4")
     sent, kept = flv_pictures(flv), mp4_pictures(mp4)
     assert len(sent) == job.targets[0]["pictures_sent"] > 100
@@ -81,7 +81,7 @@ def test_vp8_of_which_h264_is_made_is_forwarded_picture_for_picture(
     job.stop()
     reach(tab, job, "ended")
 
-    (flv,) = nginx.recordings("vp8-as-h264")
+    (flv,) = nginx.finished("vp8-as-h264")
     (mp4,) = wait_for_files(server.bucket, job.job_id, extension=".mp4")
     sent, kept = flv_pictures(flv), mp4_pictures(mp4)
     assert len(sent) == job.targets[0]["pictures_sent"] > 60
@@ -101,10 +101,12 @@ def test_a_server_of_enhanced_rtmp_gets_each_picture_as_it_is_in_the_file(  # no
         tab.wait(3)
         job.stop()
         reach(tab, job, "ended")
-        sent, sounds = target.frames(codec.lower()), target.frames("aac")
+        told = job.targets[0]
+        sent = target.finished(codec.lower(), told["pictures_sent"])
+        sounds = target.finished("aac", told["sounds_sent"])
 
     (mp4,) = wait_for_files(server.bucket, job.job_id, extension=".mp4")
     kept = packet_hashes(mp4)
-    assert len(sent) == job.targets[0]["pictures_sent"] > 60
-    assert len(sounds) == job.targets[0]["sounds_sent"]
+    assert len(sent) == told["pictures_sent"] > 60
+    assert len(sounds) == told["sounds_sent"]
     assert sent == kept[kept.index(sent[0]) :]

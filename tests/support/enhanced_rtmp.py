@@ -22,6 +22,10 @@ class EnhancedRtmp:
     def url(self) -> str:
         return f"rtmp://127.0.0.1:{self.said.read_text().split()[0]}/live/key"
 
+    def finished(self, coding: str, count: int) -> list[str]:
+        """Return its frames once there are at least `count`: when their sender ends, the last may be under way."""
+        return until(lambda: len(found := self.frames(coding)) >= count and found, 10, f"fewer than {count} arrived")
+
     def frames(self, coding: str) -> list[str]:
         """Return the SHA-256 of each frame of a coding that arrived, in order."""
         found = [line.split() for line in self.said.read_text().splitlines()[1:]]

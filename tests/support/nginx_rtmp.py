@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.instance import until
 from support.server import free_port
 
 CONFIG = """
@@ -72,6 +73,14 @@ class NginxRtmp:
         target = f"http://127.0.0.1:{self.http_port}/control/drop/publisher?app=live&name={name}"
         with urllib.request.urlopen(target, timeout=5) as answer:
             answer.read()
+
+    def finished(self, name: str) -> list[Path]:
+        """Return what was recorded under a name once nginx has taken in all that its publishers sent.
+
+        A publisher ends when its bytes are with this machine's TCP; a busy nginx may still have to read them.
+        """
+        until(lambda: name not in self.streams(), 10, f"{name} is still published")
+        return self.recordings(name)
 
     def recordings(self, name: str) -> list[Path]:
         """Return what was recorded under a name, one FLV file a connection, oldest first."""
