@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, text, update
 from standardwebhooks import Webhook
-from support.delivering import PLAIN, QUICK, URLS, delivering
+from support.delivering import PATIENT, PLAIN, URLS, delivering
 from support.engine import APP, PROJECT, an_office, until
 from support.receiver import answers, hangs_up, receiver
 from support.server import free_port
@@ -259,7 +259,7 @@ async def another_app(office, name):
 
 async def test_a_receiver_that_answers_too_late_is_tried_again(office, customer):
     customer.answer = answers(200, after_s=3)
-    async with delivering(office.url):
+    async with delivering(office.url, limits=PostLimits(connect_s=0.5, total_s=1.0)):
         await a_told_job(office, customer)
         await until(lambda: len(customer.received) >= 2)
         customer.answer = answers(200)
@@ -483,7 +483,7 @@ async def test_the_user_is_named_where_the_operator_switched_that_on(office, cus
 
 
 async def test_with_probing_only_an_address_that_answers_is_accepted(office, customer):
-    poster = Poster(OutgoingGuard(LOOPBACK), QUICK)
+    poster = Poster(OutgoingGuard(LOOPBACK), PATIENT)
     notices = Notices(URLS, poster.post, PLAIN, clock=utc_now)
     callbacks = Callbacks(office.database, OutgoingGuard(LOOPBACK), probe=notices.probe)
 

@@ -161,5 +161,8 @@ def test_hls_and_mp4_of_one_recording_play_while_it_goes_on_and_afterwards(
     assert playlist.duration_s == pytest.approx(float(probe(mp4).duration_s or 0), abs=FRAME_S)
     assert len(of_hls.pictures) == len(of_mp4.pictures)
     # How far sound was off when it was sent is the same in both; the page is busy with playing.
-    assert of_hls.av_offsets_ms == pytest.approx(of_mp4.av_offsets_ms, abs=3)
+    in_hls, in_mp4 = of_hls.av_offset_of_second_ms, of_mp4.av_offset_of_second_ms
+    # Where a recording begins just before a beep, one of them may hold too little before it to tell where that begins.
+    assert len(both := in_hls.keys() & in_mp4.keys()) >= max(len(in_hls), len(in_mp4)) - 1 > 0
+    assert [in_hls[second] for second in both] == pytest.approx([in_mp4[second] for second in both], abs=3)
     assert abs(late_ms(playlist, of_hls)) < 150

@@ -18,12 +18,13 @@ from soloist.storage.object_urls import ObjectUrls
 from soloist.wire.addresses import LOOPBACK, OutgoingGuard
 
 PLAIN = NoticeOptions()
-QUICK = PostLimits(connect_s=0.5, total_s=1.0)
+PATIENT = PostLimits(connect_s=5.0, total_s=10.0)
+"""What is told twice because the machine was busy for a second would be taken for a fault."""
 URLS = ObjectUrls({"cn-north-4": Path("/srv/recordings")}, "http://here.example:8080", "its secret")
 
 
 @contextlib.asynccontextmanager
-async def delivering(url, *, allowed=LOOPBACK, limits=QUICK, options=PLAIN, **settings) -> AsyncIterator[Deliverer]:
+async def delivering(url, *, allowed=LOOPBACK, limits=PATIENT, options=PLAIN, **settings) -> AsyncIterator[Deliverer]:
     """Deliver while this lasts; `settings` are those of DeliverySettings."""
     quick = {"first_delay": timedelta(milliseconds=50), "delay_max": timedelta(milliseconds=200), "drain_s": 1.0}
     poster = Poster(OutgoingGuard(allowed), limits)

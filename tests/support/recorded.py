@@ -128,20 +128,29 @@ class Recorded:
         sound = read_sound(self.path)
         return [onset_s for onset_s in onsets_in(sound) if _hears_ground(sound, onset_s)]
 
-    @cached_property
+    @property
     def av_offsets_ms(self) -> list[float]:
         """How much later each beep is in the file than the flash of the same second; negative if earlier.
 
         The flash is taken at the exact second by its picture's own burnt-in time, so the frame rate does not matter.
         """
+        return [offset for _, offset in self._av_offsets]
+
+    @property
+    def av_offset_of_second_ms(self) -> dict[int, float]:
+        """The same by the second, since 1970, in which the picture was taken."""
+        return dict(self._av_offsets)
+
+    @cached_property
+    def _av_offsets(self) -> list[tuple[int, float]]:
         offsets = []
         for before, picture in itertools.pairwise(self.pictures):
             if picture.is_flash and not before.is_flash and picture.time_ms is not None:
-                late_s = self.captured_ms(picture) % 1000 / 1000
-                second_s = picture.pts_s - late_s
+                second, late_ms = divmod(self.captured_ms(picture), 1000)
+                second_s = picture.pts_s - late_ms / 1000
                 nearest = min(self.beeps_s, key=lambda beep: abs(beep - second_s), default=None)
                 if nearest is not None and abs(nearest - second_s) < 0.5:
-                    offsets.append((nearest - second_s) * 1000)
+                    offsets.append((second, (nearest - second_s) * 1000))
         return offsets
 
     @property
