@@ -199,9 +199,8 @@ def test_a_suspended_job_forwards_nothing_and_goes_on_by_the_same_connection(ngi
     job = forwarding(nginx.url("still"), rule=None)
     live(job)
     job.control("SUSPEND")
-    time.sleep(4)  # What waits for the other track goes out after two.
     (flv,) = nginx.recordings("still")
-    before = len(flv_pictures(flv))
+    before = settled(flv)
     time.sleep(STALLED_S + 1)
     assert len(flv_pictures(flv)) - before == 0
     assert job.states == ["live"]
@@ -212,6 +211,17 @@ def test_a_suspended_job_forwards_nothing_and_goes_on_by_the_same_connection(ngi
 
     assert target["retries"] == 0
     assert len(nginx.recordings("still")) == 1
+
+
+def settled(flv):
+    """Return how many pictures there are once there have been no more for 4 s: what waits for sound goes after two."""
+    count, since = -1, (began := time.monotonic())
+    while time.monotonic() - since < 4:
+        if (now := len(flv_pictures(flv))) != count:
+            count, since = now, time.monotonic()
+        assert time.monotonic() < began + 20, "a suspended job is forwarded on"
+        time.sleep(0.1)
+    return count
 
 
 def test_stream_keys_are_seen_by_nobody_but_their_owner(service, nginx, forwarding):

@@ -24,6 +24,8 @@ from support.server import Server
 
 RECONNECTS = 10
 SWITCHES = ({"scale": 2}, {"scale": 1}, {"size": [480, 270]}, {"scale": 2}, {"scale": 4})
+HEIGHTS = (180, 360, 270, 180, 90)
+"""What each of them makes of 640 x 360."""
 CODECS = {"alice": "H264", "bob": "VP9"}
 CODINGS = ("H264", "VP9", "VP8", "H264")
 """What one participant's page has its browser send, one after the other."""
@@ -75,6 +77,7 @@ def act(tab: Tab) -> None:
         if turn % 2 == 0:
             for name in names:
                 tab.change(name, **SWITCHES[turn // 2])
+            await_height(tab, names, HEIGHTS[turn // 2])
             tab.wait(1.2)
         tab.rejoin(names, leaves=turn % 3 != 0, width=640, height=360)
     tab.wait(1.5)
@@ -84,6 +87,13 @@ def act(tab: Tab) -> None:
     for name in names:
         tab.change(name, camera=True)
     tab.wait(2.5)
+
+
+def await_height(tab: Tab, names: list[str], height: int) -> None:
+    """Let the page go on until everybody sends pictures of a height; what is recorded is judged later."""
+    deadline = time.monotonic() + 5
+    while {tab.layers(name)[""]["height"] for name in names} != {height} and time.monotonic() < deadline:
+        tab.wait(0.1)
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,10 @@ window.play = async (name, url, rate, by, stock) => {
 const loaders = {
   hls: async (video, url, report) => {
     const hls = new Hls({ startPosition: 0 });
-    hls.on(Hls.Events.ERROR, (_, { fatal, type, details }) => report.errors.push({ fatal, type, details }));
+    hls.on(Hls.Events.ERROR, (_, { fatal, type, details }) => {
+      const isSlow = !fatal && details === "bufferStalledError" && aheadOf(video) >= AHEAD_SECONDS;
+      if (!isSlow) report.errors.push({ fatal, type, details });
+    });
     hls.loadSource(url);
     hls.attachMedia(video);
   },
