@@ -60,7 +60,7 @@ def test_a_job_of_a_dismissed_room_ends_after_its_idle_time(sdk, who, join):
     dismissed_at = time.monotonic()
 
     while (job := sdk.show(job_id)).state != "STOPPED":
-        assert time.monotonic() - dismissed_at < 15
+        assert time.monotonic() - dismissed_at < 30
         time.sleep(0.2)
 
     assert job.stop_reason == "EXCEED_MAX_IDLE_TIME"

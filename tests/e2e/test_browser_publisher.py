@@ -171,7 +171,9 @@ def test_camera_and_screen_of_one_person_are_two_jobs_of_their_own_pictures(stag
         # Whoever shows a screen is heard by the microphone beside the camera.
         assert len(recorded.beeps_s) >= RECORD_S - 2
     assert len(of_camera.readable) == len(of_camera.pictures)
-    assert of_screen.readable == []
+    # What a screen shows may pass for a picture of the page's by chance, but not for one of these minutes.
+    shown_ms = [of_screen.captured_ms(picture) for picture in of_screen.readable]
+    assert [moment for moment in shown_ms if abs(moment - created_ms) < 600_000] == []
     assert of_camera.av_offset_worst_ms <= 40, of_camera.av_offsets_ms
 
 

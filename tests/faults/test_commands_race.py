@@ -35,7 +35,7 @@ def test_of_ten_starts_at_once_one_makes_a_job_and_nine_name_it_running(service:
     assert sum("JobRunning" in answer for answer in answers) == 9
     (job_id,) = (answer for answer in answers if "JobRunning" not in answer)
     Sdk(service.url).stop(job_id)
-    until(lambda: service.events(job_id)[-1] == "JobEnded", 15, "it does not end")
+    until(lambda: service.events(job_id)[-1] == "JobEnded", 40, "it does not end")
 
 
 def test_of_ten_stops_at_once_all_succeed_and_one_end_is_told(service: Instance, clip: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_job_stopped_at_once_ends_without_a_file_however_far_it_had_come(servi
         jobs.append(Sdk(service.url).create(room_id=f"early{number}", user_id="alice").job_id)
         Sdk(service.url).stop(jobs[-1])
     for job_id in jobs:
-        until(lambda job_id=job_id: service.events(job_id)[-1] == "JobEnded", 20, "it does not end")
+        until(lambda job_id=job_id: service.events(job_id)[-1] == "JobEnded", 40, "it does not end")
         assert service.job(job_id)[0] == "STOPPED"
         assert "FileStarted" not in service.events(job_id)
 

@@ -52,7 +52,7 @@ def told_files(taken: Take) -> list[tuple[str, int, str]]:
 
 
 def test_a_start_tells_of_every_bucket_that_a_rule_names(service: Instance) -> None:
-    until(lambda: "bucket_ready" in service.log.read_text(), 10, "no bucket was looked at")
+    until(lambda: "bucket_ready" in service.log.read_text(), 30, "no bucket was looked at")
 
     (line,) = [line for line in service.log.read_text().splitlines() if "bucket_ready" in line]
     for said in ("bucket=recordings", "location=cn-north-4", "creates_only=True"):

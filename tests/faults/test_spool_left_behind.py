@@ -25,7 +25,7 @@ def test_a_start_publishes_what_a_job_nobody_knows_left_in_the_spool(clip: Path)
 
         service.start()
 
-        until(lambda: not (service.spool / "nobodys").exists(), 20, "it is still in the spool")
+        until(lambda: not (service.spool / "nobodys").exists(), 40, "it is still in the spool")
         (file,) = read_files(service.bucket, taken.job_id)
         assert str(file.path.relative_to(service.bucket)) == key
         assert file.complaints == ()

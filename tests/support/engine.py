@@ -104,7 +104,7 @@ def a_command(**changes):
     return StartJob(**(values | changes))
 
 
-async def until(condition, *, seconds=10.0):
+async def until(condition, *, seconds=20.0):
     """Wait until `condition()`, or the coroutine it returns, is true; return what it was."""
     deadline = time.monotonic() + seconds
     while True:

@@ -39,7 +39,7 @@ def enhanced_rtmp(folder: Path) -> Iterator[EnhancedRtmp]:
     running = EnhancedRtmp(folder / "frames")
     with running.said.open("wb") as said, subprocess.Popen([program], stdout=said) as process:
         try:
-            until(running.said.read_text, 10, "it does not listen")
+            until(running.said.read_text, 30, "it does not listen")
             yield running
         finally:
             process.terminate()

@@ -114,7 +114,7 @@ def nginx_rtmp(folder: Path, certificate: Path | None = None, key: Path | None =
 
 
 def _await(running: NginxRtmp, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while True:
         with contextlib.suppress(OSError):
             running.stat()

@@ -18,7 +18,7 @@ GROUND_LEVEL = 0.01
 """A third of how loud the page is between its beeps."""
 
 
-def wait_for_files(bucket: Path, job_id: str, *, extension: str, count: int = 1, within_s: float = 20.0) -> list[Path]:
+def wait_for_files(bucket: Path, job_id: str, *, extension: str, count: int = 1, within_s: float = 60.0) -> list[Path]:
     """Return a job's finished files of one kind, in order of name, once there are at least `count`."""
     deadline = time.monotonic() + within_s
     while len(found := sorted(bucket.rglob(f"*{job_id}*{extension}"))) < count:
