@@ -44,7 +44,7 @@ MISSING = {
     Act.BLACKOUT: (BOTH, "gap"),
     Act.SUSPEND: (BOTH, "pause"),
     Act.KILL: (BOTH, "fault"),
-    Act.SILENCE_LAYER: (VIDEO, "pause"),
+    Act.SILENCE_LAYER: (VIDEO, "gap"),
     Act.STALL_AUDIO: (AUDIO, "pause"),
     Act.STALL_VIDEO: (VIDEO, "pause"),
 }

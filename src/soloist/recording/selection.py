@@ -80,8 +80,6 @@ class Selection:
         """Look again at which layer to record: layers come and go."""
         if self._layers is not None:
             self._layers.reconsider(now_ns)
-            if self._layers.is_silent:
-                self._on_silent()
 
     def request_keyframe(self) -> None:
         """Ask for a keyframe of the recorded picture; of every layer while none is chosen."""
@@ -101,7 +99,9 @@ class Selection:
         if picture is None or track is None or not track.rids:
             self._layers = None
         elif self._layers is None or self._layers.publisher is not picture:
-            self._layers = LayerChooser(picture, track.mid, track.rids, self._job.tier, self._job.job_id)
+            self._layers = LayerChooser(
+                picture, track.mid, track.rids, self._job.tier, self._job.job_id, self._on_silent
+            )
 
     def _picture(self) -> PublisherMedia | None:
         return self._publishers.get(self._job.video) if self._job.video else None
@@ -124,10 +124,10 @@ class LayerChooser:
     rids: tuple[str, ...]
     tier: Tier
     job_id: str
+    on_silent: Callable[[], None]
+    """Told while the recorded layer is silent and another lives."""
     current: str | None = None
     """The layer being recorded; None until one is."""
-    is_silent: bool = False
-    """True while the recorded layer is silent and another lives."""
     _others_count: int = 0
     """Pictures of other layers since the last one of the recorded layer."""
     _target: str | None = None
@@ -158,7 +158,8 @@ class LayerChooser:
         living = self._living()
         if self._first_key_ns is None or not living:
             return
-        self.is_silent = self.current is not None and all(layer.rid != self.current for layer in living)
+        if self.current is not None and all(layer.rid != self.current for layer in living):
+            self.on_silent()
         is_surveyed = len(living) == len(self.rids) or now_ns - self._first_key_ns >= SURVEY_NS
         chosen = choose_layer(living, self.tier) if is_surveyed else None
         if chosen is None:
@@ -176,7 +177,7 @@ class LayerChooser:
         if (keyframe.rid, size) != (self.current, self._size):
             layer = {"rid": keyframe.rid, "width": size[0], "height": size[1], "before": self.current}
             log.info("layer_recorded", job_id=self.job_id, **layer)
-        self.current, self._size, self.is_silent, self._target_ns = keyframe.rid, size, False, 0
+        self.current, self._size, self._target_ns = keyframe.rid, size, 0
 
     def _verify(self, now_ns: int) -> None:
         """Tell, once, of a chosen layer that does not come."""

@@ -2,6 +2,7 @@
 
 const AHEAD_SECONDS = 0.5;
 const END_SECONDS = 0.25;
+const STOCK_PATIENCE_MS = 60_000;
 const SOUGHT_SECONDS = 0.1;
 
 const players = new Map();
@@ -18,7 +19,11 @@ window.play = async (name, url, rate, by, stock) => {
   video.playbackRate = video.defaultPlaybackRate = rate;
   watchFor(video, report);
   await loaders[url.endsWith(".m3u8") ? by : "file"](video, url, report);
-  while (loadedOf(video) < stock && !report.errors.some(({ fatal }) => fatal)) await new Promise((go) => setTimeout(go, 50));
+  const deadline = performance.now() + STOCK_PATIENCE_MS;
+  while (loadedOf(video) < stock && !report.errors.some(({ fatal }) => fatal)) {
+    if (performance.now() > deadline) throw new Error(`${loadedOf(video)} of ${stock} s are there`);
+    await new Promise((go) => setTimeout(go, 50));
+  }
   await video.play();
 };
 

@@ -47,7 +47,7 @@ def test_a_change_of_picture_takes_nothing():
 
 
 def test_a_silent_layer_takes_the_picture_until_another_one_is_recorded():
-    assert expected(Phase(Act.SILENCE_LAYER, 5000, 9000, layer=2)) == [("video", 5000, 7000, "pause")]
+    assert expected(Phase(Act.SILENCE_LAYER, 5000, 9000, layer=2)) == [("video", 5000, 7000, "gap")]
 
 
 def test_the_same_seed_draws_the_same_plan_and_another_seed_another():

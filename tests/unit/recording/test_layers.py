@@ -79,6 +79,17 @@ def test_when_the_recorded_layer_falls_silent_another_takes_over_within_two_seco
     assert all(entry["job_id"] == stage.job.job_id for entry in logs if entry["event"] == "layer_recorded")
 
 
+def test_a_silent_layer_is_told_of_though_the_first_picture_to_show_it_is_the_next_layers_keyframe(tmp_path):
+    stage, alice = Stage(tmp_path), Sender()
+    stage.recording.on_attached(alice.publisher)
+    stage.play(alice.publisher, alice.sent(f=(3, 6), h=(4.4, 4.99), q=(4.4, 4.99)))
+    stage.stop()
+
+    assert [span.rid for span in stage.ended[0].summary.layers] == ["f", "h", "f"]
+    (hole,) = (hole for media in stage.media for hole in media.missing if hole.kind is Kind.VIDEO)
+    assert (hole.cause, hole.detail) == (Cause.GAP, "layer_silent")
+
+
 def test_a_switch_of_layers_moves_no_picture_against_the_sound(tmp_path):
     stage, alice = Stage(tmp_path), Sender()
     # What a picture lasts is guessed from the one before: with uneven ones the guess is wrong at each switch.
