@@ -292,7 +292,7 @@ class FileSeries:
         if self._is_declined:
             return
         video = VideoFormat(Codec(sample.codec), sample.width, sample.height, sample.data, sample.is_transcoded)
-        self._open(video, held[0].pts_ns if held else sample.pts_ns)
+        self._open(video, min(waiting.pts_ns for waiting in [*held, sample]))
         for waiting in [*held, sample]:
             assert self._current is not None, "a file has just been opened"  # noqa: S101 - for the type checker
             self._write(self._current, waiting)

@@ -41,6 +41,10 @@ HOLE_FIRST_NS = NS // 50
 as much later."""
 BLACK_NS = NS // 5
 """How often the black picture comes again: some players show the last one of a segment only this long."""
+PACKET_TICKS = 960
+"""Of sound, as browsers send it."""
+SOUND_OVERDUE_NS = NS // 2
+"""Sound that has not come so long after a segment has ended, when the next one ends as well, will not."""
 SOUND_LAG_NS = 1_600_000_000
 """Sound that has not come by then will not: it is filled with silence, so that each segment has its own."""
 
@@ -230,6 +234,14 @@ class HlsFile:
         for sound in waiting:
             self._take(sound)
 
+    def _let_go(self) -> None:
+        """Write the sound that waited, as no picture will come: in black, unless it goes on with the open segment."""
+        now = self._open
+        if self._waiting and (now is None or not self._goes_on(now, self._waiting[0])):
+            self._darken()
+        else:
+            self._release()
+
     def _alone_from(self, sample: Sample) -> tuple[int, int]:
         """Return where there is no picture from, in ticks: their end, or the sound that waits for `sample`."""
         now, first_ns = self._open, (self._waiting or [sample])[0].pts_ns
@@ -286,15 +298,16 @@ class HlsFile:
     def tick(self, now_ns: int) -> None:
         """Close a segment to which nothing has come for long; `now_ns` counts from the recording's origin."""
         if self._waiting and now_ns - self._waiting[-1].end_ns > DARK_NS:
-            self._release()
+            self._let_go()
         if self._ending is not None and now_ns - self._ending[1] > DARK_NS:
+            self._fill_ending()
             self._finish()
         if self._open is not None and now_ns - self._open.end_ns > self._target_ns:
             self._break_off()
 
     def conclude(self) -> None:
         """Close the last segment: nothing more will be pushed. Sound still in the encoder goes into it."""
-        self._release()
+        self._let_go()
         self._tell_left_out()
         if self._open is not None:
             self._break_off()
@@ -377,7 +390,9 @@ class HlsFile:
         now = self._open
         assert now is not None, "only an open segment breaks off"  # noqa: S101 - for the type checker
         if self._line is not None:
-            self._put(now, self._line.advance_to(ns_to_ticks(now.end_ns - HOLE_SHOWN_NS, RATE_HZ)))
+            # A packet at least, however short the segment is.
+            least = min(ns_to_ticks(now.end_ns, RATE_HZ), ns_to_ticks(now.start_ns, RATE_HZ) + PACKET_TICKS)
+            self._put(now, self._line.advance_to(max(ns_to_ticks(now.end_ns - HOLE_SHOWN_NS, RATE_HZ), least)))
             self._put(now, self._line.finish())
             self._damaged_count += self._line.concealed_count
             self._line = None
@@ -419,13 +434,18 @@ class HlsFile:
         """
         now = self._open
         assert now is not None, "only an open segment is closed"  # noqa: S101 - for the type checker
-        if self._ending is not None and self._line is not None:
-            # Sound that has not come for a whole segment will not; two frames of AAC are in the encoder.
-            self._put(now, self._line.advance_to(ns_to_ticks(self._ending[1], RATE_HZ) + 2 * FRAME_TICKS))
+        if self._ending is not None and end_ns - self._ending[1] >= SOUND_OVERDUE_NS:
+            self._fill_ending()
         self._finish()
         self._open, self._end_ns, self._ending = None, end_ns, (now, end_ns)
         if self._line is None:
             self._finish()
+
+    def _fill_ending(self) -> None:
+        """Give the segment that has ended silence for sound that did not come; two frames of AAC are in the encoder."""
+        if self._ending is not None and self._line is not None and self._open is not None:
+            until_ticks = ns_to_ticks(self._ending[1], RATE_HZ) + 2 * FRAME_TICKS
+            self._put(self._open, self._line.advance_to(until_ticks))
 
     def _finish(self) -> None:
         """Close the segment that has ended, if any, and tell of it."""

@@ -229,6 +229,54 @@ def test_sound_that_is_kept_as_it_came_has_no_hole_in_any_segment(tmp_path):
     assert sum(segment.frames.get(Kind.AUDIO, 0) for segment in segments) == len(sound)
 
 
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.VP9])
+@pytest.mark.parametrize("is_ticked", [True, False])
+def test_sound_that_comes_back_alone_before_the_end_is_shown_in_black(tmp_path, codec, is_ticked):
+    one, closed = interleaved(tuple(sized(video_samples(codec, 3))), opus_samples(3)), []
+    file = opened(tmp_path, closed, codec=codec)
+    for sample in [*one, *moved(opus_samples(1), 9)]:
+        file.push(sample)
+    if is_ticked:
+        file.tick(int(12.5 * NS))
+    file.conclude()
+
+    assert (closed[-1].start_ns, closed[-1].is_discontinuous) == (9 * NS, True)
+    assert all(packets(segment, "video") for segment in closed)
+
+
+@pytest.mark.parametrize("mode", AudioMode)
+def test_a_muted_screen_has_silence_in_each_segment_though_its_pictures_are_rare_and_late(tmp_path, mode):
+    closed = []
+    file = opened(tmp_path, closed, codec=Codec.VP9, audio_mode=mode)
+    for sample in sized(video_samples(Codec.VP9, 13, fps=1, gop=4)):
+        for tenth in range(10):
+            file.tick(sample.pts_ns + int((tenth / 10 - 0.7) * NS))
+        file.push(sample)
+    file.conclude()
+
+    begins_s = [float(packets(segment, "audio")[0][0]) for segment in closed]
+    assert begins_s == pytest.approx([segment.start_ns / NS for segment in closed], abs=0.03)
+
+
+def test_no_sound_is_given_up_that_is_only_late(tmp_path):
+    one = sized(video_samples(Codec.VP9, 1))
+    sizes = [
+        replace(s, width=320 + 2 * n if s.width else 0) for n, at in enumerate((0, 1, 1.3)) for s in moved(one, at)
+    ]
+    pictures = [s for n, at in enumerate((1, 0.3, 0.7)) for s in sizes[30 * n :][: int(30 * at)]]
+    late = sorted([*pictures, *opus_samples(2)], key=lambda s: s.pts_ns + (s.kind is Kind.AUDIO) * 0.45 * NS)
+    segments = record(tmp_path, late, codec=Codec.VP9, audio_mode=AudioMode.COPY)
+
+    assert sum(len(packets(segment, "audio")) for segment in segments) == len(opus_samples(2))
+
+
+def test_the_shortest_last_segment_has_sound(tmp_path):
+    segments = record(tmp_path, sized(video_samples(Codec.VP9, Fraction(21, 10), gop=60)), codec=Codec.VP9)
+
+    assert lengths_s(segments) == [2, 0.1]
+    assert packets(segments[-1], "audio")
+
+
 @pytest.mark.parametrize("mode", AudioMode)
 def test_segments_that_follow_each_other_soon_have_each_their_own_silence(tmp_path, mode):
     sound = [sample for sample in opus_samples(4) if not NS <= sample.pts_ns < 2.6 * NS]
