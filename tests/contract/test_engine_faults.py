@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from procrastinate.jobs import Status
 from procrastinate.manager import JobManager
+from procrastinate.worker import Worker
 from sqlalchemy import insert, text, update
 from support.database import connected, restartable_server
 from support.engine import SLOT, a_recorder, an_office, until
@@ -20,7 +21,7 @@ from soloist.jobs.engine import Engine, EngineSettings
 from soloist.jobs.outage import SILENCE_S
 from soloist.jobs.queue import open_engine, queue_of_slot
 from soloist.jobs.reaper import adopt_orphans, forget_old, reap, rehome_jobs
-from soloist.jobs.worker import new_worker
+from soloist.jobs.worker import TypedWorker, new_worker
 from soloist.keeping.port import EpochLostError
 from soloist.model.errors import NotFoundError
 from soloist.model.ids import RoomId
@@ -286,6 +287,24 @@ async def test_a_worker_that_fetches_nothing_although_the_database_answers_is_re
         await is_stuck.wait()
         await office.start()
         await until(lambda: port.opened, seconds=15)
+
+
+async def test_a_worker_that_holds_all_it_may_is_not_taken_for_stuck(database_url, monkeypatch):
+    monkeypatch.setattr("soloist.jobs.worker.CONCURRENCY_MAX", 2)
+    monkeypatch.setattr("soloist.jobs.engine.FETCH_STALLED_S", 1.0)
+    stops = []
+    monkeypatch.setattr(TypedWorker, "stop", lambda worker: stops.append(worker) or Worker.stop(worker))
+    port = ScriptedRecordings()
+    async with an_office(database_url) as office, a_recorder(database_url, port):
+        held = [await office.start(room_id=RoomId(f"room{index}")) for index in range(2)]
+        waiting = await office.start(room_id=RoomId("room2"))
+        await until(lambda: len(port.opened) == 2)
+        await asyncio.sleep(7)  # The watchdog looks every five seconds.
+        assert stops == []
+
+        await office.stop(held[0])
+        await until(lambda: len(port.opened) == 3)
+        assert port.opened[2].job.job_id == waiting.job_id
 
 
 @contextlib.asynccontextmanager

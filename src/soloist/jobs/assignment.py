@@ -67,6 +67,7 @@ class Assignment:
         self._rule = job.rule
         self._forward_urls = job.forward_urls
         self._is_suspended = job.suspended
+        self._seen_at: datetime | None = None
         self._journal = journal
         self._desk = desk
         self._recording: OpenRecording | None = None
@@ -84,6 +85,16 @@ class Assignment:
     def epoch(self) -> int:
         """Under which epoch it is held."""
         return self._job.epoch
+
+    @property
+    def seen_at(self) -> datetime | None:
+        """When the row was last changed, as far as the recording follows it; None before it was compared."""
+        return self._seen_at
+
+    def saw(self, updated_at: datetime) -> None:
+        """Note that the recording, if it is open, follows the row as it was changed at this time."""
+        if self._recording is not None:
+            self._seen_at = updated_at
 
     def stop(self) -> None:
         """End the job as STOPPED, which has been persisted."""

@@ -231,7 +231,7 @@ class Engine:
 
         async def turn() -> None:
             worker = self._worker
-            if worker is None or not isinstance(worker.app.job_manager, FencedJobManager):
+            if worker is None or worker.is_full or not isinstance(worker.app.job_manager, FencedJobManager):
                 return
             idle_s = time.monotonic() - worker.app.job_manager.fetched_at
             if self._reachability.may_publish and idle_s > FETCH_STALLED_S:

@@ -22,8 +22,15 @@ _RENEW_AND_READ = text("""
         INSERT INTO slots (slot, owner, seen_at) VALUES (:slot, :owner, clock_timestamp())
         ON CONFLICT (slot) DO UPDATE SET owner = :owner, seen_at = clock_timestamp()
     )
-    SELECT job_id, app_id, epoch, state, rule_id, rule, suspended, forward_urls FROM jobs WHERE job_id = ANY(:job_ids)
+    SELECT held.job_id AS held_id, jobs.app_id, jobs.epoch, jobs.state, jobs.rule_id, jobs.rule, jobs.suspended,
+        jobs.forward_urls, jobs.updated_at
+    FROM unnest(CAST(:job_ids AS text[]), CAST(:epochs AS int[]), CAST(:seen_at AS timestamptz[]))
+        AS held (job_id, epoch, seen_at)
+    LEFT JOIN jobs ON jobs.job_id = held.job_id
+    WHERE jobs.job_id IS NULL OR jobs.epoch <> held.epoch OR jobs.state = 'STOPPED'
+        OR jobs.updated_at IS DISTINCT FROM held.seen_at
 """)
+"""Returns only what differs from what its holder knows: a thousand jobs that wait cost a recorder next to nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +45,23 @@ class Holder:
 async def compare(database: AsyncEngine, holder: Holder, held: Iterable[Assignment]) -> None:
     """Renew the slot and pass on to each held assignment what the database says of its job."""
     assignments = {assignment.job_id: assignment for assignment in held}
-    values = {"slot": holder.slot, "owner": holder.owner, "job_ids": list(assignments)}
+    values = {
+        "slot": holder.slot,
+        "owner": holder.owner,
+        "job_ids": list(assignments),
+        "epochs": [assignment.epoch for assignment in assignments.values()],
+        "seen_at": [assignment.seen_at for assignment in assignments.values()],
+    }
     async with database.connect() as lent:
         # One statement is a transaction by itself; three round trips fewer a second.
         connection = await lent.execution_options(isolation_level="AUTOCOMMIT")
-        rows = {row.job_id: row for row in await connection.execute(_RENEW_AND_READ, values)}
-    for job_id, assignment in assignments.items():
-        _apply(assignment, rows.get(job_id))
+        rows = (await connection.execute(_RENEW_AND_READ, values)).all()
+    for row in rows:
+        _apply(assignments[row.held_id], row)
 
 
-def _apply(assignment: Assignment, row: Row[Any] | None) -> None:
-    if row is None or row.epoch != assignment.epoch:
+def _apply(assignment: Assignment, row: Row[Any]) -> None:
+    if row.epoch != assignment.epoch:
         assignment.lose()
     elif row.state == JobState.STOPPED:
         assignment.stop()
@@ -56,3 +69,4 @@ def _apply(assignment: Assignment, row: Row[Any] | None) -> None:
         assignment.update(job_rule(row))
         assignment.forward(tuple(row.forward_urls))
         assignment.suspend(suspended=row.suspended)
+        assignment.saw(row.updated_at)

@@ -19,8 +19,12 @@ from procrastinate.worker import Worker
 
 from soloist.jobs.queue import RECORD_TASK, open_engine
 
-CONCURRENCY_MAX = 1000
-"""Jobs one recorder may hold; far above what its CPU allows, so that the queue is never where a job waits."""
+CONCURRENCY_MAX = 100_000
+"""Jobs one worker may hold: far above what a recorder is given, which is bounded where jobs are accepted.
+
+A job that waits for its publisher is a row and a few sleeping tasks. Were this the bound, one project's waiting jobs
+would keep everybody else's in the queue. ADR 0016.
+"""
 
 HEARTBEAT_S = 1.0
 FETCH_S_MAX = 10.0
@@ -102,6 +106,11 @@ class FencedJobManager(manager.JobManager):
 
 class TypedWorker(Worker):
     """procrastinate's worker with the two calls we make typed."""
+
+    @property
+    def is_full(self) -> bool:
+        """True while it holds as many jobs as it may: it then fetches none, and is not to be taken for stuck."""
+        return bool(self._job_semaphore.locked())
 
     def stop(self) -> None:
         """Ask it to end."""
