@@ -1,7 +1,7 @@
 # One verb each; `make` alone lists them. CI calls `make test` and nothing else.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: bench-transcode help setup demo serve check unit contract e2e faults fidelity crash interop bench soak fuzz wheel screenshot test
+.PHONY: bench-transcode help setup demo serve check unit contract e2e faults fidelity attack crash interop bench soak fuzz wheel screenshot test
 
 VENV := .venv/bin
 PYTEST := $(VENV)/python -W error::pytest.PytestWarning -m pytest
@@ -43,6 +43,10 @@ interop: ## Every publisher, from browsers to encoders, against a real service; 
 fidelity: ## Every codec, network, mute and crash: what was sent is in the files, in sync, and what is missing is declared
 	@scripts/setup.sh fidelity
 	@PYTHONPATH=tests:. $(VENV)/python -m fidelity $(OPTIONS)
+
+attack: ## What strangers, tenants and overload may try, each at full rate beside a victim; prints what it cost whom
+	@scripts/setup.sh fidelity
+	@PYTHONPATH=tests:.:benchmarks $(VENV)/python -m attack $(OPTIONS)
 
 bench: ## CPU, memory and frames kept beside a pion receiver and aiortc, at 1, 10 and 50 streams; 11 minutes
 	@scripts/setup.sh bench

@@ -1,0 +1,204 @@
+"""Overload by honest streams: three times what two cores carry, and what every file says of what it lacks.
+
+The streams are small and their sound is stereo made AAC, so that recording them costs far more than sending them. Each
+picture sent has a digest of its own, so each is either in its file or it is not; one that is not must lie in a stretch
+that the manifest declares as `fault`.
+"""
+
+import json
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import av
+from support.go import go_build
+from support.instance import Instance, until
+
+from attack.watch import Watch
+from fidelity.pattern import Clip, digest
+from fidelity.service import Job, Rule, Service
+from soloist.model.media import Codec
+
+ROOT = Path(__file__).parents[1]
+STREAMS, SECONDS = 240, 60.0
+NORMAL_S = 5.0
+"""How long after the load the service may take to be as before."""
+FIRST_PICTURE_S = 1.0
+FRAME_MS = 1000 / 30
+EDGE_MS = 1.5 * FRAME_MS
+"""How far a declared edge may lie from the picture beside it."""
+SOUND_MS = 200.0
+"""How much sound may be neither in the file nor declared: two packets at each edge of a stretch, and the coder's delay."""
+JOIN_S = 60.0
+
+
+@dataclass
+class Streamed:
+    """One stream: what was sent, and what became of it."""
+
+    sent: int = 0
+    kept: int = 0
+    declared: int = 0
+    """Not in the file and within a stretch that is declared as overload."""
+    complaints: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Overload:
+    """What a run came to."""
+
+    streams: list[Streamed]
+    late_ms: float
+    """How far the worst sender fell behind its own clock: what it never sent in time is not the recorder's."""
+    normal_s: float
+    complaints: list[str]
+
+    def __str__(self) -> str:
+        sent = sum(stream.sent for stream in self.streams)
+        kept = sum(stream.kept for stream in self.streams)
+        declared = sum(stream.declared for stream in self.streams)
+        whole = sum(stream.sent == stream.kept for stream in self.streams)
+        return (
+            f"{len(self.streams)} streams sent {sent} pictures: {kept} in files, {declared} declared as overload, "
+            f"{sent - kept - declared} neither; {whole} streams whole; senders at most {self.late_ms:.0f} ms late; "
+            f"normal after {self.normal_s:.1f} s"
+        )
+
+
+def overload(service: Service, count: int = STREAMS, seconds: float = SECONDS) -> Overload:
+    """Record so many streams at once; return what the files hold and say."""
+    with tempfile.TemporaryDirectory() as folder:
+        video, digests = _video(Path(folder), seconds)
+        audio = _audio(Path(folder))
+        jobs = [service.start("crowd", f"p{number}", Rule()) for number in range(count)]
+        with Watch(service.instance) as watch:
+            sent = _send(service, jobs[0], count, seconds, video, audio)
+        ended = time.monotonic()
+        for job in jobs:
+            service.stop(job)
+        normal_s, complaints = _until_normal(service, ended)
+        streams = [
+            _judge(service, job, digests, told["video_frames"], told["audio_frames"])
+            for job, told in zip(jobs, sorted(sent, key=lambda told: int(told["number"])), strict=True)
+        ]
+    complaints += [said for stream in streams for said in stream.complaints][:20]
+    if watch.health_share < 1.0:
+        complaints.append(f"health was well in {watch.health_share:.0%} of the looks")
+    return Overload(streams, max(float(told["late_ms_max"]) for told in sent), normal_s, complaints)
+
+
+def _video(folder: Path, seconds: float) -> tuple[Path, list[str]]:
+    samples = Clip(size=(160, 90), seconds=round(seconds) + 2).samples()
+    path = folder / "crowd.h264"
+    path.write_bytes(b"".join(bytes(sample.data) for sample in samples))
+    return path, [digest(bytes(sample.data), Codec.H264) for sample in samples]
+
+
+def _audio(folder: Path) -> Path:
+    from media import audio_clip  # noqa: PLC0415 - of benchmarks/
+
+    return audio_clip(folder, 2)
+
+
+def _send(service: Service, job: Job, count: int, seconds: float, video: Path, audio: Path) -> list[dict[str, Any]]:
+    binary = go_build(ROOT / "benchmarks" / "load", "load")
+    url = f"{service.instance.url}/whip/{job.app}/{job.room}/p{{n}}"
+    command = [str(binary), "-url", url, "-bearer", "devtoken", "-video", str(video), "-audio", str(audio)]
+    command += ["-publishers", str(count), "-duration", f"{seconds:g}s", "-parallel", "16"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 4 * JOIN_S, check=False)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    finished = next((line for line in lines if line["event"] == "finished"), None)
+    if finished is None:
+        raise RuntimeError(f"the senders failed: {done.stderr[-600:]}")
+    return list(finished["publishers"])
+
+
+def _until_normal(service: Service, ended: float) -> tuple[float, list[str]]:
+    """Return how long it took until health is well, nothing waits and a new job records at once; and what did not."""
+    complaints = []
+    until(lambda: _is_calm(service.instance), 60, "the recorder does not become calm within a minute")
+    normal_s = time.monotonic() - ended
+    if normal_s > NORMAL_S:
+        complaints.append(f"normal only {normal_s:.1f} s after the load")
+    return normal_s, complaints
+
+
+def _is_calm(instance: Instance) -> bool:
+    try:
+        with urllib.request.urlopen(f"{instance.url}/soloist/v1/health", timeout=3) as answer:  # noqa: S310 - our own
+            is_well = answer.status == 200
+        with urllib.request.urlopen(f"{instance.url}/metrics", timeout=3) as answer:  # noqa: S310 - our own
+            lines = answer.read().decode().splitlines()
+    except OSError:
+        return False
+    waiting = [line for line in lines if line.startswith(("soloist_media_queue_bytes{", "soloist_spool_files{"))]
+    return is_well and all(float(line.rpartition(" ")[2]) == 0 for line in waiting)
+
+
+def _judge(service: Service, job: Job, digests: list[str], pictures: int, packets: int) -> Streamed:
+    """Look for each picture in the files, and for those that are not there in what is declared."""
+    stream = Streamed(sent=pictures)
+    shown: list[tuple[float, str]] = []
+    sound_ms = 0.0
+    holes: set[tuple[str, float, float, str, str]] = set()
+    manifests = service.manifests(job)
+    for manifest in manifests:
+        for hole in manifest["missing"]:
+            holes.add(
+                (hole["kind"], hole["start_ns"] / 1e6, hole["end_ns"] / 1e6, hole["cause"], hole.get("detail", ""))
+            )
+        for file in manifest["files"]:
+            sound_ms += _read(service.path(file["key"]), file["start_ns"] / 1e6, shown)
+    zero_ms = _zero_ms(shown, digests)
+    if zero_ms is None:
+        stream.complaints.append(f"{job.user}: no picture at all, declared {sorted(holes)[:2]}")
+        return stream
+    there = {round((at - zero_ms) / FRAME_MS): told for at, told in shown}
+    if strangers := [number for number, told in there.items() if digests[number] != told]:
+        stream.complaints.append(f"{job.user}: {len(strangers)} pictures out of place, the first {strangers[0]}")
+    stream.kept = len(there)
+    absent = [number for number in range(pictures) if number not in there]
+    dark = [hole for hole in holes if hole[0] == "video"]
+    undeclared = [number for number in absent if not _lies_in(zero_ms + number * FRAME_MS, dark)]
+    stream.declared = len(absent) - len(undeclared)
+    if undeclared:
+        stream.complaints.append(f"{job.user}: {len(undeclared)} pictures missing, undeclared, from {undeclared[0]} on")
+    if wrong := [hole for hole in holes if (hole[3], hole[4]) != ("fault", "overload")]:
+        stream.complaints.append(f"{job.user}: declared otherwise: {wrong[:2]}")
+    declared_ms = sum(end - start for kind, start, end, _, _ in holes if kind == "audio")
+    lacking_ms = packets * 20.0 - sound_ms - declared_ms
+    if abs(lacking_ms) > SOUND_MS + 40.0 * len(holes):
+        stream.complaints.append(f"{job.user}: {lacking_ms:+.0f} ms of sound neither in the file nor declared")
+    return stream
+
+
+def _lies_in(at_ms: float, holes: list[tuple[str, float, float, str, str]]) -> bool:
+    return any(start - EDGE_MS <= at_ms <= end + EDGE_MS for _, start, end, _, _ in holes)
+
+
+def _zero_ms(shown: list[tuple[float, str]], digests: list[str]) -> float | None:
+    """Return when picture 0 would be shown, by those pictures of which there is only one like it."""
+    counts = Counter(digests)
+    number_of = {told: number for number, told in enumerate(digests) if counts[told] == 1}
+    zeros = sorted(at - number_of[told] * FRAME_MS for at, told in shown if told in number_of)
+    return zeros[len(zeros) // 2] if zeros else None
+
+
+def _read(path: Path, starts_ms: float, shown: list[tuple[float, str]]) -> float:
+    """Note when each picture is shown; return how much sound the file holds, milliseconds."""
+    sound_ms = 0.0
+    with av.open(str(path)) as container:
+        for packet in container.demux():
+            if not packet.size or packet.pts is None or packet.time_base is None:
+                continue
+            if packet.stream.type == "audio":
+                sound_ms += float((packet.duration or 0) * packet.time_base) * 1000
+            else:
+                at_ms = starts_ms + float(packet.pts * packet.time_base) * 1000
+                shown.append((at_ms, digest(bytes(packet), Codec.H264)))
+    return sound_ms
