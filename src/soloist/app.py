@@ -165,7 +165,7 @@ def build_api(settings: Settings, database: AsyncEngine, url: str, telling: "Tel
         recorders=sockets,
         probes=probes,
         is_dev=settings.dev,
-        limits=ApiLimits(requests_per_minute_max=settings.requests_per_minute_max),
+        limits=ApiLimits(requests_per_minute_max=settings.requests_per_minute_max, proxies=settings.trusted_proxies),
         metrics=MetricSources(sockets, functools.partial(tally, database), process_usage, settings.metrics_from),
     )
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from soloist.api.app import Commands, Telling
+from soloist.jobs.accounts import token_digest
 from soloist.jobs.listing import JobPage, ListedJob
 from soloist.model.errors import AppDisabledError, InvalidValueError, JobDoneError, JobRunningError, NotFoundError
 from soloist.model.ids import JobId, ProjectId
@@ -46,6 +47,10 @@ class AccountBook:
 
     async def app_anywhere(self, app_id):
         return self.apps.get(app_id)
+
+    async def known_names(self):
+        tokens = {f"token {token_digest(token)}" for token in self.tokens}
+        return tokens | {f"key {key}" for key in self.credentials} | {f"app {app_id}" for app_id in self.apps}
 
     async def app_ids(self, project_id):
         return frozenset(app.app_id for app in self.apps.values() if app.project_id == project_id)

@@ -26,6 +26,8 @@ from soloist.api.events import EventCommands, Pausing, event_routes
 from soloist.api.gate import VENDOR, Gate
 from soloist.api.iam import TokenKeys, iam_routes
 from soloist.api.jobs import JobCommands, job_routes
+from soloist.api.known import Accounts as KnownAccounts
+from soloist.api.known import Known
 from soloist.api.metrics import MetricSources, ServiceMetrics
 from soloist.api.mix import mix_routes
 from soloist.api.notices import Notices
@@ -36,8 +38,9 @@ from soloist.api.overview import JobPages, ProjectApps, overview_routes
 from soloist.api.recorders import Recorders
 from soloist.api.rooms import room_routes
 from soloist.api.rules import RuleCommands, rule_routes
+from soloist.api.threshold import Threshold
 from soloist.api.throttle import FailureThrottle, RequestRate
-from soloist.api.whip import App, Apps, WhipProxy
+from soloist.api.whip import App, WhipProxy
 from soloist.clock import utc_now
 from soloist.model.errors import InvalidValueError, MissingFieldError, NotFoundError
 from soloist.model.ids import AppId
@@ -52,6 +55,10 @@ class ApiLimits:
     auth_failures_max: int = 20
     """Refused credentials per access key and source within `auth_window`, before further ones get 429."""
     auth_window: timedelta = timedelta(minutes=1)
+    source_failures_max: int = 100
+    """Refused credentials of any kind per source within `auth_window`."""
+    proxies: Sequence[str] = ()
+    """Networks of proxies that tell who asks."""
     requests_per_minute_max: int = 0
     """Vendor operations a project may ask for within a minute; 0 for any number."""
 
@@ -103,7 +110,7 @@ class Commands:
         )
 
 
-class Accounts(TokenKeys, Apps, ProjectApps, Protocol):
+class Accounts(TokenKeys, KnownAccounts, ProjectApps, Protocol):
     """Where credentials and apps are looked up."""
 
     async def app_anywhere(self, app_id: AppId) -> App | None:
@@ -129,7 +136,13 @@ def create_app(
     """
     registry = CollectorRegistry()
     ways = Recorders(recorders)
-    whip = WhipProxy(accounts, ways, clock=clock, is_dev=is_dev)
+    known = Known(accounts)
+    throttle = FailureThrottle(
+        failures_max=limits.auth_failures_max,
+        window=limits.auth_window,
+        source_failures_max=limits.source_failures_max,
+    )
+    whip = WhipProxy(known, ways, throttle=throttle, clock=clock, is_dev=is_dev)
     app = FastAPI(
         openapi_url="/soloist/v1/openapi.json",
         docs_url="/soloist/v1/docs",
@@ -139,8 +152,7 @@ def create_app(
     )
     for router in commands.routes(ways):
         app.include_router(router)
-    throttle = FailureThrottle(failures_max=limits.auth_failures_max, window=limits.auth_window)
-    app.include_router(iam_routes(accounts, throttle, clock))
+    app.include_router(iam_routes(accounts, known, throttle, clock))
     service = ServiceMetrics(metrics or MetricSources())
     app.include_router(overview_routes(commands.jobs, accounts, recorders, clock))
     app.include_router(ops_routes(probes or {}, registry, __version__, service, is_dev=is_dev))
@@ -151,8 +163,9 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _refuse_parameter)
     rate = RequestRate(limits.requests_per_minute_max)
     app.add_middleware(
-        Gate, keys=accounts, throttle=throttle, rate=rate, clock=clock, body_bytes_max=limits.body_bytes_max
+        Gate, known=known, throttle=throttle, rate=rate, clock=clock, body_bytes_max=limits.body_bytes_max
     )
+    app.add_middleware(Threshold, proxies=limits.proxies, is_dev=is_dev)
     app.add_middleware(Envelope, registry=registry)
     return app
 

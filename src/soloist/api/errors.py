@@ -89,6 +89,22 @@ class ThrottledError(EdgeError):
     """Too many requests were refused lately; wait and send again."""
 
 
+class BusyError(EdgeError):
+    """The server holds as much at once as it may; wait as Retry-After says and send again."""
+
+
+class AmbiguousPathError(EdgeError):
+    """The path has empty or dot segments, which no path of this server has; leave them out."""
+
+
+class NeedlessEncodingError(EdgeError):
+    """The path percent-encodes what needs no encoding; write letters, digits, dots, hyphens and underscores plainly."""
+
+
+class ForeignHostError(EdgeError):
+    """Development mode answers to names of this machine only; open it as http://localhost or http://127.0.0.1."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """What the caller sees of an error."""
@@ -133,6 +149,10 @@ FAULTS: dict[type[Exception], Fault] = {
     ForbiddenError: Fault(403, "APIGW.0302", "The IAM user is not allowed to access this API"),
     UnknownRouteError: Fault(404, "APIGW.0101", "The API does not exist or has not been published"),
     MixingNotOfferedError: Fault(404, "APIGW.0101", "The API does not exist or has not been published"),
+    NeedlessEncodingError: Fault(400, "APIGW.0101", "The API does not exist or has not been published"),
+    AmbiguousPathError: Fault(404, "APIGW.0101", "The API does not exist or has not been published"),
+    ForeignHostError: Fault(421, "APIGW.0101", "The API does not exist or has not been published"),
+    BusyError: Fault(503, "APIGW.0201", "Backend unavailable"),
     MethodNotAllowedError: Fault(405, "APIGW.0101", "The API does not exist or has not been published"),
     TicketError: Fault(403, "APIGW.0302", "The IAM user is not allowed to access this API"),
     SlowBodyError: Fault(408, "APIGW.0201", "Request timeout"),

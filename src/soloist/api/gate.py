@@ -1,15 +1,16 @@
 """Who may pass to the vendor's paths and to ours: the body is read within limits, then token or signature is checked.
 
+Whether a token or an access key exists is settled before the body is read: strangers cannot make us hold bodies.
 Signatures are checked on raw bytes. Leaves `project_id` in the request's state. Token wins over signature; an unknown
-access key and a wrong signature get the same answer in the same time; repeated failures of one key or token from one
-source are throttled.
+access key and a wrong signature get the same answer; repeated failures of one key or token from one source are told to
+wait, and the right signature passes all the same.
 Spec: API sections 8.2, 9.1, 9.4.
 """
 
 import asyncio
 import hashlib
-import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -22,11 +23,14 @@ from soloist.api.errors import (
     SlowBodyError,
     UnauthorizedError,
 )
+from soloist.api.known import RENEWED_S, Known
+from soloist.api.threshold import limited_source
 from soloist.api.throttle import FailureThrottle, RequestRate
 from soloist.model.errors import MalformedBodyError
 from soloist.model.ids import ProjectId
 from soloist.wire.object_path import PREFIX
 from soloist.wire.signing import (
+    Authorization,
     RawRequest,
     SignatureError,
     SignatureMismatchError,
@@ -61,16 +65,6 @@ class Credential(Protocol):
         """The project meant when it names none."""
 
 
-class Keys(Protocol):
-    """Where credentials are looked up."""
-
-    async def credential(self, access_key: str) -> Credential | None:
-        """Return what belongs to an access key; None if it is unknown."""
-
-    async def project_of_token(self, token: str, now: datetime) -> ProjectId | None:
-        """Return the project of a token; None if it is unknown. Raises TokenExpiredError."""
-
-
 class Gate:
     """ASGI middleware; see the module."""
 
@@ -78,7 +72,7 @@ class Gate:
         self,
         app: ASGIApp,
         *,
-        keys: Keys,
+        known: Known,
         throttle: FailureThrottle,
         rate: RequestRate,
         clock: Callable[[], datetime],
@@ -87,7 +81,7 @@ class Gate:
     ) -> None:
         self._app = app
         self._body_timeout_s = body_timeout_s
-        self._keys = keys
+        self._known = known
         self._throttle = throttle
         self._rate = rate
         self._clock = clock
@@ -98,49 +92,86 @@ class Gate:
         if scope["type"] != "http" or not is_guarded(scope["path"]):
             await self._app(scope, receive, send)
             return
-        _refuse_anonymous(scope)
+        source, now = limited_source(scope), self._clock()
+        caller = await self._identified(scope, source, now)
         body = await read_body(scope, receive, self._body_bytes_max, timeout_s=self._body_timeout_s)
         request = _raw_request(scope, body)
-        project_id = await self._project(request, source_of(scope))
+        if caller.authorization is not None:
+            caller = await self._verified(request, caller.authorization, caller.credential, source)
+        project_id = _chosen(_text(request.values("x-project-id")), caller.credential)
         if scope["path"].startswith(VENDOR):
-            self._rate.count(project_id, self._clock())
+            self._rate.count(project_id, now)
         scope.setdefault("state", {})["project_id"] = project_id
         await self._app(scope, replay(body, receive), send)
 
-    async def _project(self, request: RawRequest, source: str) -> ProjectId:
-        token = _text(request.values("x-auth-token"))
-        wanted = _text(request.values("x-project-id"))
-        if token:
-            return await self._project_of_token(token, wanted, source)
-        return await self._project_of_signature(request, wanted, source)
-
-    async def _project_of_token(self, token: str, wanted: str, source: str) -> ProjectId:
-        now = self._clock()
-        # Counted per token, as signatures are per key: one client with a stale token must not lock out its neighbours.
-        name = hashlib.sha256(token.encode()).hexdigest()
-        self._throttle.check(name, source, now)
-        project_id = await self._keys.project_of_token(token, now)
-        if project_id is None:
-            self._throttle.failed(name, source, now)
-            raise UnauthorizedError("the token is unknown")
-        return _chosen(wanted, [project_id], project_id)
-
-    async def _project_of_signature(self, request: RawRequest, wanted: str, source: str) -> ProjectId:
-        now = self._clock()
+    async def _identified(self, scope: Scope, source: str, now: datetime) -> "_Caller":
+        """Return who says they are asking, if there is such a token or key; of a key nothing is proven yet."""
+        request = _raw_request(scope, b"")
+        is_suspect = self._throttle.is_suspect(source, now)
+        if token := _text(request.values("x-auth-token")):
+            project_id = await self._known.project_of_token(token, now, is_suspect=is_suspect)
+            if project_id is None:
+                # Counted per token, as signatures are per key.
+                self._throttle.failed(hashlib.sha256(token.encode()).hexdigest(), source, now)
+                raise UnauthorizedError("the token is unknown")
+            return _Caller(_TokenHolder(project_id))
         authorization = parse_authorization(request)
-        self._throttle.check(authorization.access_key, source, now)
         if any(request.values("x-security-token")):
             raise UnauthorizedError("this server issues no temporary credentials; leave X-Security-Token out")
-        credential = await self._keys.credential(authorization.access_key)
-        secret = credential.secret_key if credential else secrets.token_hex(16)
+        credential = await self._known.credential(authorization.access_key, is_suspect=is_suspect)
+        if credential is None:
+            self._throttle.failed(authorization.access_key, source, now)
+            raise SignatureMismatchError
+        return _Caller(credential, authorization)
+
+    async def _verified(
+        self, request: RawRequest, authorization: Authorization, credential: Credential, source: str
+    ) -> "_Caller":
+        """Return the caller whose signature this is; a secret that has just been replaced is looked up anew."""
+        now = self._clock()
         try:
-            verify_signature(request, authorization, secret, now)
+            if not _is_signed(request, authorization, credential, now):
+                renewed = await self._known.credential(authorization.access_key, older_than_s=RENEWED_S)
+                if renewed is None or not _is_signed(request, authorization, renewed, now):
+                    raise SignatureMismatchError
+                credential = renewed
         except SignatureError:
             self._throttle.failed(authorization.access_key, source, now)
             raise
-        if credential is None:
-            raise SignatureMismatchError
-        return _chosen(wanted, credential.project_ids, credential.default_project)
+        return _Caller(credential, authorization)
+
+
+@dataclass(frozen=True, slots=True)
+class _TokenHolder:
+    """What a token may act for."""
+
+    project_id: ProjectId
+    secret_key = ""
+
+    @property
+    def project_ids(self) -> Sequence[ProjectId]:
+        return (self.project_id,)
+
+    @property
+    def default_project(self) -> ProjectId:
+        return self.project_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Caller:
+    """Who says they are asking."""
+
+    credential: Credential
+    authorization: Authorization | None = None
+    """What is to be verified; None with a token, which is its own proof."""
+
+
+def _is_signed(request: RawRequest, authorization: Authorization, credential: Credential, now: datetime) -> bool:
+    try:
+        verify_signature(request, authorization, credential.secret_key, now)
+    except SignatureMismatchError:
+        return False
+    return True
 
 
 def is_guarded(path: str) -> bool:
@@ -191,31 +222,18 @@ def replay(body: bytes, receive: Receive) -> Receive:
     return receive_again
 
 
-def _refuse_anonymous(scope: Scope) -> None:
-    """Refuse before the body is read, so that strangers cannot make us hold bodies."""
-    request = _raw_request(scope, b"")
-    if not _text(request.values("x-auth-token")):
-        parse_authorization(request)
-
-
-def _chosen(wanted: str, allowed: Sequence[ProjectId], default: ProjectId) -> ProjectId:
-    if not allowed:
+def _chosen(wanted: str, credential: Credential) -> ProjectId:
+    if not credential.project_ids:
         raise NoTenantError
-    if wanted and wanted not in allowed:
+    if wanted and wanted not in credential.project_ids:
         raise ForbiddenError("X-Project-Id names a project that is not the credential's")
-    return ProjectId(wanted) if wanted else default
+    return ProjectId(wanted) if wanted else credential.default_project
 
 
 def _raw_request(scope: Scope, body: bytes) -> RawRequest:
     query = scope["query_string"]
     target = scope["raw_path"] + (b"?" + query if query else b"")
     return RawRequest(scope["method"], target, scope["headers"], hashlib.sha256(body).hexdigest())
-
-
-def source_of(scope: Scope) -> str:
-    """Return the address a request comes from; empty if it has none."""
-    client = scope.get("client")
-    return client[0] if client else ""
 
 
 def _text(values: list[bytes]) -> str:

@@ -16,8 +16,10 @@ from pydantic import BaseModel, Field
 from soloist.api.body import parse_object
 from soloist.api.errors import ForbiddenError, UnauthorizedError
 from soloist.api.fields import Body, PlainText, parse_body, render_time
-from soloist.api.gate import Keys, read_body, source_of
+from soloist.api.gate import read_body
+from soloist.api.known import RENEWED_S, Known
 from soloist.api.routing import answers, body_of, new_router, project_of
+from soloist.api.threshold import limited_source
 from soloist.api.throttle import FailureThrottle
 from soloist.model.ids import ProjectId
 
@@ -27,8 +29,8 @@ REGION_PATTERN = "^[A-Za-z0-9_-]{1,64}$"
 BODY_BYTES_MAX = 16 * 1024
 
 
-class TokenKeys(Keys, Protocol):
-    """Where credentials are looked up and tokens kept."""
+class TokenKeys(Protocol):
+    """Where tokens are kept."""
 
     async def create_token(self, token: str, project_id: ProjectId, expires_at: datetime | None = None) -> None:
         """Keep a token."""
@@ -116,8 +118,8 @@ class TokenView(BaseModel):
     token: TokenFacts
 
 
-def iam_routes(keys: TokenKeys, throttle: FailureThrottle, clock: Callable[[], datetime]) -> APIRouter:
-    """Return the two operations over `keys`."""
+def iam_routes(keys: TokenKeys, known: Known, throttle: FailureThrottle, clock: Callable[[], datetime]) -> APIRouter:
+    """Return the two operations; tokens are made in `keys`, credentials looked up in `known`."""
     router = new_router("iam")
 
     @router.get("/v3/projects", responses=answers(400))
@@ -135,13 +137,14 @@ def iam_routes(keys: TokenKeys, throttle: FailureThrottle, clock: Callable[[], d
         asked = parse_body(TokenBody, parse_object(await read_body(request.scope, request.receive, BODY_BYTES_MAX)))
         now = clock()
         user = asked.auth.identity.password.user
-        allowed, default = await _identified(user, source_of(request.scope), now)
+        allowed, default = await _identified(user, limited_source(request.scope), now)
         project = asked.auth.scope.project if asked.auth.scope else None
         project_id = ProjectId(project.id) if project and project.id else default
         if project_id not in allowed:
             raise ForbiddenError("auth.scope.project.id names a project that is not the credential's")
         token, expires_at = secrets.token_urlsafe(32), now + TOKEN_LIFETIME
         await keys.create_token(token, project_id, expires_at)
+        known.forget_names()
         response.headers["X-Subject-Token"] = token
         facts = TokenFacts(
             methods=["password"],
@@ -154,8 +157,8 @@ def iam_routes(keys: TokenKeys, throttle: FailureThrottle, clock: Callable[[], d
 
     async def _identified(user: UserBody, source: str, now: datetime) -> tuple[tuple[ProjectId, ...], ProjectId]:
         """Return the projects of a key and its own one; an unknown key takes as long as a wrong secret."""
-        throttle.check(user.name, source, now)
-        credential = await keys.credential(user.name)
+        is_suspect = throttle.is_suspect(source, now)
+        credential = await known.credential(user.name, is_suspect=is_suspect, older_than_s=RENEWED_S)
         secret = credential.secret_key if credential else secrets.token_hex(20)
         is_right = hmac.compare_digest(secret.encode(), user.password.encode())
         if credential is None or not is_right:

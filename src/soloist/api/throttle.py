@@ -1,8 +1,8 @@
 """Refuses for a while who asks too often: with refused credentials, or, where the operator says so, at all.
 
-Failures are counted per access key and source address. Bounded: the oldest pair is forgotten first, so a flood of
-invented keys costs memory for `pairs_max` of them only. A pair, not the key alone, is blocked: a stranger who guesses
-at a key does not lock its owner out.
+A credential is verified first and counted only when it is wrong: whoever has the right one always passes, however many
+wrong ones came before it from the same address. Failures are counted per access key and source, and per source.
+Bounded: the oldest is forgotten first, so a flood of invented keys costs memory for so many of them only.
 Spec: API sections 1 (rate limits), 8.2, 9.4.9.
 """
 
@@ -12,35 +12,62 @@ from datetime import datetime, timedelta
 
 from soloist.api.errors import ThrottledError
 
+ENTRIES_MAX = 10_000
 
-class FailureThrottle:
-    """Allows `failures_max` failures of one pair within `window`; then nothing until the window has passed."""
 
-    def __init__(self, *, failures_max: int, window: timedelta, pairs_max: int = 10_000) -> None:
+class Failures:
+    """Counts failures by name within a window that begins with the first one."""
+
+    def __init__(self, failures_max: int, window: timedelta, *, entries_max: int = ENTRIES_MAX) -> None:
         self._failures_max = failures_max
         self._window = window
-        self._pairs_max = pairs_max
-        self._failures: OrderedDict[tuple[str, str], tuple[datetime, int]] = OrderedDict()
+        self._entries_max = entries_max
+        self._counts: OrderedDict[tuple[str, ...], tuple[datetime, int]] = OrderedDict()
 
-    def check(self, access_key: str, source: str, now: datetime) -> None:
-        """Return if this pair may try.
-
-        Raises:
-            ThrottledError: it has failed too often within the window.
-        """
-        began_at, count = self._failures.get((access_key, source), (now, 0))
-        if count >= self._failures_max and now - began_at < self._window:
-            wait = math.ceil((began_at + self._window - now).total_seconds())
-            raise ThrottledError("too many failed authentications", headers={"Retry-After": str(wait)})
-
-    def failed(self, access_key: str, source: str, now: datetime) -> None:
-        """Count one failure; the window begins with the first one."""
-        began_at, count = self._failures.pop((access_key, source), (now, 0))
+    def count(self, name: tuple[str, ...], now: datetime) -> None:
+        """Count one failure."""
+        began_at, count = self._counts.pop(name, (now, 0))
         if now - began_at >= self._window:
             began_at, count = now, 0
-        self._failures[access_key, source] = (began_at, count + 1)
-        while len(self._failures) > self._pairs_max:
-            self._failures.popitem(last=False)
+        self._counts[name] = (began_at, count + 1)
+        while len(self._counts) > self._entries_max:
+            self._counts.popitem(last=False)
+
+    def wait_s(self, name: tuple[str, ...], now: datetime) -> int:
+        """Return how many seconds are left of the window in which a name has failed too often; 0 if it has not."""
+        began_at, count = self._counts.get(name, (now, 0))
+        if count <= self._failures_max or now - began_at >= self._window:
+            return 0
+        return math.ceil((began_at + self._window - now).total_seconds())
+
+
+class FailureThrottle:
+    """Allows `failures_max` failures of one key from one source within `window`; further ones are told to wait.
+
+    A source that fails `source_failures_max` times, by whatever keys, is suspect: what it names is looked up only if it
+    is known to exist (`known.py`).
+    """
+
+    def __init__(
+        self, *, failures_max: int, window: timedelta, source_failures_max: int = 100, entries_max: int = ENTRIES_MAX
+    ) -> None:
+        self._pairs = Failures(failures_max, window, entries_max=entries_max)
+        self._sources = Failures(source_failures_max, window, entries_max=entries_max)
+
+    def is_suspect(self, source: str, now: datetime) -> bool:
+        """Tell whether a source was refused too often lately."""
+        return self._sources.wait_s((source,), now) > 0
+
+    def failed(self, key: str, source: str, now: datetime) -> None:
+        """Count one failure, after which the caller refuses in its own words.
+
+        Raises:
+            ThrottledError: it was one too many of this pair or this source; Retry-After says for how long.
+        """
+        self._pairs.count((key, source), now)
+        self._sources.count((source,), now)
+        if wait := max(self._pairs.wait_s((key, source), now), self._sources.wait_s((source,), now)):
+            raise ThrottledError("too many failed authentications", headers={"Retry-After": str(wait)})
 
 
 class RequestRate:

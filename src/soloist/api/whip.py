@@ -5,6 +5,7 @@ and answers pass verbatim over its unix socket. CORS preflights, which never car
 Spec: RFC 9725 §4.2 (OPTIONS), §4.7 (bearer); RFC 6750 §3.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,9 +15,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from soloist.api.errors import BodyTooLargeError, SlowBodyError
+from soloist.api.errors import BodyTooLargeError, SlowBodyError, ThrottledError
 from soloist.api.gate import read_body
+from soloist.api.known import Known
 from soloist.api.recorders import RecorderAwayError, Recorders
+from soloist.api.threshold import limited_source
+from soloist.api.throttle import FailureThrottle
 from soloist.model.errors import InvalidValueError, TokenExpiredError
 from soloist.model.ids import AppId, ProjectId, parse_id
 from soloist.wire.join_token import JoinTokenError, JoinTokenMismatchError, verify_join_token
@@ -51,16 +55,6 @@ class App(Protocol):
         """Key of its join tokens."""
 
 
-class Apps(Protocol):
-    """Where apps are looked up."""
-
-    async def app_anywhere(self, app_id: AppId) -> App | None:
-        """Return an app whichever project owns it; None if there is none."""
-
-    async def project_of_token(self, token: str, now: datetime) -> ProjectId | None:
-        """Return the project of a token; None if it is unknown. Raises TokenExpiredError."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Place:
     """Where a WHIP path points."""
@@ -73,9 +67,18 @@ class _Place:
 class WhipProxy:
     """Answers WHIP requests; see the module."""
 
-    def __init__(self, apps: Apps, recorders: Recorders, *, clock: Callable[[], datetime], is_dev: bool) -> None:
+    def __init__(
+        self,
+        known: Known,
+        recorders: Recorders,
+        *,
+        throttle: FailureThrottle,
+        clock: Callable[[], datetime],
+        is_dev: bool,
+    ) -> None:
         """In dev mode project tokens are bearers too, and none is needed."""
-        self._apps = apps
+        self._known = known
+        self._throttle = throttle
         self._recorders = recorders
         self._clock = clock
         self._is_dev = is_dev
@@ -94,28 +97,40 @@ class WhipProxy:
             return _render(session_options() if "resource" in request.path_params else endpoint_options())
         try:
             place = _place(request)
-            await self._admit(request, place)
+            await self._let_in(request, place)
             return await self._pass_on(request, place)
         except WhipError as error:
             return _render(refused(error))
 
-    async def _admit(self, request: Request, place: _Place) -> None:
+    async def _let_in(self, request: Request, place: _Place) -> None:
+        """Return if the bearer may do this; those who are refused again and again are told to wait."""
+        source, now = limited_source(request.scope), self._clock()
+        try:
+            await self._admit(request, place, is_suspect=self._throttle.is_suspect(source, now))
+        except WhipError as error:
+            try:
+                self._throttle.failed(hashlib.sha256(_bearer(request).encode()).hexdigest(), source, now)
+            except ThrottledError as throttled:
+                raise WhipError(429, str(throttled), tuple(throttled.headers.items())) from error
+            raise
+
+    async def _admit(self, request: Request, place: _Place, *, is_suspect: bool) -> None:
         """Return if the bearer may do this; those already inside a disabled app may still leave it."""
-        app = await self._apps.app_anywhere(AppId(place.app_id))
+        app: App | None = await self._known.app_anywhere(AppId(place.app_id), is_suspect=is_suspect)
         if app is None:
             raise WhipError(404, f"app {place.app_id} does not exist; check the URL")
         if not app.enabled and request.method == "POST":
             raise WhipError(403, f"app {place.app_id} is disabled; enable it first")
         token = _bearer(request)
-        if self._is_dev and (not token or await self._is_of(token, app.project_id)):
+        if self._is_dev and (not token or await self._is_of(token, app.project_id, is_suspect=is_suspect)):
             return
         if not token:
             raise _unauthorized("send Authorization: Bearer with a join token of this app", "")
         self._check_token(token, app.join_key, place)
 
-    async def _is_of(self, token: str, project_id: ProjectId) -> bool:
+    async def _is_of(self, token: str, project_id: ProjectId, *, is_suspect: bool) -> bool:
         try:
-            return await self._apps.project_of_token(token, self._clock()) == project_id
+            return await self._known.project_of_token(token, self._clock(), is_suspect=is_suspect) == project_id
         except TokenExpiredError as error:
             raise _unauthorized(str(error), ' error="invalid_token"') from error
 

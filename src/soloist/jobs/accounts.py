@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from soloist.jobs import schema
 from soloist.jobs.codec import render_rule_body, rule_of_row
+from soloist.jobs.known_names import list_names
 from soloist.jobs.ownership import find_owner, own_bucket
 from soloist.model.callback import RecordCallback
 from soloist.model.errors import NotFoundError, TokenExpiredError
@@ -216,6 +217,11 @@ class Accounts:
         """Return whose bucket an address names; None if no rule ever named it."""
         async with self._database.connect() as connection:
             return await find_owner(connection, address)
+
+    async def known_names(self) -> frozenset[str]:
+        """Return the names of every key, token and app there is; see `known_names.py`."""
+        async with self._database.connect() as connection:
+            return await list_names(connection)
 
     async def _upsert(self, statement: object) -> None:
         async with self._database.begin() as connection:

@@ -26,6 +26,7 @@ JSON_EXAMPLES = {
     "public_address": '["192.0.2.1"]',
     "ice_servers": '[{"url": "stun:stun.example:3478"}]',
     "metrics_from": '["127.0.0.0/8", "10.0.0.0/8"]',
+    "trusted_proxies": '["127.0.0.1", "10.0.0.0/8"]',
     "outgoing_allowed": '["10.0.0.0/8"]',
 }
 """How the settings that are lists or objects are written."""
@@ -163,6 +164,10 @@ class Settings(BaseSettings):
     """Networks that may read /metrics, as JSON list. Default loopback only; others get 404. A proxy on this machine is
     loopback too: let it refuse that path."""
 
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks of proxies in front whose X-Forwarded-For, Forwarded and X-Forwarded-Proto are believed, as JSON list.
+    Default none: whoever connects is who asks."""
+
     outgoing_allowed: tuple[str, ...] = ()
     """Networks beside the public ones that addresses named by customers may lead to (callbacks, RTMP), as JSON list.
     Default none, in dev mode loopback. Whatever is allowed here, every customer can have a request sent to."""
@@ -224,7 +229,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"{text!r} is no IP address; give one such as 192.0.2.1, without a port") from None
         return texts
 
-    @field_validator("metrics_from", "outgoing_allowed")
+    @field_validator("metrics_from", "outgoing_allowed", "trusted_proxies")
     @classmethod
     def _networks_are_networks(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
         for text in texts:

@@ -185,25 +185,71 @@ async def test_a_strangers_body_is_not_read(app):
     assert answer.status == 401
 
 
-async def test_repeated_failures_of_one_key_from_one_source_are_429_until_the_window_has_passed(app, clock):
-    refused = [(await signed_start(app, secret="guess")).status for _ in range(3)]
-
-    blocked = await signed_start(app)
+async def test_further_failures_of_one_key_from_one_source_are_429_until_the_window_has_passed(app, clock):
+    refused = [await signed_start(app, secret="guess") for _ in range(4)]
     clock.now += timedelta(minutes=1)
-    later = await signed_start(app)
+    later = await signed_start(app, secret="guess", at=clock.now)
 
-    assert refused == [401, 401, 401]
-    assert (blocked.status, blocked.json()["error_code"], blocked.header("Retry-After")) == (429, "APIGW.0308", "60")
-    assert later.status == 201
+    assert [answer.status for answer in refused] == [401, 401, 401, 429]
+    assert (refused[3].json()["error_code"], refused[3].header("Retry-After")) == ("APIGW.0308", "60")
+    assert later.status == 401
 
 
-async def test_failures_from_elsewhere_do_not_lock_the_owner_out(app):
-    for _ in range(4):
-        await call(app, "POST", JOBS, headers=signed_headers("POST", JOBS, secret="guess", at=NOW).items())
+@pytest.mark.parametrize("times", [4, 40])
+async def test_a_correct_signature_passes_however_many_wrong_ones_came_from_its_address(app, times):
+    wrong = [(await signed_start(app, secret="guess")).status for _ in range(times)]
 
-    headers = signed_headers("POST", JOBS, start_body(), at=NOW).items()
-    assert (await start(app, headers)).status == 429
-    assert (await start(app, headers, client=("192.0.2.2", 1))).status == 201
+    assert wrong[3:] == [429] * (times - 3)
+    assert (await signed_start(app)).status == 201
+    assert (await start(app, TOKEN)).status == 400, "the job is there, so the token passed"
+
+
+async def test_a_flood_of_invented_keys_and_tokens_reaches_the_accounts_once_and_locks_nobody_out(accounts, clock):
+    limits = ApiLimits(auth_failures_max=3, source_failures_max=5)
+    app = create_app(commands=commands(accounts), accounts=accounts, recorders={}, clock=clock, limits=limits)
+    asked = []
+    for name in ("credential", "project_of_token", "known_names"):
+        counted(accounts, name, asked)
+
+    for number in range(60):
+        await start(app, [("X-Auth-Token", f"invented{number}")])
+        await signed_start(app, access=f"invented{number}")
+
+    assert asked.count("known_names") <= 3
+    assert len(asked) <= 12, "six failures make the source suspect; from then on the list answers"
+    assert (await signed_start(app)).status == 201
+    assert (await start(app, TOKEN)).status == 400
+
+
+def counted(accounts, name, asked):
+    answer = getattr(accounts, name)
+
+    async def count(*arguments):
+        asked.append(name)
+        return await answer(*arguments)
+
+    setattr(accounts, name, count)
+
+
+async def test_a_replaced_secret_is_used_at_once_and_a_revoked_key_ends_within_a_second(app, accounts, clock):
+    assert (await signed_start(app)).status == 201
+    accounts.credentials["devkey"] = BookedCredential("renewed", ("dev",), "dev")
+    await anyio.sleep(0.25)
+    assert (await signed_start(app, secret="renewed")).status == 400, "JobRunning: it passed"
+    del accounts.credentials["devkey"]
+    await anyio.sleep(1.05)
+
+    assert (await signed_start(app, secret="renewed")).status == 401
+
+
+async def test_the_body_of_an_unknown_key_or_token_is_not_read(app):
+    signed = signed_headers("POST", JOBS, start_body(), access="nobody", at=NOW).items()
+
+    with anyio.fail_after(5):
+        unknown_key = await call(app, "POST", JOBS, headers=signed, stalls=True)
+        unknown_token = await call(app, "POST", JOBS, headers=[("X-Auth-Token", "nobody")], stalls=True)
+
+    assert (unknown_key.status, unknown_token.status) == (401, 401)
 
 
 async def test_a_stale_token_is_throttled_and_its_neighbours_are_not(app):

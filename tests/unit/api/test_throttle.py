@@ -11,46 +11,70 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
 WINDOW = timedelta(seconds=10)
 
 
-def failed(times, at=NOW):
-    throttle = FailureThrottle(failures_max=2, window=WINDOW, pairs_max=3)
-    for _ in range(times):
-        throttle.failed("key", "source", at)
-    return throttle
+def throttled(failures_max=2, source_failures_max=100):
+    return FailureThrottle(
+        failures_max=failures_max, window=WINDOW, source_failures_max=source_failures_max, entries_max=3
+    )
 
 
-def test_fewer_failures_than_allowed_block_nothing():
-    failed(1).check("key", "source", NOW)
+def is_told_to_wait(throttle, key="key", source="source", at=NOW):
+    """Count one failure and return for how many seconds it is told to wait; None if it is not."""
+    try:
+        throttle.failed(key, source, at)
+    except ThrottledError as error:
+        return error.headers["Retry-After"]
+    return None
 
 
-def test_the_allowed_number_of_failures_blocks_the_pair_only():
-    throttle = failed(2)
+def test_fewer_failures_than_allowed_are_refused_in_the_callers_own_words():
+    throttle = throttled()
 
-    with pytest.raises(ThrottledError):
-        throttle.check("key", "source", NOW)
-    throttle.check("key", "elsewhere", NOW)
-    throttle.check("other", "source", NOW)
+    assert [is_told_to_wait(throttle) for _ in range(3)] == [None, None, "10"]
+
+
+def test_failures_of_one_pair_leave_other_keys_and_sources_alone():
+    throttle = throttled()
+    for _ in range(3):
+        is_told_to_wait(throttle)
+
+    assert is_told_to_wait(throttle, source="elsewhere") is None
+    assert is_told_to_wait(throttle, key="other") is None
 
 
 def test_the_answer_says_how_long_to_wait():
-    with pytest.raises(ThrottledError) as caught:
-        failed(2).check("key", "source", NOW + timedelta(seconds=3.5))
+    throttle = throttled()
+    for _ in range(2):
+        is_told_to_wait(throttle)
 
-    assert caught.value.headers == {"Retry-After": "7"}
+    assert is_told_to_wait(throttle, at=NOW + timedelta(seconds=3.5)) == "7"
 
 
 def test_the_window_begins_with_the_first_failure():
-    throttle = failed(1)
-    throttle.failed("key", "source", NOW + WINDOW)
+    throttle = throttled()
+    for _ in range(3):
+        is_told_to_wait(throttle)
 
-    throttle.check("key", "source", NOW + WINDOW)
+    assert is_told_to_wait(throttle, at=NOW + WINDOW) is None
 
 
 def test_a_flood_of_invented_keys_forgets_the_oldest():
-    throttle = failed(2)
+    throttle = throttled()
+    for _ in range(2):
+        is_told_to_wait(throttle)
     for number in range(3):
-        throttle.failed(f"invented{number}", "source", NOW)
+        is_told_to_wait(throttle, f"invented{number}")
 
-    throttle.check("key", "source", NOW)
+    assert is_told_to_wait(throttle) is None
+
+
+def test_a_source_that_fails_with_many_keys_is_suspect_until_the_window_has_passed():
+    throttle = throttled(source_failures_max=2)
+    told = [is_told_to_wait(throttle, f"invented{number}") for number in range(3)]
+
+    assert told == [None, None, "10"]
+    assert throttle.is_suspect("source", NOW)
+    assert not throttle.is_suspect("elsewhere", NOW)
+    assert not throttle.is_suspect("source", NOW + WINDOW)
 
 
 def test_a_project_may_ask_so_often_a_minute_and_no_more_and_others_are_not_affected():
