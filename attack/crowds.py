@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -33,14 +32,10 @@ Member = Callable[["Crowd", asyncio.StreamReader, asyncio.StreamWriter], Awaitab
 
 def crowd(port: int, size: int, seconds: float, member: Member, *, source: str = STRANGER) -> Crowd:
     """Keep so many connections busy for so many seconds: one that ends is followed by another."""
-    return asyncio.run(_crowd(port, size, seconds, member, source))
+    seen = Crowd()
 
-
-async def _crowd(port: int, size: int, seconds: float, member: Member, source: str) -> Crowd:
-    seen, until = Crowd(), time.monotonic() + seconds
-
-    async def one() -> None:
-        while time.monotonic() < until:
+    async def one(until: float) -> None:
+        while asyncio.get_running_loop().time() < until:
             try:
                 reader, writer = await asyncio.open_connection(HOST, port, local_addr=(source, 0))
             except OSError:
@@ -49,12 +44,16 @@ async def _crowd(port: int, size: int, seconds: float, member: Member, source: s
                 continue
             seen.opened += 1
             with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
-                async with asyncio.timeout_at(asyncio.get_running_loop().time() + max(0.0, until - time.monotonic())):
+                async with asyncio.timeout_at(until):
                     await member(seen, reader, writer)
             writer.close()
             await asyncio.sleep(0.01)
 
-    await asyncio.gather(*(one() for _ in range(size)))
+    async def everybody() -> None:
+        until = asyncio.get_running_loop().time() + seconds
+        await asyncio.gather(*(one(until) for _ in range(size)))
+
+    asyncio.run(everybody())
     return seen
 
 

@@ -1,4 +1,4 @@
-"""Attacks with media: forged datagrams, floods, pictures that change all the time, clocks that leap. S1, S4, S5, S14."""
+"""Attacks with media: forged datagrams, floods, pictures that always change, clocks that leap. S1, S4, S5, S14."""
 
 import json
 import random

@@ -44,10 +44,7 @@ class Scene:
     def app(self) -> tuple[str, str]:
         """An app of the attacker's and the id of its rule."""
         made = self.call("POST", "/v2/apps", {"app_name": "attack"})
-        import contextlib
-
-        with contextlib.suppress(RuntimeError):
-            self.command("bucket", "grant", "--project", PROJECT, "--bucket", BUCKET)
+        self.command("bucket", "grant", "--project", PROJECT, "--bucket", BUCKET)
         address = {"location": "cn-north-4", "project_id": PROJECT, "bucket": BUCKET, "object": "f/"}
         rule = {"obs_addr": address, "record_formats": ["MP4"], "mp4_config": {"record_cycle": 3600}}
         return made["app_id"], self.call("POST", f"/v2/apps/{made['app_id']}/record-rules", rule)["rule_id"]
