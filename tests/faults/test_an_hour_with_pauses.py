@@ -17,7 +17,7 @@ from support.stage import Stage, a_publisher
 from soloist.model.media import Codec, Kind
 from soloist.model.rule import AudioMode, HlsConfig, Mp4Config, RecordFormat
 from soloist.model.timing import Cause
-from soloist.recording.recording import segments_zero_ns
+from soloist.recording.terms import segments_zero_ns
 
 HOUR_NS = 3600 * NS
 PERIOD_NS = {Kind.AUDIO: 60 * MS, Kind.VIDEO: 100 * MS}

@@ -19,8 +19,9 @@ Facts = TypeVar("Facts", bound=TimelineFacts)
 
 def manifest_of(note: FileNote, summary: FileSummary, media: TimelineFacts, committed: Committed) -> str:
     """Return the manifest of one file: its own stretch of the recording."""
-    # What ends where the file begins is told by this file: no other will.
-    within = (m for m in media.missing if m.end_ns >= summary.start_ns and m.start_ns < summary.end_ns)
+    # What ends where the file begins is told by this file: no other will. Of what begins where it ends, what we lost
+    # is told here as well, for there may never be a next one.
+    within = (m for m in media.missing if m.end_ns >= summary.start_ns and m.start_ns < summary.end_ns + _is_ours(m))
     file = ManifestFile(
         key=committed.key,
         record_format=note.record_format,
@@ -33,6 +34,10 @@ def manifest_of(note: FileNote, summary: FileSummary, media: TimelineFacts, comm
     )
     tracks = tuple(_track(kind, codec, summary, media) for kind, codec in sorted(summary.codecs.items()))
     return render_manifest(Manifest(note.job, note.origin_ns, tracks, tuple(within), (file,)))
+
+
+def _is_ours(missing: Missing) -> bool:
+    return missing.cause is Cause.FAULT
 
 
 def resumed(media: Facts, ends_ns: Mapping[Kind, int]) -> Facts:

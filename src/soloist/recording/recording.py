@@ -7,8 +7,8 @@ Spec: API section 6.3 (interruptions); rules R12, R14, R16, R41, R46.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -16,21 +16,22 @@ from typing import Protocol
 
 import structlog
 
+from soloist.core import Overflow
 from soloist.model.errors import SoloistError
 from soloist.model.event import RecordingTroubled, Trouble
 from soloist.model.job import Job
 from soloist.model.media import EncodedFrame, Kind, Sample
-from soloist.model.rule import ALWAYS_APPEND, HlsConfig, Mp4Config, RecordFormat, RecordRule, Vp8Mode
+from soloist.model.rule import RecordFormat, RecordRule
 from soloist.model.timing import Cause, Missing
 from soloist.recording.absences import Absences
-from soloist.recording.cutting import Cuts, Fact, FileEnded, FileSeries, FileSummary
+from soloist.recording.cutting import Fact, FileEnded, FileSeries, FileSummary
 from soloist.recording.selection import LAYER_SILENT, Selection
 from soloist.recording.selfcheck import SelfCheck
+from soloist.recording.terms import UNIX_EPOCH, cuts_of, segments_zero_ns, transcodes_vp8
 from soloist.recording.transcoding import PictureLine
 from soloist.recording.vigil import Vigil
-from soloist.sinks import h264
 from soloist.sources.ingest import REPLACED, PublisherMedia
-from soloist.sources.items import Media, is_frame, is_report
+from soloist.sources.items import Media, is_frame, is_overflow, is_report
 from soloist.wire.clock import NS
 from soloist.wire.interleave import Interleaver
 from soloist.wire.timeline import Placement, Timeline
@@ -42,9 +43,6 @@ SUSPENDED = "suspended"
 """Why media is missing that the customer ordered not to be recorded."""
 SILENT_PUBLISHER_NS = 5 * NS
 """A publisher that was replaced after so long a silence had been lost, not replaced."""
-UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-HEADROOM_NS = 10 * NS
-"""How much earlier than its job media may seem to be by its sender's clock."""
 KEYFRAME_LAG_NS = NS
 """Longer than a keyframe that has arrived takes to reach the files: it waits for its stream's clock, and for sound."""
 SILENCE_NS = 2 * NS
@@ -160,6 +158,7 @@ class Recording:
         """Let a publisher go; an interruption begins unless another took its place."""
         before = self._selection.kinds
         self._selection.detach(publisher)
+        self._timeline.conclude(self._now_ns)
         self._timeline.forget(publisher.session)
         if reason == REPLACED:
             for kind in before:
@@ -188,8 +187,8 @@ class Recording:
                     self._vigil.came(kind, item.received_ns, is_shown=not self._timeline.awaits_keyframe(kind))
             elif is_report(item):
                 self._timeline.report(publisher.session, item, _rate_hz(_kind_of(publisher, item.mid)))
-            else:
-                self._timeline.interrupt(_kind_of(publisher, item.mid), Cause.FAULT, "overload")
+            elif is_overflow(item):
+                self._leave_out(publisher, item)
         self._selection.reconsider(items[-1].received_ns if is_frame(items[-1]) else self._last_frame_ns)
         self._hand_on()
         if not self._is_interrupted:
@@ -243,6 +242,7 @@ class Recording:
             return
         self._is_suspended = suspended
         if suspended:
+            self._timeline.conclude(self._now_ns)
             for kind in Kind:
                 self._timeline.interrupt(kind, Cause.PAUSE, SUSPENDED)
             # Whoever is recorded afterwards comes back, be it the same publisher.
@@ -263,7 +263,7 @@ class Recording:
     def stop(self) -> None:
         """Write what is still held and end the file; nothing is recorded afterwards."""
         if not self._is_over:
-            self._timeline.finish()
+            self._timeline.conclude(self._now_ns)
             self._end_files()
             if self._line is not None:
                 self._line.give_up()
@@ -348,6 +348,12 @@ class Recording:
             is_cut_wanted |= self._line.wants_keyframe
         if (self._awaits_keyframe or is_cut_wanted) and is_late:
             self._selection.request_keyframe()
+
+    def _leave_out(self, publisher: PublisherMedia, dropped: Overflow) -> None:
+        """Note frames that the core dropped: what is missing of a recorded track by that is our fault."""
+        kind = self._selection.loses(publisher, dropped.mid, dropped.rid)
+        if kind is not None and not self._is_suspended:
+            self._timeline.leave_out(kind, max(dropped.frames_count, 1), self._last_frame_ns or self._now_ns)
 
     def _admits(self, kind: Kind, frame: EncodedFrame) -> bool:
         """Return whether a frame is recorded: not while suspended, and afterwards a picture only from a keyframe on."""
@@ -458,35 +464,6 @@ class Recording:
 
     def _wall_ns(self, ns: int) -> int:
         return (self._timeline.origin_ns or 0) + ns
-
-
-def segments_zero_ns(job: Job) -> int:
-    """Return the Unix time, nanoseconds, that HLS segments of a job call 0: before any media that could be in them."""
-    return (job.created_at - UNIX_EPOCH) // timedelta(microseconds=1) * 1000 - HEADROOM_NS
-
-
-def transcodes_vp8(job: Job) -> bool:
-    """Return whether VP8 becomes H.264: the app wants it, and this FFmpeg can; else it is kept in WebM, with a note."""
-    return job.vp8 is Vp8Mode.H264 and job.video is not None and h264.is_available()
-
-
-def cuts_of(rule: RecordRule) -> dict[RecordFormat, Cuts]:
-    """Return where files begin, for each format a rule asks for."""
-    mp4, hls = rule.mp4 or Mp4Config(0), rule.hls or HlsConfig(0)
-    cuts = {
-        RecordFormat.MP4: Cuts(
-            RecordFormat.MP4, rule.audio, cycle_ns=mp4.record_cycle_s * NS, merge_gap_ns=mp4.merge_gap_s * NS
-        ),
-        RecordFormat.HLS: Cuts(
-            RecordFormat.HLS,
-            rule.audio,
-            cycle_ns=hls.record_cycle_s * NS,
-            merge_gap_ns=None if hls.merge_gap_s == ALWAYS_APPEND else hls.merge_gap_s * NS,
-            slice_s=hls.slice_s,
-        ),
-    }
-    is_alone = len(rule.formats) == 1
-    return {wanted: replace(cuts[wanted], is_alone=is_alone) for wanted in cuts if wanted in rule.formats}
 
 
 def _kind_of(publisher: PublisherMedia, mid: str) -> Kind:

@@ -76,6 +76,13 @@ class Selection:
             return kind if self._layers.admits(frame) else None
         return kind
 
+    def loses(self, publisher: PublisherMedia, mid: str, rid: str | None) -> Kind | None:
+        """Return the track that frames of a layer are missing from if they were dropped; None if none needs them."""
+        kind = self._routes.get((publisher.session, mid))
+        recorded = self._layers.current if self._layers is not None else None
+        is_other = kind is Kind.VIDEO and None not in (rid, recorded) and rid != recorded
+        return None if is_other else kind
+
     def reconsider(self, now_ns: int) -> None:
         """Look again at which layer to record: layers come and go."""
         if self._layers is not None:

@@ -10,7 +10,7 @@ from soloist.model.event import Trouble
 from soloist.model.media import Kind, Sample
 from soloist.model.timing import Cause, Missing
 from soloist.wire.clock import NS
-from soloist.wire.timeline import AUDIO_TOLERANCE_NS
+from soloist.wire.logical_track import AUDIO_TOLERANCE_NS
 
 UNWRITTEN_NS_MAX = 5 * NS
 """Media that comes for so long while nothing is written means that the writer is stuck."""

@@ -27,6 +27,11 @@ def is_report(item: Item) -> TypeGuard[SenderReport]:
     return hasattr(item, "ntp_ns")
 
 
+def is_overflow(item: Item) -> TypeGuard[Overflow]:
+    """Return whether this tells of frames that were dropped."""
+    return hasattr(item, "frames_count")
+
+
 def is_closed(item: Item) -> TypeGuard[Closed]:
     """Return whether this is a session's end."""
     return hasattr(item, "reason")

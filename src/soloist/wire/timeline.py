@@ -10,33 +10,42 @@ Spec: RFC 3550 §5.1 (RTP time stamps), §6.4.1 (sender reports).
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from soloist.model.media import EncodedFrame, Kind, Sample, SenderReport
 from soloist.model.timing import Cause, Missing
 from soloist.wire.clock import NS, SenderClock, StreamClock, ns_to_ticks, ticks_to_ns
 from soloist.wire.evidence import PACKET_BYTES, Hearing, is_loss
+from soloist.wire.left_out import CLOCK_TOO_FAST, OVERLOAD, Loss
+from soloist.wire.logical_track import (
+    AUDIO_TOLERANCE_NS,
+    STEP_NS,
+    StreamKey,
+    Track,
+    declared_from,
+    frame_ticks,
+    last_certain,
+    lead_ticks,
+    packets_in,
+    slew,
+    stood_still,
+)
 from soloist.wire.opus import packet_ticks
-
-StreamKey = tuple[int, str, str | None]
-"""Session number, mid and rid of one RTP stream."""
 
 SETTLE_NS = 600_000_000
 """How long a new stream's first frames wait for a sender report before arrival has to do."""
-SLEW_PER = 1000
-"""One tick of correction for so many ticks of media: 1 ms/s (rule R2)."""
 SLEW_DEADBAND_NS = 2_000_000
-STEP_NS = 500_000_000
-"""A report this far ahead of us means the sender's RTP clock stood still; slewing would take minutes."""
 STALL_NS = 2 * NS
 """Disagreement between RTP time and arrival that is a stalled or jumped clock, not jitter (rules R5, R7)."""
+AHEAD_NS_MAX = 2_500_000_000
+"""How far a track may be ahead of arrival: nothing is captured after it came, and the first frames, which the others
+are placed by, may have come late."""
 LEAP_NS = 60 * NS
 """No network holds a packet back for so long: what is further off goes by another clock."""
 PROBATION_NS = NS
 """How long frames that came too late are held to see whether the network was slow or the sender's clock stood still."""
 CREEP_PER = 1000
 """The least delay seen is forgotten at this rate: 1 ms/s, more than any clock drifts."""
-AUDIO_TOLERANCE_NS = 10_000_000
 VIDEO_TOLERANCE_NS = 2 * NS
 """A picture may stand this long without anything being missing: screens are sent at one frame a second."""
 START_TOLERANCE_NS = 50_000_000
@@ -44,57 +53,6 @@ START_TOLERANCE_NS = 50_000_000
 OVERLAP_NS_MAX = 200_000_000
 """How much of a new publisher's stream may belong before the old one's end: it gives way, and those after it are
 where they were captured. One further off goes by another clock and begins where it ended; layers go by one clock."""
-VIDEO_FRAME_TICKS = 3000
-
-
-@dataclass(slots=True)
-class _Track:
-    """One logical track; ticks are of `rate_hz`, pts from the recording's origin."""
-
-    kind: Kind
-    rate_hz: int = 0
-    stream: StreamKey | None = None
-    clock: StreamClock | None = None
-    base_ticks: int = 0
-    placed_by: str = ""
-    last_pts: int = -1
-    last_ticks: int = 0
-    transit_ns: int = 0
-    """The least delay of its frames against the timeline, creeping up."""
-    placed_ns: int = 0
-    """Arrival of the last frame placed."""
-    late_ns: int = 0
-    """How much later than the least delayed one it came."""
-    heard_ns: int = 0
-    """Arrival of the last one, be it one that was dropped."""
-    suspects: list[EncodedFrame] = field(default_factory=list)
-    """Frames that came too late, until it is known why."""
-    suspected_at: tuple[int, int] = (0, 0)
-    """Arrival and lateness of the first suspect."""
-    slew_ticks: int = 0
-    slewed_at: int = 0
-    is_step_due: bool = False
-    breaks_count: int = 0
-    """Of its clock, that are dealt with."""
-    needs_keyframe: bool = False
-    interruption: tuple[Cause, str] | None = None
-    """What was said of what is missing now."""
-    word: tuple[Cause, str] | None = None
-    """What the numbering says of it: the cause of its longest part so far."""
-    word_from: int = 0
-    """Where that part begins."""
-    seen_end: int = 0
-    """Where the last frame ended, be it one that was dropped."""
-    packets: int = 0
-    """That came since `packets_from`, and would come again in as long a time."""
-    packets_from: int = 0
-    held: list[EncodedFrame] = field(default_factory=list)
-    held_stream: StreamKey | None = None
-
-    @property
-    def end_pts(self) -> int:
-        """Where the next sample belongs if nothing is missing."""
-        return self.last_pts + self.last_ticks if self.last_pts >= 0 else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +79,7 @@ class Timeline:
         self.keep_damaged = keep_damaged
         """Whether pictures that refer to lost ones are kept all the same."""
         self._settle_ns = settle_ns
-        self._tracks = {kind: _Track(kind, needs_keyframe=kind is Kind.VIDEO) for kind in Kind}
+        self._tracks = {kind: Track(kind, needs_keyframe=kind is Kind.VIDEO) for kind in Kind}
         self._senders: dict[int, SenderClock] = {}
         self._clocks: dict[StreamKey, StreamClock] = {}
         self._hearing = Hearing()
@@ -148,6 +106,7 @@ class Timeline:
         track = self._tracks[kind]
         key = (session, frame.mid, frame.rid)
         self._hearing.heard(session, frame.received_ns)
+        track.left_out.came(frame)
         if track.stream == key and not track.held:
             self._place(track, frame)
             return
@@ -156,7 +115,7 @@ class Timeline:
                 # What an earlier stream still has waiting comes first: nothing more will be known of its clock.
                 self.finish()
             track.held_stream = key
-        self._clock(key, frame.rate_hz).arrived(frame.rtp_ticks + _lead_ticks(frame, kind), frame.received_ns)
+        self._clock(key, frame.rate_hz).arrived(frame.rtp_ticks + lead_ticks(frame, kind), frame.received_ns)
         track.held.append(frame)
         self._settle(frame.received_ns)
 
@@ -172,6 +131,28 @@ class Timeline:
         track = self._tracks[kind]
         if track.interruption is None:
             track.interruption = (cause, detail)
+
+    def leave_out(self, kind: Kind, frames_count: int, came_ns: int) -> None:
+        """Learn that frames of a track were dropped, by us, after those that came; `came_ns` is the last arrival, or 0.
+
+        What follows on the track is placed as if they had been there, and the time they were in is declared.
+        """
+        self._tracks[kind].left_out.note(Loss(frames_count, came_ns, OVERLOAD))
+
+    def conclude(self, now_ns: int) -> None:
+        """Place what is held, and declare what was left out although no frame shows until when: it is until now."""
+        self.finish()
+        if self.origin_ns is None:
+            return
+        for track in self._tracks.values():
+            loss = track.left_out.take_all()
+            if loss is not None:
+                start_ns = min(loss.came_ns - self.origin_ns, 0)
+                if track.last_pts >= 0:
+                    start_ns = ticks_to_ns(last_certain(track), track.rate_hz)
+                end_ns = max(now_ns - self.origin_ns - max(track.transit_ns, 0), start_ns + loss.count * 1_000_000)
+                self.missing.append(Missing(track.kind, start_ns, end_ns, Cause.FAULT, loss.detail))
+                track.left_out.told_ns = end_ns
 
     def awaits_keyframe(self, kind: Kind) -> bool:
         """Return whether frames of a track are dropped because they refer to pictures that are not there."""
@@ -233,7 +214,7 @@ class Timeline:
             for track in waiting:
                 self._release(track, *anchors[track.kind])
 
-    def _all_reported(self, waiting: list[_Track]) -> bool:
+    def _all_reported(self, waiting: list[Track]) -> bool:
         """True if every stream that waits has a report, and none that was announced beside it is still to begin."""
         sessions = {track.held_stream[0] for track in waiting if track.held_stream}
         begun = {track.held_stream[:2] for track in waiting if track.held_stream}
@@ -243,10 +224,10 @@ class Timeline:
             track.held_stream and self._clocks[track.held_stream].is_reported for track in waiting
         )
 
-    def _waited_enough(self, waiting: list[_Track], now_ns: int) -> bool:
+    def _waited_enough(self, waiting: list[Track], now_ns: int) -> bool:
         return now_ns - min(track.held[0].received_ns for track in waiting) >= self._settle_ns
 
-    def _anchor(self, track: _Track) -> tuple[int, str]:
+    def _anchor(self, track: Track) -> tuple[int, str]:
         """Return the wall clock of the track's first held frame and by what it was found."""
         assert track.held_stream is not None, "a held frame has a stream"  # noqa: S101 - invariant, for the type checker
         clock = self._clocks[track.held_stream]
@@ -258,7 +239,7 @@ class Timeline:
         is_near = by_arrival is not None and abs(by_arrival - received_ns) < LEAP_NS
         return by_arrival if by_arrival is not None and is_near else received_ns, "arrival"
 
-    def _release(self, track: _Track, wall_ns: int, placed_by: str) -> None:
+    def _release(self, track: Track, wall_ns: int, placed_by: str) -> None:
         first = track.held[0]
         assert self.origin_ns is not None and track.held_stream is not None  # noqa: S101, PT018 - set by the caller
         track.rate_hz = first.rate_hz
@@ -280,10 +261,10 @@ class Timeline:
 
     # Placing one frame.
 
-    def _place(self, track: _Track, frame: EncodedFrame) -> None:
+    def _place(self, track: Track, frame: EncodedFrame) -> None:
         late_ns = self._late_ns(track, frame)
         has_jumped = late_ns <= -STALL_NS
-        is_too_late = late_ns >= STALL_NS or _stood_still(track, frame, late_ns)
+        is_too_late = late_ns >= STALL_NS or stood_still(track, frame, late_ns)
         if is_too_late or (track.suspects and not has_jumped):
             self._suspect(track, frame, late_ns)
             return
@@ -296,22 +277,30 @@ class Timeline:
             creep_ns = max(0, frame.received_ns - track.placed_ns) // CREEP_PER
             track.transit_ns += min(late_ns, creep_ns)
         track.placed_ns, track.late_ns = frame.received_ns, late_ns
-        lead = _lead_ticks(frame, track.kind)
+        lead = lead_ticks(frame, track.kind)
         if track.clock is not None and track.clock.arrived(frame.rtp_ticks + lead, frame.received_ns):
             self._aim(track)
         self._put(track, frame)
 
-    def _put(self, track: _Track, frame: EncodedFrame, *, is_believed: bool = True) -> None:
+    def _put(self, track: Track, frame: EncodedFrame, *, is_believed: bool = True) -> None:
         """Give a frame its place after those before it; if it is believed, what follows is placed by its clock."""
-        pts = _slew(track, frame.rtp_ticks) if track.slew_ticks else frame.rtp_ticks - track.base_ticks
+        is_cut_off = track.left_out.reached(frame)
+        pts = slew(track, frame.rtp_ticks) if track.slew_ticks else frame.rtp_ticks - track.base_ticks
+        pts_max = ns_to_ticks(frame.received_ns - (self.origin_ns or 0) + AHEAD_NS_MAX, track.rate_hz)
+        if pts > pts_max:
+            pts = self._hold_back(track, frame)
         if frame.follows_gap or track.needs_keyframe:
             self._weigh(track, frame, pts)
         track.heard_ns = frame.received_ns
-        if track.kind is Kind.VIDEO and not self._is_whole(track, frame):
+        if track.kind is Kind.VIDEO and not self._is_whole(track, frame, is_cut_off=is_cut_off):
             track.seen_end = max(track.seen_end, pts + track.last_ticks)
             return
         # A millisecond apart at least: WebM counts in them, and two pictures of one time are none to its players.
-        least = track.last_pts + track.rate_hz // 1000 if track.last_pts >= 0 else 0
+        least = track.last_pts + max(track.rate_hz // 1000, 1) if track.last_pts >= 0 else 0
+        if least > pts_max:
+            track.left_out.missed(Loss(1, frame.received_ns, CLOCK_TOO_FAST))
+            track.needs_keyframe |= track.kind is Kind.VIDEO
+            return
         if pts < least:
             if is_believed and pts < track.last_pts - track.rate_hz:
                 track.base_ticks = frame.rtp_ticks - track.end_pts
@@ -320,18 +309,18 @@ class Timeline:
         if track.kind is Kind.AUDIO:
             ticks = packet_ticks(frame.data)
         else:
-            ticks = track.last_ticks if follows_hole and track.last_ticks else _frame_ticks(track, pts)
+            ticks = track.last_ticks if follows_hole and track.last_ticks else frame_ticks(track, pts)
         track.last_pts, track.last_ticks = pts, ticks
         track.packets += 1 if track.kind is Kind.AUDIO else 1 + len(frame.data) // PACKET_BYTES
         picture = (frame.codec, frame.width, frame.height, frame.rid)
         self._ready.append(Sample(track.kind, pts, ticks, track.rate_hz, frame.is_keyframe, frame.data, *picture))
 
-    def _late_ns(self, track: _Track, frame: EncodedFrame) -> int:
+    def _late_ns(self, track: Track, frame: EncodedFrame) -> int:
         """Return how much later a frame came than the least delayed one."""
         pts_ns = ticks_to_ns(frame.rtp_ticks - track.base_ticks, track.rate_hz)
         return frame.received_ns - (self.origin_ns or 0) - pts_ns - track.transit_ns
 
-    def _suspect(self, track: _Track, frame: EncodedFrame, late_ns: int) -> None:
+    def _suspect(self, track: Track, frame: EncodedFrame, late_ns: int) -> None:
         """Hold a frame that came too late until it shows what was the matter.
 
         A network that was stuck delivers its backlog faster than real time, so lateness shrinks and times were right;
@@ -354,7 +343,7 @@ class Timeline:
             else:
                 track.suspected_at = (frame.received_ns, late_ns)
 
-    def _judge(self, track: _Track) -> None:
+    def _judge(self, track: Track) -> None:
         """Place suspects that stay late: the clock of their track stood still, or the way has become longer.
 
         No way becomes two seconds longer. One that did by less, did so for the publisher's other track as well.
@@ -368,7 +357,7 @@ class Timeline:
         has_stood = late_ns >= STALL_NS or any(beside_ns < late_ns // 2 for beside_ns in beside)
         self._acquit(track, late_ns if has_stood else 0)
 
-    def _acquit(self, track: _Track, stalled_ns: int) -> None:
+    def _acquit(self, track: Track, stalled_ns: int) -> None:
         """Place the suspects: as they are, or moved on by how long the sender's clock had stood still."""
         suspects, track.suspects = track.suspects, []
         if suspects and stalled_ns:
@@ -377,7 +366,7 @@ class Timeline:
             track.placed_ns = frame.received_ns
             self._put(track, frame, is_believed=False)
 
-    def _step(self, track: _Track, frame: EncodedFrame) -> None:
+    def _step(self, track: Track, frame: EncodedFrame) -> None:
         """Move a track on to where its reports say it is: its clock stood still for less than a stall."""
         track.is_step_due, track.breaks_count = False, track.clock.breaks_count if track.clock else 0
         wall_ns = track.clock.wall_by_report_ns(frame.rtp_ticks) if track.clock else None
@@ -385,17 +374,24 @@ class Timeline:
             pts_ns = ticks_to_ns(frame.rtp_ticks - track.base_ticks, track.rate_hz)
             self._move(track, wall_ns - self.origin_ns - pts_ns, "clock_stall")
 
-    def _move(self, track: _Track, moved_ns: int, detail: str) -> None:
+    def _move(self, track: Track, moved_ns: int, detail: str) -> None:
         track.base_ticks -= ns_to_ticks(moved_ns, track.rate_hz)
         track.slew_ticks = 0
         self.interrupt(track.kind, Cause.PAUSE, detail)
 
-    def _weigh(self, track: _Track, frame: EncodedFrame, pts: int) -> None:
+    def _hold_back(self, track: Track, frame: EncodedFrame) -> int:
+        """Place a frame where it came: by its time stamp it was captured later; return its pts."""
+        pts_ns = ticks_to_ns(frame.rtp_ticks - track.base_ticks, track.rate_hz)
+        self._move(track, frame.received_ns - (self.origin_ns or 0) - pts_ns, "clock_jump")
+        track.transit_ns = 0
+        return frame.rtp_ticks - track.base_ticks
+
+    def _weigh(self, track: Track, frame: EncodedFrame, pts: int) -> None:
         """Say why there is nothing between a frame and the one before it, if that is the longest part of a hole."""
         begin = max(track.end_pts, track.seen_end)
         part = pts - begin
         fell_silent = track.stream is not None and self._hearing.fell_silent_at(track.stream[0], track.heard_ns)
-        expected = _packets_in(track, part)
+        expected = packets_in(track, part)
         if frame.follows_gap and is_loss(frame.packets_lost, expected, fell_silent=fell_silent):
             word = (Cause.GAP, "packets_lost")
         elif part > ns_to_ticks(VIDEO_TOLERANCE_NS, track.rate_hz):
@@ -407,40 +403,51 @@ class Timeline:
         if track.last_pts >= 0 and (track.word is None or part > begin - track.word_from):
             track.word, track.word_from = word, begin
 
-    def _is_whole(self, track: _Track, frame: EncodedFrame) -> bool:
+    def _is_whole(self, track: Track, frame: EncodedFrame, *, is_cut_off: bool) -> bool:
         """Drop pictures that refer to something lost, up to the next keyframe (rule R16)."""
         if frame.is_keyframe:
             track.needs_keyframe = False
-        elif frame.follows_gap and not self.keep_damaged:
+        elif (frame.follows_gap or is_cut_off) and not self.keep_damaged:
             track.needs_keyframe = True
         return not track.needs_keyframe
 
-    def _declare(self, track: _Track, pts: int) -> bool:
+    def _declare(self, track: Track, pts: int) -> bool:
         """Put what is missing before `pts` into words; return whether anything is."""
         tolerance_ns = AUDIO_TOLERANCE_NS if track.kind is Kind.AUDIO else VIDEO_TOLERANCE_NS
         if track.last_pts < 0:
             tolerance_ns = START_TOLERANCE_NS
         elif track.interruption or track.word:
             tolerance_ns = AUDIO_TOLERANCE_NS
-        end = track.end_pts
-        is_hole = pts - end > ns_to_ticks(tolerance_ns, track.rate_hz)
+        loss = track.left_out.take()
+        end = track.end_pts if loss is None else declared_from(track, loss, pts, self.origin_ns or 0)
+        is_hole = loss is not None or pts - end > ns_to_ticks(tolerance_ns, track.rate_hz)
         if is_hole:
-            cause, detail = self._cause(track)
-            start_ns, end_ns = ticks_to_ns(end, track.rate_hz), ticks_to_ns(pts, track.rate_hz)
-            self.missing.append(Missing(track.kind, start_ns, end_ns, cause, detail))
+            self._tell(track, ticks_to_ns(end, track.rate_hz), ticks_to_ns(pts, track.rate_hz), loss)
             track.packets, track.packets_from = 0, pts
         track.interruption = track.word = None
         track.seen_end = 0
         return is_hole
 
-    def _cause(self, track: _Track) -> tuple[Cause, str]:
+    def _tell(self, track: Track, start_ns: int, end_ns: int, loss: Loss | None) -> None:
+        """Put a hole into words: what we left out is ours, whatever else is missing from then on."""
+        parts = [(start_ns, self._cause(track))]
+        if loss is not None:
+            began_ns = loss.came_ns - (self.origin_ns or 0) - max(track.transit_ns, 0)
+            is_later = track.interruption is not None and began_ns - start_ns > AUDIO_TOLERANCE_NS
+            ours = Cause.FAULT, loss.detail
+            parts = [*parts, (min(began_ns, end_ns - 1), ours)] if is_later else [(start_ns, ours)]
+        for (from_ns, (cause, detail)), until_ns in zip(parts, [*(ns for ns, _ in parts[1:]), end_ns], strict=True):
+            if until_ns > track.left_out.told_ns:
+                self.missing.append(Missing(track.kind, max(from_ns, track.left_out.told_ns), until_ns, cause, detail))
+
+    def _cause(self, track: Track) -> tuple[Cause, str]:
         if track.interruption:
             return track.interruption
         if track.last_pts < 0:
             return Cause.GAP, "waiting_keyframe" if track.kind is Kind.VIDEO else "not_sent_yet"
         return track.word or (Cause.PAUSE, "not_sent")
 
-    def _aim(self, track: _Track) -> None:
+    def _aim(self, track: Track) -> None:
         """Set how far the track has to be slewed for its reports to be met."""
         if track.clock is None or self.origin_ns is None or track.last_pts < 0:
             return
@@ -456,45 +463,3 @@ class Timeline:
         is_worth_it = abs(error_ns) > SLEW_DEADBAND_NS and not track.is_step_due
         track.slew_ticks = ns_to_ticks(error_ns, track.rate_hz) if is_worth_it else 0
         track.slewed_at = track.last_pts
-
-
-def _packets_in(track: _Track, ticks: int) -> int:
-    """Return how many packets belong into a stretch; as in one of 30 a second where too few came to tell."""
-    span = track.last_pts - track.packets_from
-    return ticks * track.packets // span if span > track.rate_hz // 4 else ticks * 30 // track.rate_hz
-
-
-def _stood_still(track: _Track, frame: EncodedFrame, late_ns: int) -> bool:
-    """Return whether sound that is late all at once claims to follow the packet before it: its clock may have stood.
-
-    Chromium's does while the track is replaced by null. A network that was stuck looks the same for a packet's time.
-    """
-    is_next = frame.rtp_ticks - track.base_ticks - track.end_pts < ns_to_ticks(AUDIO_TOLERANCE_NS, track.rate_hz)
-    is_break = late_ns >= STEP_NS and frame.received_ns - track.placed_ns >= STEP_NS
-    return is_break and is_next and track.kind is Kind.AUDIO and not frame.packets_lost
-
-
-def _slew(track: _Track, rtp_ticks: int) -> int:
-    """Move the base by what the media passed since the last move allows; return the frame's pts on it."""
-    pts = rtp_ticks - track.base_ticks
-    allowed = (pts - track.slewed_at) // SLEW_PER
-    if allowed <= 0:
-        return pts
-    step = max(-allowed, min(allowed, track.slew_ticks))
-    track.slew_ticks -= step
-    track.base_ticks -= step
-    # What is left over counts towards the next: else sound, in short packets, would correct slower than its picture.
-    track.slewed_at += allowed * SLEW_PER
-    return pts + step
-
-
-def _frame_ticks(track: _Track, pts: int) -> int:
-    """Return how long a picture is likely shown: as long as the one before it, unless that one stood unusually long."""
-    if track.last_pts < 0:
-        return VIDEO_FRAME_TICKS
-    return min(pts - track.last_pts, max(2 * track.last_ticks, VIDEO_FRAME_TICKS), track.rate_hz)
-
-
-def _lead_ticks(frame: EncodedFrame, kind: Kind) -> int:
-    """Return how much of a frame was captured before it could be sent: an audio packet is whole when it leaves."""
-    return packet_ticks(frame.data) if kind is Kind.AUDIO else 0
