@@ -1,19 +1,23 @@
 //! One DTLS association as str0m drives it.
 //!
-//! States in order: handshaking, established, over. Only `step` moves on from the first, only a close_notify or a fatal
-//! error from the second.
+//! States in order: handshaking, established, over. Only `step` moves on from the first, only an authentic close_notify from
+//! the second: what cannot be read after the handshake is what anybody may have sent, and is as if it had been lost.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use openssl::error::ErrorStack;
 use openssl::srtp::SrtpProfileId;
-use openssl::ssl::{ErrorCode, Ssl, SslContextRef, SslStream};
+use openssl::ssl::{ErrorCode, Ssl, SslCipherRef, SslContext, SslStream};
 use str0m::crypto::CryptoError;
 use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, KeyingMaterial, ProtocolVersion, SrtpProfile};
 
 use crate::pipe::Pipe;
+use crate::records::{self, Stage};
+use crate::tap::{Keys, Tap};
 use crate::timer;
 
 /// Spec: RFC 5764 §4.2.
@@ -27,6 +31,9 @@ const RECORD_BYTES: usize = 16_384;
 /// Application data is SCTP, which a recorder has no use for; what waits is bounded all the same.
 const WAITING_DATA_MAX: usize = 64;
 
+/// What any cipher adds to a record at least, bytes. OpenSSL does not name the one agreed on before the handshake is done.
+const OVERHEAD_MIN: usize = 16;
+
 /// Facts str0m is still to be told, in order.
 #[derive(Debug)]
 enum Fact {
@@ -38,7 +45,11 @@ enum Fact {
 }
 
 pub struct Instance {
+    context: SslContext,
+    mtu_bytes: u32,
     stream: SslStream<Pipe>,
+    tap: Arc<Tap>,
+    has_answered: bool,
     is_active: Option<bool>,
     is_established: bool,
     is_close_sent: bool,
@@ -48,12 +59,13 @@ pub struct Instance {
 }
 
 impl Instance {
-    pub fn new(context: &SslContextRef, mtu_bytes: u32, now: Instant) -> Result<Self, CryptoError> {
-        let mut ssl = Ssl::new(context)?;
-        ssl.set_mtu(mtu_bytes)?;
-        timer::set(&mut ssl);
+    pub fn new(context: SslContext, mtu_bytes: u32, now: Instant) -> Result<Self, CryptoError> {
         Ok(Self {
-            stream: SslStream::new(ssl, Pipe::default())?,
+            stream: stream(&context, mtu_bytes)?,
+            context,
+            mtu_bytes,
+            tap: Tap::leave(),
+            has_answered: false,
             is_active: None,
             is_established: false,
             is_close_sent: false,
@@ -68,14 +80,40 @@ impl Instance {
         let Some(is_active) = self.is_active else {
             return Ok(());
         };
+        // OpenSSL judges its last call by whatever errors the thread has left; what it dropped in silence may be among them.
+        drop(ErrorStack::get());
         if !self.is_established {
             match if is_active { self.stream.connect() } else { self.stream.accept() } {
                 Ok(()) => self.establish()?,
                 Err(error) if error.code() == ErrorCode::WANT_READ => return Ok(()),
-                Err(_) => return Err(fatal()),
+                Err(_) => return self.begin_again(),
             }
         }
-        self.read_records()
+        self.read_records();
+        Ok(())
+    }
+
+    /// Forget a handshake that failed before it was answered: whoever began it need not be the peer, who has lost nothing
+    /// by it. Later there is no way back, as the peer has gone on.
+    fn begin_again(&mut self) -> Result<(), DtlsImplError> {
+        if self.has_answered || self.is_active != Some(false) {
+            return Err(fatal());
+        }
+        self.tap.count_refused(1);
+        self.stream = stream(&self.context, self.mtu_bytes).map_err(|_| fatal())?;
+        Ok(())
+    }
+
+    fn stage(&self) -> Stage {
+        if self.is_established {
+            Stage::Established
+        } else {
+            Stage::Handshake { is_client: self.is_active == Some(true) }
+        }
+    }
+
+    fn overhead(&self) -> usize {
+        self.stream.ssl().current_cipher().map_or(OVERHEAD_MIN, overhead)
     }
 
     fn establish(&mut self) -> Result<(), DtlsImplError> {
@@ -85,6 +123,7 @@ impl Instance {
         let mut keys = vec![0; profile.keying_material_len()];
         ssl.export_keying_material(&mut keys, EXPORTER_LABEL, None).map_err(|_| fatal())?;
         self.is_established = true;
+        self.tap.tell(Keys { material: keys.clone(), profile, is_peer_client: self.is_active == Some(false) });
         self.facts.extend([Fact::Connected, Fact::PeerCertificate(certificate), Fact::KeyingMaterial(keys, profile)]);
         while let Some(data) = self.early_data.pop_front() {
             self.send(&data)?;
@@ -92,8 +131,8 @@ impl Instance {
         Ok(())
     }
 
-    /// Read what the waiting datagram holds; this also repeats our last flight if the peer repeated its own.
-    fn read_records(&mut self) -> Result<(), DtlsImplError> {
+    /// Read the waiting record; this also repeats our last flight if the peer repeated its own.
+    fn read_records(&mut self) {
         let mut record = [0; RECORD_BYTES];
         loop {
             match self.stream.ssl_read(&mut record) {
@@ -101,12 +140,9 @@ impl Instance {
                     self.facts.push_back(Fact::Data(record[..length].to_vec()));
                 }
                 Ok(_) => {}
-                Err(error) if error.code() == ErrorCode::WANT_READ => return Ok(()),
-                Err(error) if error.code() == ErrorCode::ZERO_RETURN => {
-                    self.hear_goodbye();
-                    return Ok(());
-                }
-                Err(_) => return Err(fatal()),
+                Err(error) if error.code() == ErrorCode::WANT_READ => return,
+                Err(error) if error.code() == ErrorCode::ZERO_RETURN => return self.hear_goodbye(),
+                Err(_) => return self.tap.count_refused(1),
             }
         }
     }
@@ -139,14 +175,22 @@ impl DtlsInstance for Instance {
 
     fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
         // str0m sends an empty packet to set a client off.
-        if !packet.is_empty() {
-            self.stream.get_mut().put(packet);
+        if packet.is_empty() {
+            return self.step();
         }
-        self.step()
+        // A server in waiting has no timer of its own: what is refused sets nothing off.
+        let (sound, refused) = records::sound(packet, self.stage(), self.overhead());
+        self.tap.count_refused(refused);
+        for record in sound {
+            self.stream.get_mut().put(record);
+            self.step()?;
+        }
+        Ok(())
     }
 
     fn poll_output<'a>(&mut self, buffer: &'a mut [u8]) -> DtlsOutput<'a> {
         if let Some(packet) = self.stream.get_mut().pop() {
+            self.has_answered = true;
             return copied(buffer, &packet).map_or(idle(self.now), DtlsOutput::Packet);
         }
         match self.facts.pop_front() {
@@ -219,6 +263,24 @@ fn copied<'a>(buffer: &'a mut [u8], bytes: &[u8]) -> Option<&'a [u8]> {
 /// The association is lost; OpenSSL's own words are not passed on, as they may quote what the peer sent.
 const fn fatal() -> DtlsImplError {
     DtlsImplError::ConnectionClosed
+}
+
+/// Make OpenSSL's side of an association.
+fn stream(context: &SslContext, mtu_bytes: u32) -> Result<SslStream<Pipe>, ErrorStack> {
+    let mut ssl = Ssl::new(context)?;
+    ssl.set_mtu(mtu_bytes)?;
+    timer::set(&mut ssl);
+    SslStream::new(ssl, Pipe::default())
+}
+
+/// Return what a cipher adds to a record at least, bytes. Spec: RFC 5288 §3 (nonce and tag), RFC 7905 §2 (tag), RFC 5246
+/// §6.2.3.2 (an initialization vector and two blocks, as no MAC fits in one).
+fn overhead(cipher: &SslCipherRef) -> usize {
+    match cipher.name() {
+        name if name.contains("GCM") => 8 + 16,
+        name if name.contains("CHACHA20") => OVERHEAD_MIN,
+        _ => 3 * 16,
+    }
 }
 
 fn srtp_profile(id: SrtpProfileId) -> Option<SrtpProfile> {

@@ -10,6 +10,8 @@
 mod context;
 mod instance;
 mod pipe;
+mod records;
+mod tap;
 mod timer;
 
 use std::time::Instant;
@@ -19,6 +21,7 @@ use str0m::crypto::{CryptoError, CryptoProvider, from_feature_flags};
 
 use context::Contexts;
 use instance::Instance;
+pub use tap::{Keys, Tap};
 
 /// Largest handshake datagram sent, bytes without UDP and IP headers: fits the IPv6 minimum of 1280 with room for tunnels.
 const MTU_BYTES: u32 = 1_150;
@@ -50,6 +53,6 @@ impl DtlsProvider for Provider {
             return Err(CryptoError::Other("OpenSSL 3 speaks DTLS up to 1.2 only".into()));
         }
         let context = self.contexts.get(certificate)?;
-        Ok(Box::new(Instance::new(&context, MTU_BYTES, now)?))
+        Ok(Box::new(Instance::new(context, MTU_BYTES, now)?))
     }
 }
