@@ -82,7 +82,7 @@ async def serve(settings: Settings) -> None:
         migrate(url)
         async with _database(url) as database:
             if settings.dev:
-                await seed_dev_account(Accounts(database), utc_now())
+                await seed_dev_account(Accounts(database), utc_now(), settings.storage_locations)
             await rehome_jobs(database, node_id, settings.slots(node_id))
 
     await Supervisor(settings, prepare).run()

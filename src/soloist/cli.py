@@ -29,12 +29,14 @@ jobs = typer.Typer(help="Look at recording jobs.", no_args_is_help=True)
 credential = typer.Typer(help="Who may use the API.", no_args_is_help=True)
 apps = typer.Typer(help="Applications: the scope of rooms, rules and jobs.", no_args_is_help=True)
 join_token = typer.Typer(help="Tokens by which a participant publishes.", no_args_is_help=True)
+buckets = typer.Typer(help="Which buckets, or folders of them, a project may see and name.", no_args_is_help=True)
 rules = typer.Typer(help="Record rules: how an app's recordings are cut, named and stored.", no_args_is_help=True)
 events = typer.Typer(help="What customers are told of their recordings (callbacks).", no_args_is_help=True)
 GROUPS = {
     "jobs": jobs,
     "credential": credential,
     "app": apps,
+    "bucket": buckets,
     "rule": rules,
     "events": events,
     "join-token": join_token,
@@ -263,6 +265,56 @@ def list_rules(*, app_id: Annotated[str, typer.Option("--app", help="App id.")],
     from soloist.service.rules import rules_listed  # noqa: PLC0415 - see the module
 
     _administer(lambda office: rules_listed(office, app_id), data)
+
+
+GrantProject = Annotated[str, typer.Option("--project", help="Project id.")]
+GrantLocation = Annotated[str, typer.Option("--location", help="Storage region id of SOLOIST_STORAGE.")]
+GrantBucket = Annotated[
+    str, typer.Option("--bucket", help="Bucket; * for every one that no other project was granted by name.")
+]
+GrantFolder = Annotated[
+    str, typer.Option("--folder", help="Only keys below this. [dim]Default: all of the bucket[/dim]")
+]
+
+
+@buckets.command("grant", epilog="Example: soloist bucket grant --project acme --bucket recordings --folder acme")
+def grant_bucket(
+    *,
+    project: GrantProject,
+    bucket: GrantBucket,
+    location: GrantLocation = "cn-north-4",
+    folder: GrantFolder = "",
+    data: Data = None,
+) -> None:
+    """Let a project see a bucket, or a folder of it, name it in record rules and read what is in it by the API."""
+    from soloist.service.buckets import GrantChoice, bucket_granted  # noqa: PLC0415 - see the module
+
+    _administer(lambda office: bucket_granted(office, GrantChoice(project, location, bucket, folder)), data)
+
+
+@buckets.command("revoke", epilog="Example: soloist bucket revoke --project acme --bucket recordings --folder acme")
+def revoke_bucket(
+    *,
+    project: GrantProject,
+    bucket: GrantBucket,
+    location: GrantLocation = "cn-north-4",
+    folder: GrantFolder = "",
+    data: Data = None,
+) -> None:
+    """Take a grant back, named as it was given. Jobs that run go on; rules that record there start no other."""
+    from soloist.service.buckets import GrantChoice, bucket_revoked  # noqa: PLC0415 - see the module
+
+    _administer(lambda office: bucket_revoked(office, GrantChoice(project, location, bucket, folder)), data)
+
+
+@buckets.command("list", epilog="Example: soloist bucket list --project acme")
+def list_buckets(
+    *, project: Annotated[str | None, typer.Option(help="Only of this project.")] = None, data: Data = None
+) -> None:
+    """List what is granted to whom."""
+    from soloist.service.buckets import grants_listed  # noqa: PLC0415 - see the module
+
+    _administer(lambda office: grants_listed(office, project), data)
 
 
 @events.command("list", epilog="Example: soloist events list --app shop --state DEAD")

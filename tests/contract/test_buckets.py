@@ -18,6 +18,7 @@ from soloist.jobs.rules import RuleService
 from soloist.model.errors import DestinationError
 from soloist.model.ids import AppId, ProjectId, RuleId
 from soloist.storage.location import S3Location
+from soloist.wire.granted import Grant
 
 GMT = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d GMT\+00:00")
 OBJECTS = {"a/one.mp4": 1, "a/two.mp4": 1025, "a/deep/three.mp4": 5000, "b/four five.mp4": 0, "房间.mp4": 7}
@@ -242,6 +243,7 @@ async def test_a_location_that_does_not_answer_hides_no_other_ones_buckets(datab
     (tmp_path / "recordings").mkdir()
     away = S3Location(f"http://127.0.0.1:{free_port()}", CREDENTIAL)
     async with connected(database_url) as database:
+        await Accounts(database).grant(ProjectId("dev"), [Grant("here", "recordings")])
         shown = await Library(database, {"away": away, "here": tmp_path}, "secret").buckets(ProjectId("dev"))
         with pytest.raises(DestinationError):
             await Library(database, {"away": away}, "secret").buckets(ProjectId("dev"))

@@ -80,6 +80,38 @@ def test_events_are_listed_held_back_and_told_again(database_url):
         assert (done.exit_code, says in done.output) == (status, True), done.output
 
 
+def test_buckets_are_granted_listed_and_revoked(database_url):
+    environment = {"SOLOIST_DATABASE_URL": database_url, "COLUMNS": "300"}
+    acme = ("--project", "acme", "--bucket", "recordings")
+    app_id = re.search(r"^app +(\w+)", told(["app", "create", "shop", "--project", "acme"], environment), re.MULTILINE)[
+        1
+    ]
+    made = told(["rule", "create", "--app", app_id, "--bucket", "recordings", "--folder", "shop"], environment)
+    assert "Granted to project acme besides: folder shop of bucket recordings" in made
+    for arguments, status, says in (
+        (("grant", *acme), 0, "Project acme may see and record into bucket recordings"),
+        (("grant", "--project", "beta", "--bucket", "recordings", "--folder", "beta/"), 0, "granted to acme as well"),
+        (("grant", *acme, "--folder", "../x"), 1, "no empty, . or .. segments"),
+        (("grant", "--project", "a b", "--bucket", "recordings"), 1, "--project must be"),
+        (("grant", "--project", "acme", "--bucket", "NO"), 1, "bucket must be"),
+        (("grant", "--project", "acme", "--bucket", "*", "--folder", "x"), 1, "--folder is of one bucket"),
+        (("grant", *acme, "--location", "mars-1"), 0, "mars-1 is not in this command's SOLOIST_STORAGE"),
+        (("list",), 0, "(all of it)"),
+        (("list", "--project", "beta"), 0, "beta     cn-north-4"),
+        (("revoke", *acme), 0, "not granted bucket recordings of location cn-north-4 any more"),
+        (("revoke", *acme), 1, "is not granted to project acme; see soloist bucket list"),
+        (("revoke", *acme, "--folder", "shop"), 0, f"of app {app_id} records there: its jobs are refused now"),
+    ):
+        done = CliRunner().invoke(cli.app, ["bucket", *arguments], env=environment)
+        assert (done.exit_code, says in done.output) == (status, True), done.output
+
+
+def told(arguments, environment):
+    done = CliRunner().invoke(cli.app, arguments, env=environment)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
 @pytest.mark.parametrize("name", ["STORAGE", "PUBLIC_ADDRESS", "ICE_SERVERS", "METRICS_FROM", "OUTGOING_ALLOWED"])
 def test_a_setting_that_is_not_json_is_named_with_an_example(name):
     done = soloist("jobs", "list", **{f"SOLOIST_{name}": "/srv/recordings"})

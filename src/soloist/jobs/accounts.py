@@ -6,6 +6,7 @@ Spec: API sections 2.5, 2.6, 9.4.
 
 import hashlib
 import hmac
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,13 +17,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from soloist.jobs import schema
 from soloist.jobs.codec import render_rule_body, rule_of_row
+from soloist.jobs.grants import add_grant, list_grants
 from soloist.jobs.known_names import list_names
-from soloist.jobs.ownership import find_owner, own_bucket
 from soloist.model.callback import RecordCallback
 from soloist.model.errors import NotFoundError, TokenExpiredError
 from soloist.model.ids import AppId, ProjectId, RuleId
 from soloist.model.media import Codec
-from soloist.model.rule import RecordRule, StorageAddress, Vp8Mode
+from soloist.model.rule import RecordRule, Vp8Mode
+from soloist.wire.granted import Grant, folders_of_rule, is_below
 
 VIDEO_CODECS = (Codec.H264, Codec.VP8, Codec.VP9, Codec.AV1)
 """What a new app prefers: H.264, which every player takes, then the others in the order players do."""
@@ -190,19 +192,22 @@ class Accounts:
         await self._upsert(statement.on_conflict_do_nothing())
 
     async def save_rule(self, rule: RecordRule, now: datetime) -> None:
-        """Store a record rule; one with the same app and id is replaced. Running jobs keep their snapshot."""
+        """Store a record rule and grant its folders to the app's project: for operators.
+
+        One with the same app and id is replaced. Running jobs keep their snapshot.
+        """
         table = schema.record_rules
         values = {"location": rule.address.location, "body": render_rule_body(rule), "updated_at": now}
         statement = insert(table).values(app_id=rule.app_id, rule_id=rule.rule_id, created_at=now, **values)
         async with self._database.begin() as connection:
             await connection.execute(statement.on_conflict_do_update(index_elements=["app_id", "rule_id"], set_=values))
-            await own_bucket(connection, rule.app_id, rule.address)
+        await self.grant_rule(rule)
 
     async def set_rule(self, rule: RecordRule, now: datetime) -> StoredRule:
         """Store a record rule for its location, in place of the app's rule there, whose id it then takes over.
 
-        Running jobs keep their snapshot. Return the rule as it is stored. Its bucket becomes the project's if it is
-        nobody's yet; whether another's is refused is for the caller to decide. Spec: API section 2.5.
+        Running jobs keep their snapshot. Return the rule as it is stored. Whether the project may name its bucket is
+        for the caller to decide. Spec: API section 2.5.
         """
         table = schema.record_rules
         values = {"body": render_rule_body(rule), "updated_at": now}
@@ -210,13 +215,28 @@ class Accounts:
         statement = insert(table).values(rule_id=rule.rule_id, created_at=now, **key, **values)
         statement = statement.on_conflict_do_update(constraint="record_rules_one_per_location", set_=values)
         async with self._database.begin() as connection:
-            await own_bucket(connection, rule.app_id, rule.address)
             return stored_rule((await connection.execute(statement.returning(*table.c))).one())
 
-    async def bucket_owner(self, address: StorageAddress) -> ProjectId | None:
-        """Return whose bucket an address names; None if no rule ever named it."""
+    async def grant(self, project_id: ProjectId, grants: Iterable[Grant]) -> None:
+        """Grant folders of buckets to a project, which is made if there is none."""
+        await self.create_project(project_id)
+        async with self._database.begin() as connection:
+            for grant in grants:
+                await add_grant(connection, project_id, grant)
+
+    async def grant_rule(self, rule: RecordRule) -> list[Grant]:
+        """Grant to a rule's project the folders it records into; return those that were not granted by name yet."""
+        app = await self.app_anywhere(rule.app_id)
+        if app is None:
+            return []
+        place = rule.address.location, rule.address.bucket
         async with self._database.connect() as connection:
-            return await find_owner(connection, address)
+            held = [grant.folder for _, grant in await list_grants(connection, app.project_id) if grant.place == place]
+        lacking = [folder for folder in folders_of_rule(rule) if not any(is_below(folder, granted) for granted in held)]
+        named = rule.address.object.removesuffix("/")
+        wanted = [Grant(*place, folder) for folder in ([named] if named and lacking else lacking)]
+        await self.grant(app.project_id, wanted)
+        return wanted
 
     async def known_names(self) -> frozenset[str]:
         """Return the names of every key, token and app there is; see `known_names.py`."""

@@ -13,9 +13,11 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from soloist.jobs import schema, store
+from soloist.jobs.grants import reach_of
 from soloist.model.ids import AppId, JobId, ProjectId, RoomId
 from soloist.model.job import Job, JobState
 from soloist.model.rule import RecordFormat
+from soloist.wire.granted import Reach
 
 UrlOf = Callable[[str, str, str], str]
 """Makes the address an object can be read at, from its location, bucket and key."""
@@ -47,7 +49,8 @@ class RecordedFile:
     width: int | None = None
     height: int | None = None
     download_url: str = ""
-    """Where a complete one, or a playlist that still grows, can be read for some days; empty if there is no place."""
+    """Where a complete one, or a playlist that still grows, can be read for some days; empty if there is no place,
+    or it is not granted to the project any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,8 @@ async def page_of_jobs(
         found = await store.list_jobs(connection, scope, offset=number * size, limit=size + 1)
         shown = found[:size]
         rows = await _rows_of_files(connection, [job.job_id for job in shown])
-    entries = [ListedJob(job, tuple(_file(row, url_of) for row in rows[job.job_id])) for job in shown]
+        reach = await reach_of(connection, project_id) if rows else Reach()
+    entries = [ListedJob(job, tuple(_file(row, url_of, reach) for row in rows[job.job_id])) for job in shown]
     return JobPage(tuple(entries), len(found) > size)
 
 
@@ -95,9 +99,10 @@ async def _rows_of_files(connection: AsyncConnection, job_ids: Sequence[JobId]) 
     return rows
 
 
-def _file(row: Row[Any], url_of: UrlOf) -> RecordedFile:
+def _file(row: Row[Any], url_of: UrlOf, reach: Reach) -> RecordedFile:
     is_complete = row.state == "COMPLETED"
-    is_readable = is_complete or row.format == RecordFormat.HLS
+    is_granted = reach.holds(row.location, row.bucket, row.key)
+    is_readable = is_granted and (is_complete or row.format == RecordFormat.HLS)
     return RecordedFile(
         key=row.key,
         record_format=row.format,

@@ -16,7 +16,7 @@ from soloist.clock import utc_now
 from soloist.jobs import schema
 from soloist.jobs.accounts import Accounts, StoredRule, stored_rule
 from soloist.jobs.codec import render_rule_body
-from soloist.jobs.ownership import refuse_foreign
+from soloist.jobs.grants import refuse_ungranted
 from soloist.model.errors import LocationUnknownError, NotFoundError, RuleExistsError, RuleInUseError
 from soloist.model.ids import AppId, ProjectId, RuleId
 from soloist.model.job import JobState
@@ -49,7 +49,7 @@ class RuleService:
         Where the app has a rule for that location already, this one takes its place, under its id.
 
         Raises:
-            InvalidValueError: a bucket, folder or prefix that cannot be one, or another project's bucket.
+            InvalidValueError: a bucket, folder or prefix that cannot be one, or is not granted to the project.
             NotFoundError: the project has no such app.
             LocationUnknownError: the location is not configured here.
         """
@@ -118,8 +118,8 @@ class RuleService:
         await self._accounts.require_app(project_id, rule.app_id)
         if self._locations is not None and rule.address.location not in self._locations:
             raise LocationUnknownError(f"location {rule.address.location} is not configured here")
-        async with self._database.begin() as connection:
-            await refuse_foreign(connection, project_id, rule.app_id, rule.address)
+        async with self._database.connect() as connection:
+            await refuse_ungranted(connection, project_id, rule)
 
 
 def check_places(rule: RecordRule) -> None:

@@ -217,14 +217,15 @@ the database's."""
 Index("deliveries_waiting", deliveries.c.next_at, postgresql_where=text("state = 'WAITING'"))
 Index("deliveries_by_app", deliveries.c.app_id, deliveries.c.created_at)
 
-bucket_owners = Table(
-    "bucket_owners",
+bucket_grants = Table(
+    "bucket_grants",
     metadata,
+    Column("project_id", ForeignKey("projects.project_id"), primary_key=True),
     Column("location", String(64), primary_key=True),
     Column("bucket", String(256), primary_key=True),
-    Column("project_id", ForeignKey("projects.project_id"), nullable=False),
+    Column("folder", String(1024), primary_key=True, server_default=""),
 )
-"""The project whose rule was the first to name a bucket; it stays its owner when its last rule is deleted."""
+"""What the operator lets a project see and name: a folder of a bucket, or all of it where `folder` is empty."""
 
 revoked_buckets = Table(
     "revoked_buckets",

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from soloist.clock import utc_now
 from soloist.jobs import queue, store
 from soloist.jobs.accounts import Accounts, App
-from soloist.jobs.library import refuse_revoked
+from soloist.jobs.library import refuse_closed
 from soloist.jobs.listing import JobFilter, JobPage, page_of_jobs
 from soloist.jobs.rules import hold_rule
 from soloist.model.errors import (
@@ -75,7 +75,7 @@ class JobService:
         Raises:
             NotFoundError: the project has no such app.
             AppDisabledError: the app is disabled.
-            InvalidValueError: the app has no such rule, or the project has revoked its bucket.
+            InvalidValueError: the app has no such rule, or its bucket is not granted to the project or revoked by it.
             LocationUnknownError: the rule's location is not configured here.
             JobLimitError: the project has too many live jobs.
             JobRunningError: the stream has a live job.
@@ -88,7 +88,7 @@ class JobService:
             await self._check_limit(connection, project_id)
             if rule is not None:
                 await _hold_rule(connection, rule)
-                await refuse_revoked(connection, project_id, rule)
+                await refuse_closed(connection, project_id, rule)
             await store.insert_job(connection, job, slot)
             await store.append_event(connection, store.Claim(job.job_id, job.epoch), JobAccepted(slot), job.created_at)
             engine_id = await queue.enqueue(connection, self._engine, job.job_id, slot)
@@ -124,7 +124,7 @@ class JobService:
             if rule is not None and (job.rule is None or job.rule.rule_id != rule.rule_id):
                 self._check_location(rule)
                 await _hold_rule(connection, rule)
-                await refuse_revoked(connection, project_id, rule)
+                await refuse_closed(connection, project_id, rule)
                 await store.save_rule(connection, job_id, rule, self._clock())
             if command.forward_urls is not None and command.forward_urls != job.forward_urls:
                 await store.save_forward_urls(connection, job_id, command.forward_urls, self._clock())

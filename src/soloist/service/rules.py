@@ -21,6 +21,7 @@ from soloist.model.rule import (
     StorageAddress,
 )
 from soloist.service.admin import Office, find_app, new_table
+from soloist.service.buckets import name_of
 from soloist.storage.bucket import check_bucket_name, check_key
 from soloist.wire.keys import check_length, check_prefix
 
@@ -80,12 +81,10 @@ async def rule_created(office: Office, choice: RuleChoice) -> None:
     rule = check_rule(choice, app.project_id)
     async with office.accounts() as accounts:
         stored = await accounts.set_rule(rule, utc_now())
-        owner = await accounts.bucket_owner(rule.address)
+        granted = await accounts.grant_rule(rule)
     _print_rules(office, [stored.rule])
-    if owner != app.project_id:
-        office.out.print(
-            f"Bucket {rule.address.bucket} is project {owner}'s; recordings by this rule go there as well."
-        )
+    for grant in granted:
+        office.out.print(f"Granted to project {app.project_id} besides: {name_of(grant)}.")
     location = stored.rule.address.location
     if location not in office.locations:
         office.out.print(
