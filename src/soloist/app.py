@@ -30,6 +30,8 @@ from soloist.jobs.database import open_database
 from soloist.jobs.dev import seed_dev_account
 from soloist.jobs.migrate import migrate
 from soloist.jobs.reaper import rehome_jobs
+from soloist.jobs.untaken import UntakenWatch
+from soloist.model.admission import Shares
 from soloist.model.ids import AppId
 from soloist.model.media import Codec
 from soloist.service.errors import StartError
@@ -47,14 +49,17 @@ if TYPE_CHECKING:
 
     from soloist.api.app import Telling
     from soloist.forwarding.forwarding import ForwardSettings
+    from soloist.jobs.automatic import AutomaticRecording
     from soloist.jobs.engine import EngineSettings
+    from soloist.jobs.fence import Told
     from soloist.jobs.recorder import Recorder
     from soloist.jobs.service import JobService
     from soloist.keeping.shelf import Shelf
+    from soloist.model.job import Job
     from soloist.service.http import Server
+    from soloist.service.load import LoadMeter
     from soloist.sources.receiver import MediaThread
     from soloist.sources.rooms import Rooms
-    from soloist.storage.spool import Spool
 
 log = structlog.get_logger("soloist.app")
 
@@ -101,11 +106,13 @@ async def run_api(settings: Settings) -> None:
     url = _database_url(settings)
     listener = open_tcp(settings.host, settings.port)
     async with _database(url) as database, _telling(settings, database, url) as telling:
-        app = build_api(settings, database, url, telling)
+        untaken = UntakenWatch(database, settings.slots(_node_id(settings)))
+        app = build_api(settings, database, url, telling=telling, untaken=untaken)
         server = http_server(app, tls_cert=settings.tls_cert, tls_key=settings.tls_key)
         _on_stop(lambda: setattr(server, "should_exit", True))
         scheme = "https" if settings.tls_cert else "http"
-        await _serve_until_stopped(server, listener, lambda: tell_ready(http=url_of(listener, scheme=scheme)))
+        serving = _serve_until_stopped(server, listener, lambda: tell_ready(http=url_of(listener, scheme=scheme)))
+        await _first(asyncio.ensure_future(serving), untaken.run())
 
 
 @contextlib.asynccontextmanager
@@ -134,7 +141,9 @@ async def _telling(settings: Settings, database: AsyncEngine, url: str) -> Async
         await poster.close()
 
 
-def build_api(settings: Settings, database: AsyncEngine, url: str, telling: "Telling") -> "FastAPI":
+def build_api(
+    settings: Settings, database: AsyncEngine, url: str, *, telling: "Telling", untaken: UntakenWatch
+) -> "FastAPI":
     """Return the api's ASGI application over an open database."""
     from soloist.api.app import ApiLimits, Commands, create_app  # noqa: PLC0415 - only the api process needs FastAPI
     from soloist.api.metrics import MetricSources, read_health  # noqa: PLC0415 - likewise
@@ -150,7 +159,7 @@ def build_api(settings: Settings, database: AsyncEngine, url: str, telling: "Tel
         async with database.connect() as connection:
             await connection.execute(text("SELECT 1"))
 
-    probes: dict[str, Callable[[], Awaitable[object]]] = {"database": database_answers}
+    probes: dict[str, Callable[[], Awaitable[object]]] = {"database": database_answers, "jobs": untaken.probe}
     for index, path in enumerate(sockets.values()):
         probes[f"recorder-{index}"] = functools.partial(read_health, path)
     return create_app(
@@ -166,16 +175,18 @@ def build_api(settings: Settings, database: AsyncEngine, url: str, telling: "Tel
         probes=probes,
         is_dev=settings.dev,
         limits=ApiLimits(requests_per_minute_max=settings.requests_per_minute_max, proxies=settings.trusted_proxies),
-        metrics=MetricSources(sockets, functools.partial(tally, database), process_usage, settings.metrics_from),
+        metrics=MetricSources(
+            sockets, functools.partial(tally, database, untaken=untaken.last_seen), process_usage, settings.metrics_from
+        ),
     )
 
 
 def _job_service(settings: Settings, database: AsyncEngine, url: str) -> "JobService":
     from soloist.jobs.queue import open_engine  # noqa: PLC0415 - the supervisor takes no jobs
-    from soloist.jobs.service import JobLimits, JobService  # noqa: PLC0415 - likewise
+    from soloist.jobs.service import JobService  # noqa: PLC0415 - likewise
 
     slots = settings.slots(_node_id(settings))
-    limits = JobLimits(live_per_project_max=settings.live_jobs_max)
+    limits = Shares(settings.live_jobs_max, settings.recordings_per_project_max, settings.jobs_per_recorder_max)
     urls = object_urls(settings)
     return JobService(database, open_engine(url), slots, limits=limits, locations=settings.storage_locations, urls=urls)
 
@@ -189,9 +200,9 @@ async def run_recorder(settings: Settings, index: int) -> None:
     from soloist.jobs.automatic import AutomaticRecording  # noqa: PLC0415 - only recorders need media and engine
     from soloist.jobs.engine import Engine  # noqa: PLC0415 - likewise
     from soloist.jobs.recorder import Recorder  # noqa: PLC0415 - likewise
+    from soloist.service.load import LoadMeter, limits_of  # noqa: PLC0415 - likewise
     from soloist.sources.receiver import open_media_thread  # noqa: PLC0415 - likewise
     from soloist.sources.rooms import Rooms  # noqa: PLC0415 - likewise
-    from soloist.storage.spool import Spool  # noqa: PLC0415 - likewise
 
     follow_supervisor()
     url = _database_url(settings)
@@ -200,12 +211,17 @@ async def run_recorder(settings: Settings, index: int) -> None:
     async with _own_slot(settings.runtime_dir, index), _database(url) as database:
         media = open_media_thread(bind=_media_host(settings), port=port, public_addresses=settings.public_address)
         rooms = Rooms(media)
-        spool = Spool(settings.data / "spool")
-        shelf = _shelf(settings, spool)
+        shelf = _shelf(settings)
         recorder = Recorder(rooms, media, shelf, _forward_settings(settings))
-        engine = Engine(_engine_settings(settings, url, slot), database, recorder)
+        meter = LoadMeter(media, limits_of(settings.recorder_memory_mb << 20, settings.recorders))
+        engine = Engine(_engine_settings(settings, url, slot), database, recorder, told=_told(meter, rooms))
+        automatic = AutomaticRecording(database, rooms, _job_service(settings, database, url))
         server = _recorder_server(
-            settings, database, rooms=rooms, media=media, health=functools.partial(_health, recorder, shelf)
+            settings,
+            database,
+            rooms=rooms,
+            media=media,
+            health=functools.partial(_health, recorder, shelf, meter=meter, automatic=automatic),
         )
         socket_path = settings.recorder_socket(index)
         stopped = asyncio.Event()
@@ -219,8 +235,8 @@ async def run_recorder(settings: Settings, index: int) -> None:
             log.info("recorder_ready", slot=slot)
             # One of a node's recorders looks after the spool they share.
             tending = [_tend_storage(database, shelf)] if index == 0 else []
-            automatic = AutomaticRecording(database, rooms, _job_service(settings, database, url))
-            await _first(stopped.wait(), running, serving, _end_with(media), automatic.run(), give_back(), *tending)
+            tending += [automatic.run(), meter.run(), give_back()]
+            await _first(stopped.wait(), running, serving, _end_with(media), *tending)
             await engine.drain()
             server.should_exit = True
             await asyncio.gather(running, serving)
@@ -267,11 +283,14 @@ def _recorder_server(
     return http_server(app)
 
 
-def _health(recorder: "Recorder", shelf: "Shelf") -> dict[str, object]:
+def _health(
+    recorder: "Recorder", shelf: "Shelf", *, meter: "LoadMeter", automatic: "AutomaticRecording"
+) -> dict[str, object]:
     """Return what a recorder tells of itself beside its media."""
     from soloist.recording.transcoding import COUNTS  # noqa: PLC0415 - only recorders need media
 
-    return {**shelf.usage(), **recorder.forwarded.counts(), **COUNTS, "usage": process_usage()}
+    counts = {**shelf.usage(), **recorder.forwarded.counts(), **COUNTS, "streams_refused": automatic.refused_count}
+    return {**counts, "usage": process_usage(), "load": meter.health()}
 
 
 def _forward_settings(settings: Settings) -> "ForwardSettings":
@@ -285,10 +304,11 @@ def _forward_settings(settings: Settings) -> "ForwardSettings":
     )
 
 
-def _shelf(settings: Settings, spool: "Spool") -> "Shelf":
+def _shelf(settings: Settings) -> "Shelf":
     from soloist.keeping.shelf import Shelf  # noqa: PLC0415 - only recorders need it
+    from soloist.storage.spool import Spool  # noqa: PLC0415 - likewise
 
-    return Shelf(spool, settings.storage_locations)
+    return Shelf(Spool(settings.data / "spool"), settings.storage_locations)
 
 
 def object_urls(settings: Settings) -> ObjectUrls:
@@ -297,6 +317,14 @@ def object_urls(settings: Settings) -> ObjectUrls:
     secret = given.get_secret_value() if given else object_key_of(settings.data)
     lifetime = timedelta(days=settings.download_url_days)
     return ObjectUrls(settings.storage_locations, settings.api_url, secret, lifetime)
+
+
+def _told(meter: "LoadMeter", rooms: "Rooms") -> "Callable[[Sequence[Job]], Told]":
+    """Return what makes of the jobs a recorder holds what it tells of itself."""
+    from soloist.jobs.census import writing_by_project  # noqa: PLC0415 - only recorders need it
+    from soloist.jobs.fence import Told  # noqa: PLC0415 - likewise
+
+    return lambda jobs: Told(meter.condition, writing_by_project(jobs, rooms.streams()))
 
 
 def _engine_settings(settings: Settings, url: str, slot: str) -> "EngineSettings":

@@ -9,7 +9,7 @@ from support.engine import APP, PROJECT, a_command, a_recorder, an_office, until
 from support.recordings import ScriptedRecordings
 
 from soloist.jobs.apps import AppService
-from soloist.jobs.service import JobLimits
+from soloist.model.admission import Shares
 from soloist.model.errors import (
     AppDisabledError,
     InternalError,
@@ -143,7 +143,7 @@ async def test_camera_screen_and_sound_of_one_participant_are_three_jobs(databas
 
 
 async def test_what_a_start_refers_to_is_checked_in_the_documented_order(database_url):
-    async with an_office(database_url, limits=JobLimits(live_per_project_max=1)) as office:
+    async with an_office(database_url, limits=Shares(live_per_project_max=1)) as office:
         with pytest.raises(NotFoundError):
             await office.start(app_id=AppId("nowhere"), rule_id="nothing")
         with pytest.raises(NotFoundError):

@@ -75,11 +75,11 @@ async def an_office(url, *, limits=None):
 
 
 @contextlib.asynccontextmanager
-async def a_recorder(url, port, *, slot=SLOT, drain_s=5.0, keep=timedelta(days=30)):
-    """Run a recorder's engine over `port`; drain it at the end."""
+async def a_recorder(url, port, *, slot=SLOT, drain_s=5.0, keep=timedelta(days=30), told=None):
+    """Run a recorder's engine over `port`, which tells `told` of itself; drain it at the end."""
     async with connected(url) as database:
         settings = EngineSettings(url, slot, os.urandom(2).hex(), drain_s, keep)
-        engine = Engine(settings, database, port)
+        engine = Engine(settings, database, port, told=told)
         task = asyncio.create_task(engine.run())
         await asyncio.wait_for(engine.wait_ready(), 15)
         try:

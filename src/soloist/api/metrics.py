@@ -66,6 +66,7 @@ HEALTH = {
     "clocks_measured": Shown("clocks_measured", "RTP clocks whose skew a file that ended tells", grows=True),
     "clock_skew_ppm": Shown("clock_skew_ppm", "Their skews' sizes, added up", grows=True),
     "spool_free_bytes": Shown("spool_free_bytes", "Room left on the spool's disk"),
+    "streams_refused": Shown("streams_refused", "Streams automatic recording may not record now; it tries again"),
     "forward_connecting": Shown("forward_connecting", "RTMP targets being connected, or without media to send"),
     "forward_live": Shown("forward_live", "RTMP targets that take media"),
     "forward_stalled": Shown("forward_stalled", "RTMP targets that took none for too long"),
@@ -82,6 +83,17 @@ HEALTH = {
 }
 """Numbers of the recorder's health answer."""
 
+LOAD = {
+    "cpu_io": Shown("load_io_cpu_ratio", "Share of a core the I/O thread uses, smoothed"),
+    "cpu_media": Shown("load_media_cpu_ratio", "Share of a core the media thread uses, smoothed"),
+    "queue_age_ms": Shown("load_queue_age_seconds", "How long media waits to be written, smoothed", scale=0.001),
+    "descriptors": Shown("load_descriptors", "Open descriptors"),
+    "shedding": Shown("load_shedding", "1 while nearly full or full: side outputs are shed"),
+    "full": Shown("load_full", "1 while full: no new job is taken"),
+    "became_full": Shown("load_became_full", "Times it became full", grows=True),
+}
+"""Numbers of the health answer's `load`."""
+
 USAGE = {
     "cpu_seconds": Shown("process_cpu_seconds", "CPU used, user and system", ("process",), grows=True),
     "resident_bytes": Shown("process_resident_bytes", "Memory held", ("process",)),
@@ -93,11 +105,14 @@ JOBS = Shown("jobs", "Jobs that can still be asked about", ("state", "stop_reaso
 FILES = Shown("files", "Files of those jobs", ("state",))
 NOTICES = Shown("callback_events", "Events to be told to callbacks", ("state",))
 OLDEST_NOTICE = Shown("callback_oldest_waiting_seconds", "Age of the oldest event that waits, paused ones aside", ())
+JOBS_UNTAKEN = Shown("jobs_untaken", "Jobs no recorder has taken for 5 s", ())
+OLDEST_UNTAKEN = Shown("jobs_untaken_oldest_seconds", "How long the oldest of them waits", ())
 CALLBACKS_PAUSED = Shown("callbacks_paused", "Apps whose events are held back", ())
 
 METRICS = (
     *CORE.values(),
     *HEALTH.values(),
+    *LOAD.values(),
     *USAGE.values(),
     RECORDER_UP,
     DATABASE_UP,
@@ -106,6 +121,8 @@ METRICS = (
     NOTICES,
     OLDEST_NOTICE,
     CALLBACKS_PAUSED,
+    JOBS_UNTAKEN,
+    OLDEST_UNTAKEN,
 )
 
 
@@ -131,6 +148,14 @@ class Tally(Protocol):
     @property
     def callbacks_paused(self) -> int:
         """Callbacks that are held back."""
+
+    @property
+    def jobs_untaken(self) -> int:
+        """Jobs that no recorder takes."""
+
+    @property
+    def oldest_untaken_s(self) -> float:
+        """How long the oldest of them waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +198,12 @@ class ServiceMetrics:
         except UNANSWERED as error:
             log.warning("metrics_unread", slot=slot, error=type(error).__name__)
             return [(RECORDER_UP, (slot,), 0)]
-        core, usage = health.get("core", {}), health.get("usage", {})
+        core, load, usage = health.get("core", {}), health.get("load", {}), health.get("usage", {})
         return [
             (RECORDER_UP, (slot,), 1),
             *((shown, (slot,), health[name]) for name, shown in HEALTH.items() if name in health),
             *((shown, (slot,), core[name]) for name, shown in CORE.items() if name in core),
+            *((shown, (slot,), load[name]) for name, shown in LOAD.items() if name in load),
             *((shown, (f"recorder {slot}",), usage[name]) for name, shown in USAGE.items() if name in usage),
         ]
 
@@ -196,6 +222,8 @@ class ServiceMetrics:
             *((NOTICES, (state,), count) for state, count in counts.notices.items()),
             (OLDEST_NOTICE, (), counts.oldest_notice_s),
             (CALLBACKS_PAUSED, (), counts.callbacks_paused),
+            (JOBS_UNTAKEN, (), counts.jobs_untaken),
+            (OLDEST_UNTAKEN, (), counts.oldest_untaken_s),
         ]
 
 

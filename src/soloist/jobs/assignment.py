@@ -82,6 +82,11 @@ class Assignment:
         return self._job.job_id
 
     @property
+    def job(self) -> Job:
+        """The job as it was when it was taken, or when it ended."""
+        return self._job
+
+    @property
     def epoch(self) -> int:
         """Under which epoch it is held."""
         return self._job.epoch

@@ -63,8 +63,13 @@ class AutomaticRecording:
         self._rooms = rooms
         self._jobs = jobs
         self._clock = clock
-        self._refused: dict[StreamKey, str] = {}
-        """Streams that may not be recorded, and why, so that it is told once."""
+        self._refused: dict[StreamKey, type[SoloistError]] = {}
+        """Streams that may not be recorded, and why, so that it is told once: what a refusal counts may change."""
+
+    @property
+    def refused_count(self) -> int:
+        """Published streams that ought to be recorded and may not be, at this moment; each look tries them again."""
+        return len(self._refused)
 
     async def run(self) -> None:
         """Reconcile for ever; a failure costs a turn."""
@@ -119,9 +124,9 @@ class AutomaticRecording:
         except JobRunningError:
             return  # A customer was faster.
         except SoloistError as error:
-            if self._refused.get(key) != str(error):
+            if self._refused.get(key) is not type(error):
                 log.warning("stream_not_recorded", app_id=key.app_id, room_id=key.room_id, error=str(error))
-            self._refused[key] = str(error)
+            self._refused[key] = type(error)
         else:
             self._refused.pop(key, None)
             log.info("recording_automatically", job_id=job.job_id, app_id=key.app_id, room_id=key.room_id)

@@ -9,7 +9,7 @@ waiting for it. Design sections 6.1 to 6.6.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -61,9 +61,12 @@ class Engine:
         database: AsyncEngine,
         port: RecordingPort,
         *,
+        told: Callable[[Sequence[Job]], fence.Told] | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
+        """`told` makes of the jobs held what this recorder tells of itself with each renewal; without it, nothing."""
         self._settings = settings
+        self._told = told or (lambda _: fence.Told())
         self._database = database
         self._desk = Desk(database, port, clock)
         self._holder = fence.Holder(settings.slot, f"{settings.slot}#{settings.boot}")
@@ -201,7 +204,8 @@ class Engine:
         async def turn() -> None:
             async with asyncio.timeout(2 * fence.INTERVAL_S):
                 held = [assignment for assignment, _ in self._assignments.values()]
-                await fence.compare(self._database, self._holder, held)
+                told = self._told([assignment.job for assignment in held])
+                await fence.compare(self._database, self._holder, told, held)
             self._reachability.answered()
 
         await _every(lambda: fence.INTERVAL_S, turn)

@@ -139,6 +139,8 @@ Index(
 Index("jobs_unfinished", jobs.c.slot, postgresql_where=text("ended_at IS NULL"))
 Index("jobs_by_room", jobs.c.app_id, jobs.c.room_id)
 Index("jobs_by_project", jobs.c.project_id, jobs.c.created_at)
+Index("jobs_live_by_project", jobs.c.project_id, postgresql_where=text("state <> 'STOPPED'"))
+Index("jobs_untaken", jobs.c.created_at, postgresql_where=text("state = 'INIT'"))
 
 files = Table(
     "files",
@@ -189,12 +191,14 @@ Index("job_events_by_time", job_events.c.at)
 record_callbacks = Table(
     "record_callbacks",
     metadata,
-    Column("app_id", ForeignKey("apps.app_id", ondelete="CASCADE"), primary_key=True),
+    Column("app_id", String(64), primary_key=True),
     Column("url", String(1024), nullable=False),
     Column("auth_key", String(64), nullable=False, server_default=""),
     Column("paused", Boolean, nullable=False, server_default="false"),
     _at("updated_at"),
+    Column("retired", Boolean, nullable=False, server_default="false"),
 )
+"""A `retired` one is of an app that was deleted: kept, and shown to nobody, until what waits for it is settled."""
 
 deliveries = Table(
     "deliveries",
@@ -242,5 +246,9 @@ slots = Table(
     Column("slot", String(128), primary_key=True),
     Column("owner", String(128), nullable=False),
     _at("seen_at"),
+    Column("state", String(16), nullable=False, server_default="ok"),
+    Column("reason", String(128), nullable=False, server_default=""),
+    Column("writing", JSONB, nullable=False, server_default="{}"),
 )
-"""Which recorder process serves a slot, renewed once a second; by the database's clock."""
+"""Which recorder process serves a slot, renewed once a second; by the database's clock. `state` is a
+`model.admission.LoadState` and `reason` what made it so; `writing` counts its recordings that write, by project."""

@@ -7,7 +7,6 @@ not at all, before it returns. Nothing here waits for a recorder. Spec: API sect
 import functools
 import secrets
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -18,14 +17,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from soloist.clock import utc_now
 from soloist.jobs import queue, store
 from soloist.jobs.accounts import Accounts, App
+from soloist.jobs.admission import admit
 from soloist.jobs.library import refuse_closed
 from soloist.jobs.listing import JobFilter, JobPage, page_of_jobs
 from soloist.jobs.rules import hold_rule
+from soloist.model.admission import Shares
 from soloist.model.errors import (
     AppDisabledError,
     InvalidValueError,
     JobDoneError,
-    JobLimitError,
     LocationUnknownError,
     NotFoundError,
 )
@@ -37,14 +37,6 @@ from soloist.storage.object_urls import ObjectUrls
 from soloist.wire.placement import slot_of_room
 
 
-@dataclass(frozen=True, slots=True)
-class JobLimits:
-    """What a project may have."""
-
-    live_per_project_max: int = 1000
-    """INIT and RUNNING jobs together; the count is taken before the insert, so a burst may pass it by a few."""
-
-
 class JobService:
     """Accepts commands about jobs; safe to share between requests."""
 
@@ -54,7 +46,7 @@ class JobService:
         engine: procrastinate.App,
         slots: Sequence[str],
         *,
-        limits: JobLimits | None = None,
+        limits: Shares | None = None,
         locations: Collection[str] | None = None,
         urls: ObjectUrls | None = None,
         clock: Callable[[], datetime] = utc_now,
@@ -65,7 +57,7 @@ class JobService:
         self._database = database
         self._engine = engine
         self._slots = tuple(slots)
-        self._limits = limits or JobLimits()
+        self._limits = limits or Shares()
         self._clock = clock
         self._accounts = Accounts(database)
 
@@ -77,7 +69,7 @@ class JobService:
             AppDisabledError: the app is disabled.
             InvalidValueError: the app has no such rule, or its bucket is not granted to the project or revoked by it.
             LocationUnknownError: the rule's location is not configured here.
-            JobLimitError: the project has too many live jobs.
+            JobLimitError: the project has its share, or the room's recorder is full.
             JobRunningError: the stream has a live job.
         Spec: API section 2.1 (validation order), 5.3.
         """
@@ -85,7 +77,7 @@ class JobService:
         slot = slot_of_room(command.app_id, command.room_id, self._slots)
         job = _new_job(app, command, rule, self._clock())
         async with self._database.begin() as connection:
-            await self._check_limit(connection, project_id)
+            await admit(connection, project_id, slot, self._limits)
             if rule is not None:
                 await _hold_rule(connection, rule)
                 await refuse_closed(connection, project_id, rule)
@@ -197,10 +189,6 @@ class JobService:
         location = rule.address.location
         if self._locations is not None and location not in self._locations:
             raise LocationUnknownError(f"location {location} of rule {rule.rule_id} is not configured here")
-
-    async def _check_limit(self, connection: AsyncConnection, project_id: ProjectId) -> None:
-        if await store.live_jobs_count(connection, project_id) >= self._limits.live_per_project_max:
-            raise JobLimitError(f"project has {self._limits.live_per_project_max} live jobs, which is its limit")
 
 
 async def _find(

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -57,12 +57,6 @@ async def insert_job(connection: AsyncConnection, job: Job, slot: str) -> None:
 async def set_engine_id(connection: AsyncConnection, job_id: JobId, engine_id: int) -> None:
     """Remember under which id the engine queues this job."""
     await connection.execute(update(jobs).where(jobs.c.job_id == job_id).values(engine_id=engine_id))
-
-
-async def live_jobs_count(connection: AsyncConnection, project_id: ProjectId) -> int:
-    """Return how many jobs of a project are INIT or RUNNING."""
-    query = select(func.count()).where(jobs.c.project_id == project_id, jobs.c.state != JobState.STOPPED)
-    return int(await connection.scalar(query) or 0)
 
 
 async def find_job(

@@ -1,12 +1,13 @@
 """How many jobs, files and notices there are by state: what `/metrics` shows of the database."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import case, extract, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from soloist.jobs.schema import deliveries, files, jobs, record_callbacks
+from soloist.jobs.untaken import Untaken
 from soloist.model.callback import DeliveryState
 
 _FILE_STATE = case(
@@ -40,10 +41,15 @@ class Tally:
     oldest_notice_s: float
     """Age of the oldest that waits for a callback which is not paused; 0 without one."""
     callbacks_paused: int
+    jobs_untaken: int
+    """Jobs that have been INIT for longer than a recorder ever needs."""
+    oldest_untaken_s: float
+    """How long the oldest of them has been; 0 without one."""
 
 
-async def tally(database: AsyncEngine) -> Tally:
-    """Count; one pass over each table."""
+async def tally(database: AsyncEngine, *, untaken: Callable[[], Untaken] = Untaken) -> Tally:
+    """Count; one pass over each table. `untaken` says what was seen last of jobs nobody takes."""
+    waiting = untaken()
     by_state = select(jobs.c.state, func.coalesce(jobs.c.stop_reason, ""), func.count()).group_by(
         jobs.c.state, jobs.c.stop_reason
     )
@@ -61,4 +67,6 @@ async def tally(database: AsyncEngine) -> Tally:
         notices=dict.fromkeys(_STORED, 0) | dict(tuple(row) for row in delivery_rows),
         oldest_notice_s=float(oldest or 0),
         callbacks_paused=int(paused or 0),
+        jobs_untaken=waiting.count,
+        oldest_untaken_s=waiting.oldest_s,
     )

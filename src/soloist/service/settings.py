@@ -145,6 +145,18 @@ class Settings(BaseSettings):
     live_jobs_max: int = Field(default=1000, ge=1)
     """INIT and RUNNING jobs a project may have. Default 1000; beyond it a start answers RTC.00001007."""
 
+    recordings_per_project_max: int = Field(default=500, ge=1)
+    """Recordings a project may have whose participants publish at this moment, on all recorders. Default 500; beyond
+    it a start answers RTC.00001007."""
+
+    jobs_per_recorder_max: int = Field(default=5000, ge=1, le=50_000)
+    """Jobs of all projects that a recorder may hold, waiting or recording. Default 5000, 35 kB each; beyond it a start
+    answers RTC.00001007."""
+
+    recorder_memory_mb: int = Field(default=0, ge=0)
+    """MiB of memory a recorder may hold; at nine tenths of it nothing new is taken. Default 0: its part of four fifths
+    of the machine's memory, or the container's."""
+
     apps_max: int = Field(default=20, ge=1)
     """Apps a project may make. Default 20; beyond it a create answers RTC.00001017. The operator's command is free."""
 

@@ -7,5 +7,9 @@ from pathlib import Path
 def process_usage() -> dict[str, float]:
     """Return CPU seconds since the start, user and system, and memory held now in bytes."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return {"cpu_seconds": used.ru_utime + used.ru_stime, "resident_bytes": pages * resource.getpagesize()}
+    return {"cpu_seconds": used.ru_utime + used.ru_stime, "resident_bytes": resident_bytes()}
+
+
+def resident_bytes() -> int:
+    """Return the memory this process holds now."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()

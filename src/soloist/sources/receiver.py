@@ -93,6 +93,11 @@ class MediaThread:
         """True while media is handled."""
         return self._thread.is_alive()
 
+    @property
+    def thread_id(self) -> int | None:
+        """The system's id of the thread; None before `start`."""
+        return self._thread.native_id
+
     def start(self) -> None:
         """Begin to handle media."""
         self._thread.start()

@@ -27,7 +27,18 @@ HEALTH = {
     "spool_files": 4,
     "objects_pending": 3,
     "spool_free_bytes": 5_000,
+    "streams_refused": 0,
     "usage": {"cpu_seconds": 1.5, "resident_bytes": 7_000},
+    "load": {
+        "cpu_io": 0.25,
+        "cpu_media": 0.5,
+        "queue_age_ms": 120.0,
+        "descriptors": 70,
+        "state": "shedding",
+        "shedding": 1,
+        "full": 0,
+        "became_full": 2,
+    },
     "core": dict.fromkeys(CORE, 10),
 }
 
@@ -39,6 +50,8 @@ class Counts:
     notices: dict
     oldest_notice_s: float = 12.5
     callbacks_paused: int = 1
+    jobs_untaken: int = 2
+    oldest_untaken_s: float = 7.5
 
 
 async def count():
@@ -101,6 +114,12 @@ async def test_every_recorder_is_shown_with_what_it_counts(sockets):
         'soloist_callback_events{state="DEAD"} 4.0',
         "soloist_callback_oldest_waiting_seconds 12.5",
         "soloist_callbacks_paused 1.0",
+        "soloist_jobs_untaken 2.0",
+        "soloist_jobs_untaken_oldest_seconds 7.5",
+        'soloist_load_media_cpu_ratio{slot="n/0"} 0.5',
+        'soloist_load_queue_age_seconds{slot="n/0"} 0.12',
+        'soloist_load_shedding{slot="n/0"} 1.0',
+        'soloist_load_full{slot="n/0"} 0.0',
         "soloist_database_up 1.0",
     ):
         assert f"\n{line}\n" in f"\n{text}"
