@@ -216,7 +216,7 @@ def test_jobs_of_a_deleted_app_can_still_be_asked_about(sdk, who, refused):
     assert sdk.show(job.job_id, app_id).state == "STOPPED"
 
 
-def test_an_app_whose_callback_is_dead_can_be_deleted_once_the_callback_is_taken_away(sdk, who, refused):
+def test_an_app_whose_callback_never_answers_is_deleted_at_once(sdk, who, refused):
     app_id = sdk.call("create_app", body=AppReq(app_name="nobody listens")).app_id
     sdk.call("update_record_callback", app_id=app_id, body=AppCallbackUrlReq(url="https://gone.invalid/notices"))
     rule_id = sdk.call("create_record_rule", app_id=app_id, body=RULE).rule_id
@@ -224,13 +224,10 @@ def test_an_app_whose_callback_is_dead_can_be_deleted_once_the_callback_is_taken
     sdk.stop(job.job_id, app_id)
     sdk.call("delete_record_rule", app_id=app_id, rule_id=rule_id)
     sdk.call("stop_app", app_id=app_id)
-    waiting = refused(sdk.delete_finished, app_id)
-    assert (waiting.status_code, waiting.error_code) == (400, "RTC.00001003")
-    assert "events wait for the app's callback" in waiting.error_msg
 
-    sdk.call("update_record_callback", app_id=app_id, body=AppCallbackUrlReq(url=""))
-
-    assert sdk.call("delete_app", app_id=app_id).status_code == 204
+    assert sdk.delete_finished(app_id).status_code == 204
+    assert refused(sdk.call, "show_app", app_id=app_id).status_code == 404
+    assert sdk.show(job.job_id, app_id).state == "STOPPED"
 
 
 def test_automatic_recording_is_switched_on_by_a_rule_and_off_again(sdk, fresh_app, rule_id):

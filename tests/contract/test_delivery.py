@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, text, update
+from sqlalchemy import text
 from standardwebhooks import Webhook
 from support.delivering import PATIENT, PLAIN, URLS, delivering
 from support.engine import APP, PROJECT, an_office, until
@@ -37,11 +37,8 @@ from support.telling import (
 from soloist.api.notices import NoticeOptions, Notices
 from soloist.callbacks.post import Poster, PostLimits
 from soloist.clock import utc_now
-from soloist.jobs import schema, store
-from soloist.jobs.apps import AppService
 from soloist.jobs.callbacks import Callbacks
 from soloist.jobs.events import Events
-from soloist.jobs.rules import RuleService
 from soloist.model.errors import CallbackUnavailableError, InvalidValueError
 from soloist.model.ids import AppId
 from soloist.model.job import StopReason
@@ -377,30 +374,6 @@ async def test_a_callback_that_is_taken_away_leaves_its_queue_to_be_replayed(off
             await until(lambda: len(other.received) == 3)
 
 
-async def test_an_app_is_deleted_only_after_its_files_are_finished_and_told(office, customer):
-    await set_callback(office, customer.url)
-    accepted = (await start_jobs(office, 1))[0]
-    async with office.database.begin() as connection:
-        job = await store.take(connection, accepted.job_id, "a recorder", utc_now())
-    await office.stop(job)
-    apps = AppService(office.database)
-    for rule_id in ("rule1", "rule2"):
-        await RuleService(office.database).delete(PROJECT, APP, rule_id)
-    await apps.enable(PROJECT, APP, enabled=False)
-
-    with pytest.raises(InvalidValueError, match=f"files of job {job.job_id} are still being finished"):
-        await apps.delete(PROJECT, APP)
-    await tell_files(office, job)
-    await end(office, job)
-    with pytest.raises(InvalidValueError, match="3 events wait for the app's callback"):
-        await apps.delete(PROJECT, APP)
-    async with delivering(office.url):
-        await until(lambda: all_delivered(office))
-    await apps.delete(PROJECT, APP)
-
-    assert [each.fields["event_type"] for each in customer.received] == THREE
-
-
 async def test_a_new_address_gets_at_once_what_the_old_one_refused(office, customer):
     customer.answer = answers(500)
     async with delivering(office.url, first_delay=timedelta(seconds=60), delay_max=timedelta(seconds=60)):
@@ -441,20 +414,6 @@ async def test_who_stops_finishes_what_is_on_its_way_before_the_next_takes_over(
             await until(lambda: all_delivered(office))
 
     assert [each.seq for each in customer.of(job)] == [2, 3, 4]
-
-
-async def test_what_was_queued_while_its_callback_was_taken_away_is_given_up_with_its_app(office):
-    app = await another_app(office, "gone")
-    await set_callback(office, "https://shop.example/", app=app)
-    job = await office.start(app_id=app)
-    await end(office, job)
-    async with office.database.begin() as connection:
-        await connection.execute(update(schema.record_callbacks).values(url=""))
-        await connection.execute(delete(schema.record_rules).where(schema.record_rules.c.app_id == app))
-    await AppService(office.database).enable(PROJECT, app, enabled=False)
-    await AppService(office.database).delete(PROJECT, app)
-
-    assert await states(office, job) == ["DEAD"]
 
 
 async def test_a_file_found_after_its_job_ended_is_told_after_the_end(office, customer):

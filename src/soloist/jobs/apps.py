@@ -113,13 +113,14 @@ class AppService:
         return await self._accounts.require_app(project_id, app_id)
 
     async def delete(self, project_id: ProjectId, app_id: AppId) -> None:
-        """Delete an app that is disabled, has no record rule, hence no live job, and has told all it has to tell.
+        """Delete an app that is disabled, has no record rule, hence no live job, and whose files are all finished.
 
-        Its callback goes with it, so nothing may be left that is still to be sent there. Its ended jobs stay known.
+        What its callback is still to be told is told for its 24 hours, paused or not: nobody could resume it. Its ended
+        jobs stay known.
 
         Raises:
             NotFoundError: the project has no such app.
-            InvalidValueError: it is enabled, a job's files are not finished yet, or its callback is still to be told.
+            InvalidValueError: it is enabled, or a job's files are not finished yet.
             RuleExistsError: it has record rules. Spec: API section 4.10.
         """
         async with self._database.begin() as connection:
@@ -129,8 +130,8 @@ class AppService:
             rules = schema.record_rules
             if await connection.scalar(select(rules.c.rule_id).where(rules.c.app_id == app_id).limit(1)):
                 raise RuleExistsError("delete the app's record rules first")
-            await _refuse_untold(connection, app_id)
-            await outbox.bury(connection, app_id, "the app was deleted")
+            await _refuse_unfinished(connection, app_id)
+            await outbox.retire(connection, app_id)
             await connection.execute(delete(apps).where(apps.c.app_id == app_id))
 
     async def record_automatically(self, project_id: ProjectId, app_id: AppId, rule_id: RuleId | None) -> App:
@@ -196,17 +197,12 @@ def _new_app(project_id: ProjectId, app_name: str, vp8: Vp8Mode, now: datetime) 
     )
 
 
-async def _refuse_untold(connection: AsyncConnection, app_id: AppId) -> None:
-    """Return if an app without live jobs has nothing left to tell; its jobs first, for their ends queue notices."""
+async def _refuse_unfinished(connection: AsyncConnection, app_id: AppId) -> None:
+    """Return if no job of an app has files that are still being finished: their ends are yet to be told."""
     jobs = schema.jobs
     unfinished = select(jobs.c.job_id).where(jobs.c.app_id == app_id, jobs.c.ended_at.is_(None)).limit(1)
     if job_id := await connection.scalar(unfinished):
         raise InvalidValueError(f"app_id: files of job {job_id} are still being finished, delete the app afterwards")
-    if count := await outbox.unsent_count(connection, app_id):
-        raise InvalidValueError(
-            f"app_id: {count} events wait for the app's callback; delete the app once they are delivered or given up, "
-            "or set the callback's url to an empty text, which gives them up"
-        )
 
 
 async def _with_callbacks(connection: AsyncConnection, found: list[App]) -> list[App]:

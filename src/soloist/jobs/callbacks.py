@@ -50,10 +50,11 @@ class Callbacks:
         """
         await self.show(project_id, app_id)
         await self._check(url, auth_key)
-        values = {"url": url, "auth_key": auth_key, "updated_at": func.now()}
+        values = {"url": url, "auth_key": auth_key, "updated_at": func.now(), "retired": False}
         statement = insert(table).values(app_id=app_id, **values)
         statement = statement.on_conflict_do_update(index_elements=["app_id"], set_=values)
         async with self._database.begin() as connection:
+            await require_app(connection, project_id, app_id, hold=True)
             await connection.execute(statement)
             if url:
                 await outbox.bring_forward(connection, app_id)
@@ -96,13 +97,16 @@ class Callbacks:
                 raise CallbackUnavailableError(str(error)) from error
 
 
-async def require_app(connection: AsyncConnection, project_id: ProjectId | None, app_id: AppId) -> None:
-    """Return if the project, or any project if None, has this app.
+async def require_app(
+    connection: AsyncConnection, project_id: ProjectId | None, app_id: AppId, *, hold: bool = False
+) -> None:
+    """Return if the project, or any project if None, has this app; `hold` keeps it from being deleted meanwhile.
 
     Raises:
         NotFoundError: it has not.
     """
-    owner = await connection.scalar(select(schema.apps.c.project_id).where(schema.apps.c.app_id == app_id))
+    query = select(schema.apps.c.project_id).where(schema.apps.c.app_id == app_id)
+    owner = await connection.scalar(query.with_for_update(read=True, key_share=True) if hold else query)
     if owner is None or (project_id is not None and owner != project_id):
         raise NotFoundError(f"app {app_id} does not exist")
 
@@ -114,5 +118,6 @@ async def find_callback(connection: AsyncConnection, app_id: AppId) -> RecordCal
 
 async def find_callbacks(connection: AsyncConnection, app_ids: Sequence[AppId]) -> dict[AppId, RecordCallback]:
     """Return the callbacks of some apps; one that never had a callback is left out."""
-    rows = await connection.execute(select(table).where(table.c.app_id.in_(app_ids)))
+    wanted = select(table).where(table.c.app_id.in_(app_ids), table.c.retired.is_(False))
+    rows = await connection.execute(wanted)
     return {AppId(row.app_id): RecordCallback(row.url, row.auth_key, row.updated_at, row.paused) for row in rows}

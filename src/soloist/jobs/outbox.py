@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, case, exists, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Row, Select, case, delete, exists, func, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from soloist.jobs import schema
@@ -90,13 +90,6 @@ async def due(connection: AsyncConnection, *, limit: int, busy: Collection[str],
     ]
 
 
-async def unsent_count(connection: AsyncConnection, app_id: AppId) -> int:
-    """Return how many notices wait for an app's callback, also a paused one; none if it has no address."""
-    of_app = (deliveries.c.app_id == app_id, deliveries.c.state == DeliveryState.WAITING, callbacks.c.url != "")
-    query = select(func.count()).select_from(deliveries).join(callbacks, callbacks.c.app_id == deliveries.c.app_id)
-    return await connection.scalar(query.where(*of_app)) or 0
-
-
 async def settle(connection: AsyncConnection, notice: Notice, state: DeliveryState) -> None:
     """Note that a notice is DELIVERED or SKIPPED; one that somebody else has settled meanwhile stays as it is."""
     values = {"state": state, "settled_at": func.now(), "last_error": "", "attempts": deliveries.c.attempts + 1}
@@ -141,6 +134,30 @@ async def bury(connection: AsyncConnection, app_id: AppId, error: str) -> None:
     of_app = (deliveries.c.app_id == app_id, deliveries.c.state == DeliveryState.WAITING)
     values = {"state": DeliveryState.DEAD, "settled_at": func.now(), "last_error": error}
     await connection.execute(update(deliveries).where(*of_app).values(values))
+
+
+async def retire(connection: AsyncConnection, app_id: AppId) -> None:
+    """Let an app go that is being deleted: what waits is told for its time from now, and its callback is kept for that.
+
+    Without an address what waits is given up; without anything that waits the callback goes at once.
+    """
+    await connection.execute(delete(callbacks).where(callbacks.c.app_id == app_id, callbacks.c.url == ""))
+    kept = {"retired": True, "paused": False, "updated_at": func.now()}
+    found = await connection.execute(update(callbacks).where(callbacks.c.app_id == app_id).values(kept))
+    if found.rowcount:
+        await bring_forward(connection, app_id)
+        await forget_retired(connection)
+    else:
+        await bury(connection, app_id, "the app was deleted")
+
+
+async def forget_retired(connection: AsyncConnection) -> None:
+    """Forget callbacks of deleted apps, and the keys they were signed with, once nothing waits for them."""
+    await connection.execute(delete(callbacks).where(callbacks.c.retired, ~_is_awaited()))
+
+
+def _is_awaited() -> ColumnElement[bool]:
+    return exists().where(deliveries.c.app_id == callbacks.c.app_id, deliveries.c.state == DeliveryState.WAITING)
 
 
 def select_notices(*columns: Any) -> Select[Any]:

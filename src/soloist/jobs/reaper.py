@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from soloist.jobs import queue, store
+from soloist.jobs import outbox, queue, store
 from soloist.model.ids import AppId, JobId, RoomId
 from soloist.wire.placement import slot_of_room
 
@@ -92,11 +92,14 @@ async def adopt_orphans(database: AsyncEngine, app: procrastinate.App, slot: str
 async def forget_old(database: AsyncEngine, keep: timedelta) -> None:
     """Delete jobs that ended longer than `keep` ago, with files and events, and work that has nothing left to say.
 
+    So are callbacks of deleted apps that nothing waits for any more.
+
     What is recorded stays in its bucket. Spec: API section 5.5 (30 days).
     """
     async with database.begin() as connection:
         await connection.execute(_FORGET_JOBS, {"keep_s": keep.total_seconds()})
         await connection.execute(_FORGET_WORK)
+        await outbox.forget_retired(connection)
 
 
 async def rehome_jobs(database: AsyncEngine, node_id: str, slots: Sequence[str]) -> int:
