@@ -11,6 +11,8 @@ from support.s3 import S3Server, moto, versitygw
 
 # The suite of the bucket on disk, held against servers.
 from unit.storage.test_bucket import (  # noqa: F401 - collected from here, with this module's buckets
+    test_an_object_of_ours_is_known_without_its_version_by_what_it_says,
+    test_an_object_of_ours_that_was_taken_away_is_put_again,
     test_bucket_knows_what_stands_in_it,
     test_committed_object_has_size_and_checksum_of_the_file,
     test_committing_the_same_file_twice_is_harmless,
@@ -20,6 +22,7 @@ from unit.storage.test_bucket import (  # noqa: F401 - collected from here, with
     test_manifest_is_replaced_as_a_whole,
     test_missing_spool_file_is_our_fault,
     test_object_under_a_taken_key_is_never_overwritten,
+    test_somebody_elses_object_in_place_of_a_playlist_is_left_alone_first_and_last,
     test_unusual_keys_are_kept_letter_for_letter,
 )
 
@@ -71,7 +74,7 @@ async def test_a_store_with_e_tags_of_its_own_is_read_back_whole(bucket, spooled
 async def test_the_store_is_found_to_keep_its_word_and_the_probe_is_removed(bucket, spooled):
     await bucket.commit(spooled(b"media"), "a.mp4")
 
-    assert bucket._is_create_only
+    assert (bucket._conditions.creates_only, bucket._conditions.replaces_only) == (True, True)
     assert [item["path"] for page in obstore.list(bucket._store) for item in page] == ["a.mp4"]
 
 
@@ -89,7 +92,7 @@ async def test_a_credential_for_one_folder_is_enough(bucket, spooled, monkeypatc
 
 
 async def test_a_store_that_cannot_create_only_never_overwrites_either(bucket, spooled):
-    bucket._is_create_only = False
+    bucket._conditions.creates_only = bucket._conditions.replaces_only = False
     await bucket.commit(spooled(b"media"), "a.mp4")
 
     with pytest.raises(KeyTakenError):
@@ -98,7 +101,7 @@ async def test_a_store_that_cannot_create_only_never_overwrites_either(bucket, s
 
 @pytest.mark.parametrize(("key", "expected"), [("a.mp4", "video/mp4"), ("a.m3u8", "application/vnd.apple.mpegurl")])
 async def test_objects_say_what_they_are(bucket, spooled, key, expected):
-    await (bucket.replace(key, b"#EXTM3U") if key.endswith("8") else bucket.commit(spooled(b"media"), key))
+    await (bucket.put_own(key, b"#EXTM3U") if key.endswith("8") else bucket.commit(spooled(b"media"), key))
 
     assert (await obstore.get_async(bucket._store, key)).attributes["Content-Type"] == expected
 
@@ -118,7 +121,7 @@ async def test_what_a_broken_off_upload_left_is_removed_by_the_next(bucket, serv
 async def test_a_bucket_that_is_not_there_is_told_by_name(server, spooled):
     bucket = Bucket.at(server.location, "no-such-bucket", clock=utc_now)
 
-    for attempt in (bucket.commit(spooled(b"media"), "a.mp4"), bucket.exists("a.mp4"), bucket.replace("a.json", b"{}")):
+    for attempt in (bucket.commit(spooled(b"media"), "a.mp4"), bucket.exists("a.mp4"), bucket.put_own("a.json", b"{}")):
         with pytest.raises(BucketMissingError):
             await attempt
 
@@ -142,10 +145,25 @@ async def test_a_refused_credential_is_told_as_such(tmp_path, spooled):
         wrong = replace(server.location, credential=S3Credential("testkey", "not its secret", "us-east-1"))
         bucket = Bucket.at(wrong, "recordings", clock=utc_now)
 
-        for attempt in (bucket.commit(spooled(b"media"), "a.mp4"), bucket.replace("a.json", b"{}")):
+        for attempt in (bucket.commit(spooled(b"media"), "a.mp4"), bucket.put_own("a.json", b"{}")):
             with pytest.raises(StoreDeniedError):
                 await attempt
 
 
 async def _unread(_key: str, _size: int) -> str:
     raise AssertionError("the object was read back")
+
+
+@pytest.mark.parametrize("kept", [(False, False), (True, False), (False, True)])
+async def test_a_store_that_keeps_no_conditions_is_looked_at_first(bucket, spooled, kept):
+    bucket._conditions.creates_only, bucket._conditions.replaces_only = kept
+    await bucket.commit(spooled(b"theirs"), "a.json")
+    with pytest.raises(KeyTakenError):
+        await bucket.put_own("a.json", b"ours")
+
+    version = await bucket.put_own("b.json", b"ours 1")
+    version = await bucket.put_own("b.json", b"ours 2", version)
+    await obstore.put_async(bucket._store, "b.json", b"theirs")
+    with pytest.raises(KeyTakenError):
+        await bucket.put_own("b.json", b"ours 3", version)
+    assert bytes(await (await obstore.get_async(bucket._store, "b.json")).bytes_async()) == b"theirs"

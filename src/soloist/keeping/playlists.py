@@ -32,7 +32,7 @@ from soloist.keeping.ledger import (
 )
 from soloist.keeping.notes import FileNote, PlaylistTerms, remove_note, write_note
 from soloist.keeping.port import Journal
-from soloist.keeping.publishing import retrying
+from soloist.keeping.publishing import announced, retrying
 from soloist.keeping.shelf import Shelf
 from soloist.model.errors import InternalError, SoloistError
 from soloist.model.event import FileCompleted
@@ -43,7 +43,7 @@ from soloist.sinks.hls import ClosedSegment
 from soloist.sinks.matrix import Container
 from soloist.sinks.repair import HOLE_NS_MIN
 from soloist.storage.bucket import Committed
-from soloist.storage.errors import KeyTakenError
+from soloist.storage.errors import KeyTakenError, ReplacedError
 from soloist.wire.clock import NS
 from soloist.wire.keys import EXTENSIONS, segment_name
 from soloist.wire.manifest import ClockMapping, Manifest, ManifestFile, render_manifest
@@ -85,6 +85,8 @@ class OpenPlaylist:
         """Where what is told of each track ends, its media or what is missing, nanoseconds of Unix time."""
         self._count = 0
         self._is_independent = True
+        self._version = ""
+        """Of the playlist that we last put into the bucket."""
         self._refusal: SoloistError | None = None
 
     @property
@@ -136,12 +138,16 @@ class OpenPlaylist:
         if self._refusal is not None:
             raise self._refusal
         try:
+            if self.is_empty and not self._version:
+                await self._reserve()
             init = await self._put_init(segment.init) if segment.init else None
             name, committed = await self._put(segment.path, self._name(segment.path))
             entry = self._entry(segment, media, PublishedObject(name, committed.size, committed.sha256), init)
             await asyncio.to_thread(self._write_down, entry)
             if not self._ended_mark.exists():  # Else `complete` says it together with the end.
                 await self._put_text()
+        except ReplacedError as error:  # Segments go on; its end says that the playlist could not be put.
+            log.warning("playlist_replaced", job_id=self.note.job_id, key=self.note.key, error=str(error))
         except SoloistError as error:
             self._refusal = error
             raise
@@ -167,8 +173,10 @@ class OpenPlaylist:
             untold = self._ended_early(self._last) if missing is None else missing
             text = await asyncio.to_thread(self._manifest, entries, file, untold)
             await self._journal.permit()
-            await self._retrying(lambda: self._shelf.put_manifest(self.note, text))
+            await self._retrying(lambda: self._put_manifest(text))
             await self._journal.file_completed(self._completed(file))
+        elif self._version:
+            await self._shelf.withdraw(self.note)  # Its name was reserved, and nothing came.
         await asyncio.to_thread(self._leave_spool)
 
     def goes_on_as(self, note: FileNote) -> bool:
@@ -232,18 +240,17 @@ class OpenPlaylist:
 
     def _write_text(self) -> None:
         """Write the whole text anew from the ledger."""
-        is_fragmented = self.terms.container is Container.FMP4
-        head = render_head(
-            target_duration_s(self.terms.config.slice_s),
-            is_fragmented=is_fragmented,
-            is_independent=self._is_independent,
-        )
         before: PlaylistSegment | None = None
         with self._text.open("w") as file:
-            file.write(head)
+            file.write(self._head(is_independent=self._is_independent))
             for entry in read_entries(self._ledger):
                 file.write(render_segment(entry.listed, before))
                 before = entry.listed
+
+    def _head(self, *, is_independent: bool) -> str:
+        is_fragmented = self.terms.container is Container.FMP4
+        target_s = target_duration_s(self.terms.config.slice_s)
+        return render_head(target_s, is_fragmented=is_fragmented, is_independent=is_independent)
 
     async def _put_text(self, end: str = "") -> Committed:
         """Let the playlist in the bucket say what the ledger says."""
@@ -251,10 +258,47 @@ class OpenPlaylist:
 
         async def put() -> None:
             await self._journal.permit()
-            await self._shelf.put_playlist(self.note, data)
+            try:
+                self._version = await self._shelf.put_playlist(self.note, data, self._version, self._is_ours)
+            except KeyTakenError as error:
+                raise ReplacedError from error
 
         await self._retrying(put)
         return Committed(self.note.key, len(data), hashlib.sha256(data).hexdigest(), None)
+
+    async def _reserve(self) -> None:
+        """Make a name of the bucket this playlist's, before anything is put that is named after it (rule R34)."""
+        await asyncio.to_thread(self._write_text)
+        while True:
+            try:
+                await self._put_text()
+            except ReplacedError:
+                self.note = await announced(self._shelf, self._journal, self.note)
+            else:
+                return
+
+    def _is_ours(self, found: bytes) -> bool:
+        """Return whether this playlist ever said what was found in the bucket: the ledger has every state of it."""
+        text = found.decode("utf-8", "replace").removesuffix(END)
+        return any(self._is_beginning(text, is_independent=is_independent) for is_independent in (True, False))
+
+    def _is_beginning(self, text: str, *, is_independent: bool) -> bool:
+        head, before = self._head(is_independent=is_independent), None
+        if not text.startswith(head):
+            return False
+        rest = text.removeprefix(head)
+        for entry in read_entries(self._ledger):
+            line = render_segment(entry.listed, before)
+            if not rest.startswith(line):
+                break
+            rest, before = rest.removeprefix(line), entry.listed
+        return not rest
+
+    async def _put_manifest(self, text: str) -> None:
+        try:
+            await self._shelf.put_manifest(self.note, text)
+        except KeyTakenError as error:
+            raise ReplacedError from error
 
     async def _put_init(self, path: Path) -> PublishedObject:
         """Put an initialisation section into the bucket, unless the segment before had the same."""

@@ -76,7 +76,8 @@ async def publish(
 ) -> tuple[FileNote, Committed]:
     """Put a file and its manifest into the bucket once the self-fence permits, trying again for an hour or as told.
 
-    The note that is returned has another key if somebody else's object had come to stand under the announced one.
+    The note that is returned has another key if somebody else's object had come to stand under the announced one, or
+    where its manifest belongs.
 
     Raises:
         EpochLostError: the job is another recorder's; nothing is published.
@@ -93,7 +94,11 @@ async def publish(
 async def _put(shelf: Shelf, journal: Journal, note: FileNote, manifest: Callable[[Committed], str]) -> Committed:
     await journal.permit()
     committed = await shelf.commit(note)
-    await shelf.put_manifest(note, manifest(committed))
+    try:
+        await shelf.put_manifest(note, manifest(committed))
+    except KeyTakenError:
+        await shelf.withdraw(note)  # It goes under another name, together with its manifest.
+        raise
     return committed
 
 

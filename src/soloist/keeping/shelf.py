@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from soloist.clock import utc_now
@@ -18,9 +19,11 @@ from soloist.model.job import Job
 from soloist.model.rule import DEFAULT_PREFIX, RecordFormat, RecordRule
 from soloist.storage.bucket import Bucket, Committed
 from soloist.storage.location import Location
+from soloist.storage.owned import IsOurs
 from soloist.storage.pool import UploadPool
 from soloist.storage.spool import Spool
 from soloist.wire.keys import EXTENSIONS, object_key, render_prefix
+from soloist.wire.manifest import is_of_same_file
 
 MANIFEST_EXTENSION = ".json"
 FIRST_SEGMENTS = ("_00000.ts", "_00000.m4s")
@@ -96,24 +99,34 @@ class Shelf:
             return await bucket.commit(note.path, note.key)
 
     async def put_manifest(self, note: FileNote, text: str) -> None:
-        """Put a file's manifest beside it, in place of an earlier one.
+        """Put a file's manifest beside it, in place of an earlier one of the same file and nothing else.
 
         Raises:
+            KeyTakenError: somebody else's object stands there.
+            DestinationError: the store refused it.
+        """
+        bucket, data = self.bucket(note.location, note.bucket), text.encode()
+        async with self.turn(note):
+            await bucket.put_own(self.stem(note) + MANIFEST_EXTENSION, data, is_ours=partial(is_of_same_file, data))
+
+    async def put_playlist(self, note: FileNote, text: bytes, version: str, is_ours: IsOurs) -> str:
+        """Put a playlist under its key, in place of an earlier one of ours and nothing else; return its version.
+
+        Raises:
+            KeyTakenError: somebody else's object stands there.
             DestinationError: the store refused it.
         """
         bucket = self.bucket(note.location, note.bucket)
         async with self.turn(note):
-            await bucket.replace(self.stem(note) + MANIFEST_EXTENSION, text.encode())
+            return await bucket.put_own(note.key, text, version, is_ours)
 
-    async def put_playlist(self, note: FileNote, text: bytes) -> None:
-        """Put a playlist under its key, in place of an earlier one.
+    async def withdraw(self, note: FileNote) -> None:
+        """Take out of its bucket what was put under a note's key and not told of yet.
 
         Raises:
-            DestinationError: the store refused it.
+            DestinationError: the store refused that.
         """
-        bucket = self.bucket(note.location, note.bucket)
-        async with self.turn(note):
-            await bucket.replace(note.key, text)
+        await self.bucket(note.location, note.bucket).withdraw(note.key)
 
     def turn(self, note: FileNote) -> AbstractAsyncContextManager[None]:
         """Return a turn at the location a note names; hold it while something is sent there, and no longer."""

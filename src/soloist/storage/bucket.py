@@ -7,10 +7,8 @@ Knows nothing of media, jobs or databases. Rules R25, R28, R34, R56.
 """
 
 import asyncio
-import contextlib
 import hashlib
 import re
-import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,21 +16,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import obstore
-import structlog
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, S3Store
 
 from soloist.model.errors import InternalError, InvalidValueError
+from soloist.storage.conditions import Conditions
 from soloist.storage.errors import BucketMissingError, KeyTakenError, ObjectDamagedError, destination_error
-from soloist.storage.links import link, sync
+from soloist.storage.links import link
 from soloist.storage.location import Location, S3Location
+from soloist.storage.owned import IsOurs, OwnedObjects, is_nobodys
 from soloist.storage.s3 import S3Api
 from soloist.wire.keys import content_type
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential  # Only there: it is no name at run time.
-
-log = structlog.get_logger("soloist.storage")
 
 BUCKET_PATTERN = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 KEY_BYTES_MAX = 1024
@@ -104,9 +101,8 @@ class Bucket:
         self._store = store
         self._folder = folder
         self._s3 = s3
-        self._is_create_only = None if s3 else True
-        """Whether the store refuses to overwrite when asked to; None until it was tried."""
-        self._trying = asyncio.Lock()
+        self._conditions = Conditions(store, name=s3.bucket if s3 else "", is_known=s3 is None)
+        self._owned = OwnedObjects(store, self._conditions, folder)
         self._is_known = False
         """Whether the bucket was there when it was last asked for an object."""
 
@@ -177,17 +173,30 @@ class Bucket:
         except (OSError, BaseError) as error:
             raise await self._refusal(error) from error
 
-    async def replace(self, key: str, data: bytes) -> None:
-        """Put a small object (a manifest, a playlist) under `key`, whole or not at all, in place of what stands there.
+    async def put_own(self, key: str, data: bytes, version: str = "", is_ours: IsOurs = is_nobodys) -> str:
+        """Put a small object of ours (a manifest, a playlist) whole or not at all; see `owned.py`. Return its version.
 
         Raises:
+            KeyTakenError: somebody else's object stands there, and is left alone.
             DestinationError: the store refused it.
         """
         check_key(key)
         try:
-            await obstore.put_async(self._store, key, data, attributes=self._attributes(key))
-            if self._folder is not None:
-                await asyncio.to_thread(sync, self._folder / key, self._folder)
+            return await self._owned.put(key, data, version, is_ours)
+        except (OSError, BaseError) as error:
+            raise await self._refusal(error) from error
+
+    async def withdraw(self, key: str) -> None:
+        """Remove an object that was just put and not told of yet.
+
+        Raises:
+            DestinationError: the store refused that.
+        """
+        check_key(key)
+        try:
+            await obstore.delete_async(self._store, key)
+        except FileNotFoundError:
+            return
         except (OSError, BaseError) as error:
             raise await self._refusal(error) from error
 
@@ -233,28 +242,9 @@ class Bucket:
         )
 
     async def _creates_only(self, folder: str) -> bool:
-        """Return whether the store keeps its word when told to create and not to overwrite; tried once, on a probe.
-
-        A server that does not know `If-None-Match` may ignore it, and only trying tells. The probe goes where objects
-        are to go: the credential may have a right to nothing else.
-        """
-        async with self._trying:
-            if self._is_create_only is None:
-                key = f"{folder.rstrip('/')}/.soloist-probe-{secrets.token_hex(8)}".lstrip("/")
-                await obstore.put_async(self._store, key, b"first")
-                try:
-                    await obstore.put_async(self._store, key, b"second", mode="create")
-                    self._is_create_only = False
-                except AlreadyExistsError:
-                    self._is_create_only = True
-                except BaseError as error:
-                    if "501 Not Implemented" not in str(error):
-                        raise
-                    self._is_create_only = False
-                with contextlib.suppress(BaseError):
-                    await obstore.delete_async(self._store, key)
-                log.info("bucket_probed", bucket=self._s3 and self._s3.bucket, creates_only=self._is_create_only)
-            return self._is_create_only
+        """Return whether the store keeps its word when told to create and not to overwrite."""
+        await self._conditions.learn(folder)
+        return bool(self._conditions.creates_only)
 
     def _attributes(self, key: str) -> dict[str, str]:
         return {} if self._folder is not None else {"Content-Type": content_type(key)}

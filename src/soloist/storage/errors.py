@@ -16,6 +16,12 @@ class KeyTakenError(DestinationError):
     retryable = False
 
 
+class ReplacedError(DestinationError):
+    """Somebody else's object stands where this recording's playlist or manifest belongs; remove it there."""
+
+    retryable = False
+
+
 class BucketMissingError(DestinationError):
     """The storage location has no such bucket; create it there or change the rule."""
 

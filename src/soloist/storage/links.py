@@ -57,12 +57,12 @@ def _copy(local: Path, target: Path) -> None:
         except FileExistsError:
             raise
         except OSError:
-            _claim(draft, target)
+            claim(draft, target)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def _claim(draft: Path, target: Path) -> None:
+def claim(draft: Path, target: Path) -> None:
     """Move a draft onto a name reserved by an empty file, for file systems without links."""
     target.open("xb").close()
     draft.replace(target)

@@ -137,6 +137,15 @@ def render_manifest(manifest: Manifest) -> str:
     return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
 
 
+def is_of_same_file(text: bytes, other: bytes) -> bool:
+    """Return whether two manifests tell of one file of one job; what is no manifest tells of none."""
+    try:
+        told = [(body["job"]["job_id"], body["files"][0]["key"]) for body in (json.loads(text), json.loads(other))]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return False
+    return told[0] == told[1]
+
+
 def _iso(unix_ns: int) -> str:
     """Return a moment in ISO 8601, UTC, with all nine digits of its nanoseconds."""
     second = datetime.fromtimestamp(unix_ns // NS, UTC)

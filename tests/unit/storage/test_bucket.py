@@ -77,8 +77,8 @@ async def test_bucket_knows_what_stands_in_it(bucket, spooled):
 
 
 async def test_manifest_is_replaced_as_a_whole(bucket):
-    await bucket.replace("a/b.json", b"first, and longer")
-    await bucket.replace("a/b.json", b"second")
+    version = await bucket.put_own("a/b.json", b"first, and longer")
+    await bucket.put_own("a/b.json", b"second", version)
 
     assert (await obstore.head_async(bucket._store, "a/b.json"))["size"] == len(b"second")
 
@@ -87,7 +87,7 @@ async def test_manifest_is_replaced_as_a_whole(bucket):
     "key", ["", "/a", "a/", "a//b", "../a", "a/../../b", "a/./b", "a\0b", "a\nb", "a\\b", "x" * 1025]
 )
 async def test_key_that_could_leave_the_bucket_is_refused(bucket, spooled, key):
-    for attempt in (bucket.commit(spooled(b"media"), key), bucket.exists(key), bucket.replace(key, b"")):
+    for attempt in (bucket.commit(spooled(b"media"), key), bucket.exists(key), bucket.put_own(key, b"")):
         with pytest.raises(InvalidValueError):
             await attempt
 
@@ -177,7 +177,7 @@ async def test_a_finished_file_is_as_readable_as_its_manifest(tmp_path, spooled)
     private.chmod(0o600)
 
     await bucket.commit(private, "a/file.mp4")
-    await bucket.replace("a/file.json", b"{}")
+    await bucket.put_own("a/file.json", b"{}")
 
     modes = {path.suffix: path.stat().st_mode & 0o777 for path in (tmp_path / "storage" / "recordings" / "a").iterdir()}
     assert modes[".mp4"] == modes[".json"]
@@ -187,3 +187,49 @@ def test_a_tenant_reads_no_path_of_the_server_in_a_storage_failure():
     error = OSError(errno.ENOTDIR, "Not a directory", "/var/lib/soloist/storage/recordings")
     assert "/var" not in str(destination_error(error))
     assert "/var" not in str(destination_error(ValueError("Unable to open /var/lib/soloist/storage: odd")))
+
+
+async def read(bucket, key):
+    return bytes(await (await obstore.get_async(bucket._store, key)).bytes_async())
+
+
+async def test_somebody_elses_object_in_place_of_a_playlist_is_left_alone_first_and_last(bucket, spooled):
+    await bucket.commit(spooled(b"theirs"), "a.m3u8")
+    with pytest.raises(KeyTakenError):
+        await bucket.put_own("a.m3u8", b"ours 1")
+    assert await read(bucket, "a.m3u8") == b"theirs"
+
+    version = await bucket.put_own("b.m3u8", b"ours 1")
+    await bucket.withdraw("b.m3u8")
+    await bucket.commit(spooled(b"theirs"), "b.m3u8")
+    with pytest.raises(KeyTakenError):
+        await bucket.put_own("b.m3u8", b"ours 2", version, lambda data: data == b"ours 1")
+    assert await read(bucket, "b.m3u8") == b"theirs"
+
+
+async def test_an_object_of_ours_is_known_without_its_version_by_what_it_says(bucket):
+    await bucket.put_own("a.m3u8", b"ours 1")
+
+    assert await bucket.put_own("a.m3u8", b"ours 1") == await bucket.put_own("a.m3u8", b"ours 1", "another")
+    await bucket.put_own("a.m3u8", b"ours 2", "", lambda data: data == b"ours 1")
+    await bucket.put_own("a.m3u8", b"ours 3", "another", lambda data: data == b"ours 2")
+    assert await read(bucket, "a.m3u8") == b"ours 3"
+
+
+async def test_an_object_of_ours_that_was_taken_away_is_put_again(bucket):
+    version = await bucket.put_own("a.m3u8", b"ours 1")
+    await bucket.withdraw("a.m3u8")
+    await bucket.withdraw("a.m3u8")
+
+    await bucket.put_own("a.m3u8", b"ours 2", version)
+    assert await read(bucket, "a.m3u8") == b"ours 2"
+
+
+@pytest.mark.parametrize("make", [lambda at: at.symlink_to("/etc/passwd"), lambda at: at.mkdir(), os.mkfifo])
+async def test_what_is_no_file_in_place_of_a_playlist_is_not_followed_read_or_replaced(tmp_path, make):
+    bucket = folder_bucket(tmp_path)
+    make(tmp_path / "recordings" / "a.m3u8")
+
+    with pytest.raises(KeyTakenError):
+        await bucket.put_own("a.m3u8", b"ours", "", lambda _: True)
+    assert [path.name for path in (tmp_path / "recordings").iterdir()] == ["a.m3u8"]
