@@ -34,6 +34,8 @@ from soloist.jobs.untaken import UntakenWatch
 from soloist.model.admission import Shares
 from soloist.model.ids import AppId
 from soloist.model.media import Codec
+from soloist.service.connections import Connections
+from soloist.service.descriptors import connections_within, raise_descriptor_limit
 from soloist.service.errors import StartError
 from soloist.service.listeners import check_certificate, check_udp, open_tcp, open_unix, url_of
 from soloist.service.parent import follow_supervisor, is_supervised, tell_ready
@@ -76,6 +78,7 @@ async def serve(settings: Settings) -> None:
     Raises:
         StartError: something keeps it from starting.
     """
+    raise_descriptor_limit()
     _check_dev(settings)
     open_tcp(settings.host, settings.port).close()
     if settings.tls_cert and settings.tls_key:
@@ -107,8 +110,13 @@ async def run_api(settings: Settings) -> None:
     listener = open_tcp(settings.host, settings.port)
     async with _database(url) as database, _telling(settings, database, url) as telling:
         untaken = UntakenWatch(database, settings.slots(_node_id(settings)))
-        app = build_api(settings, database, url, telling=telling, untaken=untaken)
-        server = http_server(app, tls_cert=settings.tls_cert, tls_key=settings.tls_key)
+        connections = Connections(
+            total_max=connections_within(settings.connections_max),
+            per_source_max=settings.connections_per_address_max,
+            proxies=settings.trusted_proxies,
+        )
+        app = build_api(settings, database, url, telling=telling, connections=connections, untaken=untaken)
+        server = http_server(app, tls_cert=settings.tls_cert, tls_key=settings.tls_key, connections=connections)
         _on_stop(lambda: setattr(server, "should_exit", True))
         scheme = "https" if settings.tls_cert else "http"
         serving = _serve_until_stopped(server, listener, lambda: tell_ready(http=url_of(listener, scheme=scheme)))
@@ -142,7 +150,13 @@ async def _telling(settings: Settings, database: AsyncEngine, url: str) -> Async
 
 
 def build_api(
-    settings: Settings, database: AsyncEngine, url: str, *, telling: "Telling", untaken: UntakenWatch
+    settings: Settings,
+    database: AsyncEngine,
+    url: str,
+    *,
+    telling: "Telling",
+    untaken: UntakenWatch,
+    connections: Connections,
 ) -> "FastAPI":
     """Return the api's ASGI application over an open database."""
     from soloist.api.app import ApiLimits, Commands, create_app  # noqa: PLC0415 - only the api process needs FastAPI
@@ -176,7 +190,11 @@ def build_api(
         is_dev=settings.dev,
         limits=ApiLimits(requests_per_minute_max=settings.requests_per_minute_max, proxies=settings.trusted_proxies),
         metrics=MetricSources(
-            sockets, functools.partial(tally, database, untaken=untaken.last_seen), process_usage, settings.metrics_from
+            sockets,
+            functools.partial(tally, database, untaken=untaken.last_seen),
+            process_usage,
+            connections,
+            settings.metrics_from,
         ),
     )
 
@@ -205,6 +223,7 @@ async def run_recorder(settings: Settings, index: int) -> None:
     from soloist.sources.rooms import Rooms  # noqa: PLC0415 - likewise
 
     follow_supervisor()
+    raise_descriptor_limit()
     url = _database_url(settings)
     slot = settings.slots(_node_id(settings))[index]
     port = settings.media_port + index if settings.media_port else 0

@@ -88,9 +88,10 @@ class Instance:
         self.wait_healthy()
 
     def wait_healthy(self, within_s: float = 2 * START_S) -> None:
-        """Return once every part answers."""
+        """Return once every part has answered that was asked from now on."""
+        began = time.monotonic()
         as_server = Server(self.url, self.data, self.runtime, self.log, self.process)
-        until(lambda: _is_healthy(as_server) or self._has_ended(), within_s, "the instance does not come up")
+        until(lambda: _is_healthy(as_server, began) or self._has_ended(), within_s, "the instance does not come up")
 
     def _has_ended(self) -> bool:
         assert self.process is not None

@@ -5,6 +5,7 @@
 
 import contextlib
 import json
+import math
 import os
 import signal
 import socket
@@ -87,10 +88,12 @@ def _await_health(server: Server) -> None:
         time.sleep(0.05)
 
 
-def _is_healthy(server: Server) -> bool:
+def _is_healthy(server: Server, since: float = -math.inf) -> bool:
+    """Return whether every part answered when it was last asked, and that was after `since` (monotonic seconds)."""
     try:
         with urllib.request.urlopen(f"{server.url}/soloist/v1/health", timeout=5) as answer:  # noqa: S310 - our own
-            return json.load(answer)["status"] == "ok"
+            health = json.load(answer)
+            return health["status"] == "ok" and time.monotonic() - health["age_s"] > since
     except OSError:
         return False
 

@@ -4,7 +4,8 @@ Composition only; who carries out `commands` and plays `accounts` is decided by 
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 from soloist import __version__
 from soloist.api.apps import AppCommands, app_routes, auto_record_routes
+from soloist.api.bounds import Bounds
 from soloist.api.buckets import BucketCommands, bucket_routes
 from soloist.api.callbacks import CallbackCommands, callback_routes
 from soloist.api.console import console_routes
@@ -24,6 +26,7 @@ from soloist.api.envelope import Envelope
 from soloist.api.errors import MethodNotAllowedError, UnknownRouteError
 from soloist.api.events import EventCommands, Pausing, event_routes
 from soloist.api.gate import VENDOR, Gate
+from soloist.api.health import HealthWatch, Probe
 from soloist.api.iam import TokenKeys, iam_routes
 from soloist.api.jobs import JobCommands, job_routes
 from soloist.api.known import Accounts as KnownAccounts
@@ -33,7 +36,7 @@ from soloist.api.mix import mix_routes
 from soloist.api.notices import Notices
 from soloist.api.objects import ObjectReader, object_routes
 from soloist.api.openapi import describe
-from soloist.api.ops import Probe, ops_routes
+from soloist.api.ops import ops_routes
 from soloist.api.overview import JobPages, ProjectApps, overview_routes
 from soloist.api.recorders import Recorders
 from soloist.api.rooms import room_routes
@@ -57,6 +60,12 @@ class ApiLimits:
     auth_window: timedelta = timedelta(minutes=1)
     source_failures_max: int = 100
     """Refused credentials of any kind per source within `auth_window`."""
+    bodies_bytes_max: int = 64 << 20
+    """Bodies that requests may hold at once; a quarter of it from one source."""
+    downloads_max: int = 200
+    """Downloads at once."""
+    downloads_per_source_max: int = 50
+    """Those from one source."""
     proxies: Sequence[str] = ()
     """Networks of proxies that tell who asks."""
     requests_per_minute_max: int = 0
@@ -137,25 +146,32 @@ def create_app(
     registry = CollectorRegistry()
     ways = Recorders(recorders)
     known = Known(accounts)
+    bounds = Bounds(
+        bodies_bytes_max=limits.bodies_bytes_max,
+        downloads_max=limits.downloads_max,
+        downloads_per_source_max=limits.downloads_per_source_max,
+    )
     throttle = FailureThrottle(
         failures_max=limits.auth_failures_max,
         window=limits.auth_window,
         source_failures_max=limits.source_failures_max,
+        on_failure=bounds.refuse,
     )
-    whip = WhipProxy(known, ways, throttle=throttle, clock=clock, is_dev=is_dev)
+    whip = WhipProxy(known, ways, throttle=throttle, bodies=bounds.bodies, clock=clock, is_dev=is_dev)
+    health = HealthWatch(probes or {})
     app = FastAPI(
         openapi_url="/soloist/v1/openapi.json",
         docs_url="/soloist/v1/docs",
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=ways.lifespan,
+        lifespan=_lifespan(ways, health),
     )
     for router in commands.routes(ways):
         app.include_router(router)
     app.include_router(iam_routes(accounts, known, throttle, clock))
-    service = ServiceMetrics(metrics or MetricSources())
+    service = ServiceMetrics(metrics or MetricSources(), bounds)
     app.include_router(overview_routes(commands.jobs, accounts, recorders, clock))
-    app.include_router(ops_routes(probes or {}, registry, __version__, service, is_dev=is_dev))
+    app.include_router(ops_routes(health, registry, __version__, service, is_dev=is_dev))
     app.router.routes.extend([*whip.routes(), *console_routes()])
     # The framework's documented way to amend its document.
     app.openapi = functools.cache(lambda: describe(app, __version__))  # type: ignore[method-assign]
@@ -163,11 +179,26 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _refuse_parameter)
     rate = RequestRate(limits.requests_per_minute_max)
     app.add_middleware(
-        Gate, known=known, throttle=throttle, rate=rate, clock=clock, body_bytes_max=limits.body_bytes_max
+        Gate,
+        known=known,
+        throttle=throttle,
+        rate=rate,
+        clock=clock,
+        bodies=bounds.bodies,
+        body_bytes_max=limits.body_bytes_max,
     )
     app.add_middleware(Threshold, proxies=limits.proxies, is_dev=is_dev)
-    app.add_middleware(Envelope, registry=registry)
+    app.add_middleware(Envelope, registry=registry, on_refusal=bounds.refuse)
     return app
+
+
+def _lifespan(ways: Recorders, health: HealthWatch) -> Callable[[object], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: object) -> AsyncIterator[None]:
+        async with ways.lifespan(app), health.running():
+            yield
+
+    return lifespan
 
 
 async def _refuse_route(request: Request, error: Exception) -> NoReturn:

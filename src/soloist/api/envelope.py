@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, its one log line, its metrics, and an answer to whatever goes wrong inside.
+"""What surrounds every request: its id, its log line, its metrics, and an answer to whatever goes wrong inside.
 
 Outermost of the edge. Knows nothing of routes or credentials. Logs the path but neither query, headers, body nor the
 caller's address. Spec: API section 1 (request id).
@@ -6,7 +6,7 @@ caller's address. Spec: API section 1 (request id).
 
 import time
 import uuid
-from collections.abc import MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from traceback import format_exception
 from typing import Any
 
@@ -14,10 +14,28 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from soloist.api.errors import fault_of, render_error
+from soloist.api.errors import (
+    AmbiguousPathError,
+    BodyTooLargeError,
+    ForeignHostError,
+    NeedlessEncodingError,
+    SlowBodyError,
+    fault_of,
+    render_error,
+)
+from soloist.api.request_log import RequestLog
 from soloist.wire.object_path import hide_ticket
 
 PATH_LENGTH_MAX = 200
+
+LIMITS: Mapping[type[Exception], str] = {
+    BodyTooLargeError: "large_body",
+    SlowBodyError: "slow_body",
+    NeedlessEncodingError: "odd_path",
+    AmbiguousPathError: "odd_path",
+    ForeignHostError: "foreign_host",
+}
+"""Refusals that nobody nearer to their cause counts."""
 
 log = structlog.get_logger("soloist.api")
 
@@ -36,8 +54,13 @@ REQUEST_ID_HEADER = ExactName(b"X-request-Id")
 class Envelope:
     """ASGI middleware; see the module."""
 
-    def __init__(self, app: ASGIApp, *, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, app: ASGIApp, *, registry: CollectorRegistry, on_refusal: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """`on_refusal` is told the name of each limit that ended a request here."""
         self._app = app
+        self._on_refusal = on_refusal
+        self._lines = RequestLog()
         self._requests = Counter(
             "soloist_http_requests", "Requests answered", ["method", "route", "status"], registry=registry
         )
@@ -54,6 +77,8 @@ class Envelope:
         try:
             await self._app(scope, receive, exchange.send)
         except Exception as error:  # noqa: BLE001 - the last resort: every fault gets an answer and a log line
+            if reason := LIMITS.get(type(error)):
+                self._on_refusal(reason)
             await exchange.fail(error, receive)
         finally:
             self._record(exchange)
@@ -63,12 +88,11 @@ class Envelope:
         seconds = time.monotonic() - exchange.started
         self._requests.labels(method, route, status).inc()
         self._seconds.labels(method, route).observe(seconds)
-        log.info(
-            "request",
+        self._lines.tell(
+            exchange.status,
             request_id=exchange.request_id,
             method=method,
             path=exchange.path,
-            status=exchange.status,
             duration_ms=round(seconds * 1000, 1),
         )
 

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from soloist.api.bounds import Held, Pool
 from soloist.api.errors import (
     BodyTooLargeError,
     ForbiddenError,
@@ -45,6 +46,8 @@ OPEN = ("/soloist/v1/health", "/soloist/v1/openapi.json", "/soloist/v1/docs", "/
 """but here everybody does."""
 TICKETED = PREFIX
 """Here the address itself is the permission."""
+CLOSE = {"Connection": "close"}
+"""Closing spares us the rest of a body, which would otherwise be read as the next request."""
 BODY_TIMEOUT_S = 10.0
 """A whole body of 1 MiB takes 8 s at 1 Mbit/s; whoever is slower holds memory for nothing."""
 
@@ -76,15 +79,18 @@ class Gate:
         throttle: FailureThrottle,
         rate: RequestRate,
         clock: Callable[[], datetime],
+        bodies: Pool,
         body_bytes_max: int,
         body_timeout_s: float = BODY_TIMEOUT_S,
     ) -> None:
+        """`bodies` is what all requests may hold of bodies, in bytes; `body_bytes_max` what one may."""
         self._app = app
         self._body_timeout_s = body_timeout_s
         self._known = known
         self._throttle = throttle
         self._rate = rate
         self._clock = clock
+        self._bodies = bodies
         self._body_bytes_max = body_bytes_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,13 +100,20 @@ class Gate:
             return
         source, now = limited_source(scope), self._clock()
         caller = await self._identified(scope, source, now)
-        body = await read_body(scope, receive, self._body_bytes_max, timeout_s=self._body_timeout_s)
+        with self._bodies.holding(source) as held:
+            body = await read_body(scope, receive, self._body_bytes_max, held, timeout_s=self._body_timeout_s)
+            await self._pass(scope, body, receive, send, caller=caller, source=source)
+
+    async def _pass(
+        self, scope: Scope, body: bytes, receive: Receive, send: Send, *, caller: "_Caller", source: str
+    ) -> None:
+        """Verify a signature over the whole request, and let it through."""
         request = _raw_request(scope, body)
         if caller.authorization is not None:
             caller = await self._verified(request, caller.authorization, caller.credential, source)
         project_id = _chosen(_text(request.values("x-project-id")), caller.credential)
         if scope["path"].startswith(VENDOR):
-            self._rate.count(project_id, now)
+            self._rate.count(project_id, self._clock())
         scope.setdefault("state", {})["project_id"] = project_id
         await self._app(scope, replay(body, receive), send)
 
@@ -179,26 +192,28 @@ def is_guarded(path: str) -> bool:
     return path.startswith(GUARDED) and path not in OPEN and not path.startswith(TICKETED)
 
 
-async def read_body(scope: Scope, receive: Receive, bytes_max: int, *, timeout_s: float = BODY_TIMEOUT_S) -> bytes:
-    """Return the whole body.
+async def read_body(
+    scope: Scope, receive: Receive, bytes_max: int, held: Held | None = None, *, timeout_s: float = BODY_TIMEOUT_S
+) -> bytes:
+    """Return the whole body, which is taken from `held`'s pool as it comes.
 
     Raises:
         BodyTooLargeError: more than `bytes_max`, by its announced or by its real length.
+        BusyError: more bodies are held than may be.
         SlowBodyError: it was not there within `timeout_s`.
         MalformedBodyError: the caller hung up.
     """
     announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     if announced.isdigit() and int(announced[:20]) > bytes_max:
-        raise BodyTooLargeError(f"at most {bytes_max} bytes")
+        raise BodyTooLargeError(f"at most {bytes_max} bytes", headers=CLOSE)
     try:
         async with asyncio.timeout(timeout_s):
-            return await _received(receive, bytes_max)
+            return await _received(receive, bytes_max, held)
     except TimeoutError as error:
-        # Closing spares us the rest of the body, which would otherwise be read as the next request.
-        raise SlowBodyError(f"at most {timeout_s:g} seconds", headers={"Connection": "close"}) from error
+        raise SlowBodyError(f"at most {timeout_s:g} seconds", headers=CLOSE) from error
 
 
-async def _received(receive: Receive, bytes_max: int) -> bytes:
+async def _received(receive: Receive, bytes_max: int, held: Held | None) -> bytes:
     chunks, size = [], 0
     while True:
         message = await receive()
@@ -206,8 +221,10 @@ async def _received(receive: Receive, bytes_max: int) -> bytes:
             raise MalformedBodyError("the request ended before its body did")
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
+        if held is not None:
+            held.take(len(chunks[-1]))
         if size > bytes_max:
-            raise BodyTooLargeError(f"at most {bytes_max} bytes")
+            raise BodyTooLargeError(f"at most {bytes_max} bytes", headers=CLOSE)
         if not message.get("more_body"):
             return b"".join(chunks)
 

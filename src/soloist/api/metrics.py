@@ -1,25 +1,30 @@
 """What `/metrics` shows beside the API's own counters: every recorder's health answer, and the database's counts.
 
-All of it is read when asked for, over the recorders' unix sockets and in one database transaction; nothing is kept. A
-part that does not answer is left out and its `soloist_recorder_up` or `soloist_database_up` is 0. Names and units are
-in docs/metrics.md, which a test holds against `METRICS`.
+All of it is read when asked for, over the recorders' unix sockets and in one database transaction, and kept for half a
+second, so that many who ask at once cost no more than one. A part that does not answer is left out and its
+`soloist_recorder_up` or `soloist_database_up` is 0. Names and units are in docs/metrics.md, which a test holds against
+`METRICS`.
 """
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from soloist.api.bounds import Bounds
 from soloist.api.recorders import READ_TIMEOUT_S, UNANSWERED, read_recorder
 
 log = structlog.get_logger("soloist.api")
 
+FRESH_S = 0.5
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
@@ -97,9 +102,24 @@ LOAD = {
 USAGE = {
     "cpu_seconds": Shown("process_cpu_seconds", "CPU used, user and system", ("process",), grows=True),
     "resident_bytes": Shown("process_resident_bytes", "Memory held", ("process",)),
+    "descriptors": Shown("process_descriptors", "Files and sockets open", ("process",)),
+    "descriptors_max": Shown("process_descriptors_max", "How many may be", ("process",)),
 }
 
 RECORDER_UP = Shown("recorder_up", "1 if the recorder answers")
+REFUSED = Shown("http_refused", "Requests and connections that a limit ended, by its name", ("reason",), grows=True)
+EDGE = {
+    "connections": Shown("http_connections", "Connections to the API", ()),
+    "connections_max": Shown("http_connections_max", "How many there may be", ()),
+    "bodies_bytes": Shown("http_bodies_bytes", "Request bodies held at this moment", ()),
+    "bodies_bytes_max": Shown("http_bodies_max_bytes", "How much of them may be held", ()),
+    "downloads": Shown("downloads", "Downloads under way", ()),
+    "downloads_max": Shown("downloads_max", "How many there may be", ()),
+}
+"""The API process's bounds."""
+REASONS = ("credential", "throttled", "bodies", "connections")
+"""Shown from the start, so that an alarm on them has something to watch; the others from when they happen."""
+DOWNLOADS_REFUSED = Shown("downloads_refused", "Downloads a limit refused or ended", ("reason",), grows=True)
 DATABASE_UP = Shown("database_up", "1 if the database answers", ())
 JOBS = Shown("jobs", "Jobs that can still be asked about", ("state", "stop_reason"))
 FILES = Shown("files", "Files of those jobs", ("state",))
@@ -114,6 +134,9 @@ METRICS = (
     *HEALTH.values(),
     *LOAD.values(),
     *USAGE.values(),
+    *EDGE.values(),
+    REFUSED,
+    DOWNLOADS_REFUSED,
     RECORDER_UP,
     DATABASE_UP,
     JOBS,
@@ -158,6 +181,27 @@ class Tally(Protocol):
         """How long the oldest of them waits."""
 
 
+class Edge(Protocol):
+    """Something that bounds what strangers can ask for."""
+
+    @property
+    def refusals(self) -> Mapping[str, int]:
+        """What was refused, by reason."""
+
+    def figures(self) -> Mapping[str, float]:
+        """Return the bounds and how much of each is used, by the names of `EDGE`."""
+
+
+class NoEdge:
+    """Bounds nothing."""
+
+    refusals: Mapping[str, int] = {}
+
+    def figures(self) -> Mapping[str, float]:
+        """Return nothing."""
+        return {"connections": 0, "connections_max": 0}
+
+
 @dataclass(frozen=True, slots=True)
 class MetricSources:
     """Where the numbers come from; all optional, so that an edge without a service still shows its own."""
@@ -167,6 +211,8 @@ class MetricSources:
     tally: Callable[[], Awaitable[Tally]] | None = None
     usage: Callable[[], Mapping[str, float]] | None = None
     """What this process has used."""
+    connections: Edge = field(default_factory=NoEdge)
+    """What bounds connections."""
     readers: Sequence[str] = LOOPBACK
     """Networks whose callers may read."""
 
@@ -175,22 +221,46 @@ Samples = list[tuple[Shown, tuple[str, ...], float]]
 
 
 class ServiceMetrics:
-    """Reads everything anew for each scrape."""
+    """Reads everything for a scrape, which those that come at about the same time share."""
 
-    def __init__(self, sources: MetricSources) -> None:
+    def __init__(self, sources: MetricSources, bounds: Bounds) -> None:
         self._sources = sources
+        self._bounds = bounds
+        self._reading: asyncio.Task[bytes] | None = None
+        self._began_at = -FRESH_S
         self.readers = sources.readers
         """Networks whose callers may read."""
 
-    async def read(self) -> CollectorRegistry:
+    async def text(self) -> bytes:
+        """Return the numbers of this half second in the text format."""
+        now = time.monotonic()
+        if self._reading is None or (self._reading.done() and now - self._began_at >= FRESH_S):
+            self._reading, self._began_at = asyncio.create_task(self._text()), now
+        return await asyncio.shield(self._reading)
+
+    async def _text(self) -> bytes:
+        return generate_latest(await self._read())
+
+    async def _read(self) -> CollectorRegistry:
         """Return a registry that holds this moment's numbers."""
         parts = [self._recorder(slot, path) for slot, path in self._sources.recorders.items()]
         samples = [sample for part in await asyncio.gather(self._database(), *parts) for sample in part]
         if self._sources.usage is not None:
             samples += [(USAGE[name], ("api",), value) for name, value in self._sources.usage().items()]
+        samples += self._edge()
         registry = CollectorRegistry()
         registry.register(_Snapshot(samples))
         return registry
+
+    def _edge(self) -> Samples:
+        """Return what bounds requests and connections in this process; a sum where both count one reason."""
+        refused = self._bounds.refusals + Counter(self._sources.connections.refusals)
+        figures = {**self._bounds.figures(), **self._sources.connections.figures()}
+        return [
+            *((EDGE[name], (), value) for name, value in figures.items()),
+            *((REFUSED, (reason,), refused[reason]) for reason in sorted({*REASONS, *refused})),
+            *((DOWNLOADS_REFUSED, (why,), self._bounds.downloads_refused[why]) for why in ("source", "total", "slow")),
+        ]
 
     async def _recorder(self, slot: str, path: Path) -> Samples:
         try:

@@ -4,24 +4,14 @@ Neither tells names, ids or addresses: only counts and states. Health is for eve
 operator names, because counts tell how much a business is used.
 """
 
-import asyncio
-import ipaddress
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-
-import structlog
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from pydantic import BaseModel
 
 from soloist.api.errors import UnknownRouteError
+from soloist.api.health import HealthWatch
 from soloist.api.metrics import ServiceMetrics
-
-PROBE_TIMEOUT_S = 2.0
-
-Probe = Callable[[], Awaitable[object]]
-"""Returns if the part works, raises otherwise."""
-
-log = structlog.get_logger("soloist.api")
+from soloist.wire.source import is_within, parse_address, parse_networks
 
 
 class HealthView(BaseModel):
@@ -32,53 +22,36 @@ class HealthView(BaseModel):
     dev: bool
     """Whether this is development mode, whose credentials everybody knows."""
     parts: dict[str, str]
+    age_s: float
+    """How long ago the parts were asked: about a second at the most, more only while one of them hangs."""
 
 
 def ops_routes(
-    probes: Mapping[str, Probe],
+    health: HealthWatch,
     registry: CollectorRegistry,
     version: str,
     service: ServiceMetrics,
     *,
     is_dev: bool = False,
 ) -> APIRouter:
-    """Return `/soloist/v1/health` over `probes` and `/metrics` over `registry` and `service`."""
-    networks = [ipaddress.ip_network(text) for text in service.readers]
+    """Return `/soloist/v1/health` over `health` and `/metrics` over `registry` and `service`."""
+    networks = parse_networks(service.readers)
     router = APIRouter(tags=["operations"], generate_unique_id_function=lambda route: route.name)
 
     @router.get("/soloist/v1/health", responses={503: {"model": HealthView}})
     async def show_health(response: Response) -> HealthView:
-        """Tell whether the service can take work: 200 if every part answers, else 503."""
-        states = await asyncio.gather(*(_state(name, probe) for name, probe in probes.items()))
-        is_well = all(state == "ok" for state in states)
-        response.status_code = 200 if is_well else 503
-        parts = dict(zip(probes, states, strict=True))
-        return HealthView(status="ok" if is_well else "failing", version=version, dev=is_dev, parts=parts)
+        """Tell whether the service can take work: 200 if every part answered when last asked, else 503."""
+        found, age_s = await health.read()
+        response.status_code = 200 if found.is_well else 503
+        status = "ok" if found.is_well else "failing"
+        return HealthView(status=status, version=version, dev=is_dev, parts=dict(found.parts), age_s=round(age_s, 3))
 
     @router.get("/metrics", response_class=Response)
     async def show_metrics(request: Request) -> Response:
         """Show counters in the Prometheus text format; to others than the networks allowed there is no such address."""
-        if not _is_within(request, networks):
+        if not is_within(parse_address(request.client.host if request.client else ""), networks):
             raise UnknownRouteError
-        text = generate_latest(registry) + generate_latest(await service.read())
+        text = generate_latest(registry) + await service.text()
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     return router
-
-
-def _is_within(request: Request, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
-    try:
-        address = ipaddress.ip_address(request.client.host if request.client else "")
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return any((mapped or address) in network for network in networks)
-
-
-async def _state(name: str, probe: Probe) -> str:
-    try:
-        await asyncio.wait_for(probe(), PROBE_TIMEOUT_S)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the part does not work; the log says why
-        log.warning("part failing", part=name, error=repr(error))
-        return "failing"
-    return "ok"

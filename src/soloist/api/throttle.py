@@ -8,6 +8,7 @@ Spec: API sections 1 (rate limits), 8.2, 9.4.9.
 
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from soloist.api.errors import ThrottledError
@@ -49,8 +50,16 @@ class FailureThrottle:
     """
 
     def __init__(
-        self, *, failures_max: int, window: timedelta, source_failures_max: int = 100, entries_max: int = ENTRIES_MAX
+        self,
+        *,
+        failures_max: int,
+        window: timedelta,
+        source_failures_max: int = 100,
+        entries_max: int = ENTRIES_MAX,
+        on_failure: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """`on_failure` is told of each: `credential`, or `throttled` where it was one too many."""
+        self._on_failure = on_failure
         self._pairs = Failures(failures_max, window, entries_max=entries_max)
         self._sources = Failures(source_failures_max, window, entries_max=entries_max)
 
@@ -67,7 +76,9 @@ class FailureThrottle:
         self._pairs.count((key, source), now)
         self._sources.count((source,), now)
         if wait := max(self._pairs.wait_s((key, source), now), self._sources.wait_s((source,), now)):
+            self._on_failure("throttled")
             raise ThrottledError("too many failed authentications", headers={"Retry-After": str(wait)})
+        self._on_failure("credential")
 
 
 class RequestRate:

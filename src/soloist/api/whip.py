@@ -15,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from soloist.api.errors import BodyTooLargeError, SlowBodyError, ThrottledError
+from soloist.api.bounds import Held, Pool
+from soloist.api.errors import BodyTooLargeError, BusyError, SlowBodyError, ThrottledError
 from soloist.api.gate import read_body
 from soloist.api.known import Known
 from soloist.api.recorders import RecorderAwayError, Recorders
@@ -73,12 +74,14 @@ class WhipProxy:
         recorders: Recorders,
         *,
         throttle: FailureThrottle,
+        bodies: Pool,
         clock: Callable[[], datetime],
         is_dev: bool,
     ) -> None:
         """In dev mode project tokens are bearers too, and none is needed."""
         self._known = known
         self._throttle = throttle
+        self._bodies = bodies
         self._recorders = recorders
         self._clock = clock
         self._is_dev = is_dev
@@ -146,12 +149,20 @@ class WhipProxy:
             raise WhipError(403, f"role {claims.role} may only watch; mint a token for a joiner or publisher")
 
     async def _pass_on(self, request: Request, place: _Place) -> Response:
+        with self._bodies.holding(limited_source(request.scope)) as held:
+            return await self._ask_recorder(request, place, await self._body(request, held))
+
+    async def _body(self, request: Request, held: Held) -> bytes:
         try:
-            body = await read_body(request.scope, request.receive, OFFER_BYTES_MAX)
+            return await read_body(request.scope, request.receive, OFFER_BYTES_MAX, held)
         except BodyTooLargeError as error:
             raise WhipError(413, str(error)) from error
         except SlowBodyError as error:
             raise WhipError(408, str(error), tuple(error.headers.items())) from error
+        except BusyError as error:
+            raise WhipError(503, str(error), tuple(error.headers.items())) from error
+
+    async def _ask_recorder(self, request: Request, place: _Place, body: bytes) -> Response:
         query = request.scope["query_string"]
         target = request.scope["raw_path"] + (b"?" + query if query else b"")
         headers = {name: request.headers[name] for name in PASSED_HEADERS if name in request.headers}

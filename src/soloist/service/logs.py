@@ -2,13 +2,16 @@
 
 Every line of ours and of the libraries passes `redact`: values under a secret's name are dropped, and IP addresses,
 candidate lines, bearer tokens, signatures, RTMP stream keys and passwords in URLs are replaced wherever they stand.
+Of one event so many lines are written in a second; of more, `left_out` of the next line says how many there were.
 """
 
 import ipaddress
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+import time
+from collections import Counter
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import structlog
@@ -33,6 +36,11 @@ _PATTERNS = (
     (re.compile(r"(rtmps?://[^\s\"'?]*/)[^\s\"'/?]+(\?[^\s\"']*)?", re.IGNORECASE), rf"\1{HIDDEN}"),
     (re.compile(r"(://[^/\s:@]*):[^/\s@]+@"), rf"\1:{HIDDEN}@"),
 )
+
+LINES_PER_S_MAX = 100
+"""Of one event in one process."""
+EVENT_NAME_LENGTH_MAX = 60
+ALWAYS_WRITTEN = ("error", "critical", "exception")
 
 _UNTOUCHED = frozenset({"timestamp", "level", "logger", "process"})
 
@@ -69,6 +77,36 @@ def _hide_address(match: re.Match[str]) -> str:
     return HIDDEN
 
 
+class LineLimit:
+    """A processor that drops what one event says too often; errors always pass."""
+
+    def __init__(self, *, seconds: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._second = -1
+        self._written: Counter[str] = Counter()
+        self._left_out: Counter[str] = Counter()
+
+    def __call__(self, _logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """Let an event pass.
+
+        Raises:
+            DropEvent: there were `LINES_PER_S_MAX` of it in this second.
+        """
+        name = str(event.get("event"))[:EVENT_NAME_LENGTH_MAX]
+        second = int(self._seconds())
+        if second != self._second:
+            self._second = second
+            self._written.clear()
+            if self._left_out:
+                event["left_out"] = dict(self._left_out)
+                self._left_out.clear()
+        self._written[name] += 1
+        if self._written[name] > LINES_PER_S_MAX and method not in ALWAYS_WRITTEN:
+            self._left_out[name] += 1
+            raise structlog.DropEvent
+        return event
+
+
 def configure_logs(*, process: str, as_json: bool, level: str) -> None:
     """Send our lines and the libraries' to stderr in one shape; `process` names the writer."""
     shared: list[Any] = [
@@ -80,7 +118,7 @@ def configure_logs(*, process: str, as_json: bool, level: str) -> None:
         _name_process(process),
     ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[LineLimit(), *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

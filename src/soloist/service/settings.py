@@ -176,6 +176,12 @@ class Settings(BaseSettings):
     """Networks that may read /metrics, as JSON list. Default loopback only; others get 404. A proxy on this machine is
     loopback too: let it refuse that path."""
 
+    connections_max: int = Field(default=2000, ge=10)
+    """Connections the API keeps at once. Default 2000, or what the limit of open files leaves room for."""
+
+    connections_per_address_max: int = Field(default=500, ge=5)
+    """Those from one address; beyond it its longest idle one is ended. Default 500. Trusted proxies are not bounded."""
+
     trusted_proxies: tuple[str, ...] = ()
     """Networks of proxies in front whose X-Forwarded-For, Forwarded and X-Forwarded-Proto are believed, as JSON list.
     Default none: whoever connects is who asks."""

@@ -5,9 +5,14 @@ from pathlib import Path
 
 
 def process_usage() -> dict[str, float]:
-    """Return CPU seconds since the start, user and system, and memory held now in bytes."""
+    """Return CPU seconds since the start, user and system, bytes of memory, descriptors open and at most."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    return {"cpu_seconds": used.ru_utime + used.ru_stime, "resident_bytes": resident_bytes()}
+    return {
+        "cpu_seconds": used.ru_utime + used.ru_stime,
+        "resident_bytes": resident_bytes(),
+        "descriptors": sum(1 for _ in Path("/proc/self/fd").iterdir()),
+        "descriptors_max": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+    }
 
 
 def resident_bytes() -> int:

@@ -28,7 +28,7 @@ HEALTH = {
     "objects_pending": 3,
     "spool_free_bytes": 5_000,
     "streams_refused": 0,
-    "usage": {"cpu_seconds": 1.5, "resident_bytes": 7_000},
+    "usage": {"cpu_seconds": 1.5, "resident_bytes": 7_000, "descriptors": 40, "descriptors_max": 1_000},
     "load": {
         "cpu_io": 0.25,
         "cpu_media": 0.5,

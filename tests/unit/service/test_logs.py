@@ -1,10 +1,13 @@
 """What never appears in a log line: secrets by name, and addresses, candidates, tokens and passwords wherever."""
 
+import contextlib
+
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soloist.service.logs import HIDDEN, redact, redacted
+from soloist.service.logs import HIDDEN, LINES_PER_S_MAX, LineLimit, redact, redacted
 
 
 @pytest.mark.parametrize(
@@ -65,3 +68,24 @@ def test_numbers_and_the_lines_own_fields_are_left_alone():
 @given(st.ip_addresses())
 def test_no_address_survives(address):
     assert str(address) not in redacted(f"from {address} to")
+
+
+def written(limit, name, times, method="info"):
+    lines = []
+    for _ in range(times):
+        with contextlib.suppress(structlog.DropEvent):
+            lines.append(limit(None, method, {"event": name}))
+    return lines
+
+
+def test_of_one_event_so_many_lines_are_written_in_a_second_and_the_next_one_says_how_many_more_there_were():
+    now = [10.0]
+    limit = LineLimit(seconds=lambda: now[0])
+
+    assert len(written(limit, "publisher_refused", 3000)) == LINES_PER_S_MAX
+    assert len(written(limit, "job_ended", 1)) == 1, "a flood of one event hides no other"
+    assert len(written(limit, "publisher_refused", 5, "error")) == 5
+    now[0] += 1
+    [line] = written(limit, "job_ended", 1)
+    assert line["left_out"] == {"publisher_refused": 3000 - LINES_PER_S_MAX}
+    assert "left_out" not in written(limit, "job_ended", 1)[0]

@@ -1,0 +1,92 @@
+"""Whether the parts work, asked once a second however many want to know.
+
+Each answer says how old it is. So a crowd that asks for health costs the database and the recorders nothing, and cannot
+make them look ill.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+EVERY_S = 1.0
+PROBE_TIMEOUT_S = 2.0
+
+Probe = Callable[[], Awaitable[object]]
+"""Returns if the part works, raises otherwise."""
+
+log = structlog.get_logger("soloist.api")
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What one look at all parts found."""
+
+    parts: Mapping[str, str]
+    """`ok` or `failing`."""
+    at: float
+    """When it began, by the monotonic clock in seconds."""
+
+    @property
+    def is_well(self) -> bool:
+        """Whether every part works."""
+        return all(state == "ok" for state in self.parts.values())
+
+
+class HealthWatch:
+    """Looks at the parts; see the module."""
+
+    def __init__(self, probes: Mapping[str, Probe], *, seconds: Callable[[], float] = time.monotonic) -> None:
+        self._probes = probes
+        self._seconds = seconds
+        self._latest: Looked | None = None
+        self._looking: asyncio.Task[Looked] | None = None
+        self._is_running = False
+
+    async def read(self) -> tuple[Looked, float]:
+        """Return the latest look and its age in seconds; looks first if nobody has lately."""
+        latest = self._latest
+        if latest is None or (not self._is_running and self._seconds() - latest.at >= EVERY_S):
+            latest = await self._look()
+        return latest, max(0.0, self._seconds() - latest.at)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Look once a second while this lasts."""
+        task = asyncio.create_task(self._run(), name="health")
+        self._is_running = True
+        try:
+            yield
+        finally:
+            self._is_running = False
+            task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            began = self._seconds()
+            await self._look()
+            await asyncio.sleep(max(0.0, began + EVERY_S - self._seconds()))
+
+    async def _look(self) -> Looked:
+        """Return what a look finds that begins now or is under way; those who ask meanwhile share it."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look_at_all())
+        return await asyncio.shield(self._looking)
+
+    async def _look_at_all(self) -> Looked:
+        at = self._seconds()
+        states = await asyncio.gather(*(_state(name, probe) for name, probe in self._probes.items()))
+        self._latest = Looked(dict(zip(self._probes, states, strict=True)), at)
+        return self._latest
+
+
+async def _state(name: str, probe: Probe) -> str:
+    try:
+        await asyncio.wait_for(probe(), PROBE_TIMEOUT_S)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the part does not work; the log says why
+        log.warning("part failing", part=name, error=repr(error))
+        return "failing"
+    return "ok"

@@ -1,0 +1,101 @@
+"""Health is asked of the parts once a second, whoever wants to know it, and says how old it is."""
+
+from types import SimpleNamespace
+
+import anyio
+import pytest
+from support.asgi import call
+from support.book import AccountBook, commands
+
+from soloist.api.app import create_app
+from soloist.api.health import HealthWatch
+from soloist.api.metrics import MetricSources
+
+pytestmark = pytest.mark.anyio
+
+
+class Part:
+    def __init__(self):
+        self.asked = 0
+        self.fault = None
+
+    async def probe(self):
+        self.asked += 1
+        await anyio.sleep(0.01)
+        if self.fault:
+            raise self.fault
+
+
+def edge(part, **options):
+    accounts = AccountBook()
+    probes = {"database": part.probe}
+    return create_app(commands=commands(accounts), accounts=accounts, recorders={}, probes=probes, **options)
+
+
+async def test_a_crowd_that_asks_at_once_costs_one_probe():
+    part, answers = Part(), []
+    app = edge(part)
+
+    async def ask():
+        answers.append(await call(app, "GET", "/soloist/v1/health"))
+
+    async with anyio.create_task_group() as crowd:
+        for _ in range(600):
+            crowd.start_soon(ask)
+
+    assert part.asked == 1
+    assert {answer.status for answer in answers} == {200}
+
+
+async def test_an_answer_says_how_old_it_is_and_a_second_later_it_is_another():
+    part, now = Part(), [100.0]
+    watch = HealthWatch({"database": part.probe}, seconds=lambda: now[0])
+
+    assert await watch.read() == (await watch.read())
+    now[0] += 0.9
+    assert (await watch.read())[1] == pytest.approx(0.9)
+    part.fault = OSError("away")
+    now[0] += 0.2
+    found, age_s = await watch.read()
+
+    assert (found.is_well, age_s, part.asked) == (False, 0, 2)
+
+
+async def test_while_it_runs_nobody_waits_for_a_part_that_hangs():
+    part = Part()
+    watch = HealthWatch({"database": part.probe})
+    async with watch.running():
+        await watch.read()
+
+        async def hang():
+            await anyio.sleep_forever()
+
+        watch._probes = {"database": hang}
+        await anyio.sleep(1.1)
+        with anyio.fail_after(0.05):
+            found, age_s = await watch.read()
+        assert found.is_well
+        assert age_s > 1
+        await anyio.sleep(2.2)
+        assert not (await watch.read())[0].is_well
+
+
+async def test_a_crowd_that_scrapes_costs_one_reading():
+    part = Part()
+
+    counts = SimpleNamespace(jobs={}, files={}, notices={}, oldest_notice_s=0, callbacks_paused=0)
+
+    async def tally():
+        await part.probe()
+        return counts
+
+    app, answers = edge(Part(), metrics=MetricSources(tally=tally)), []
+
+    async def scrape():
+        answers.append((await call(app, "GET", "/metrics", client=("127.0.0.1", 1))).status)
+
+    async with anyio.create_task_group() as crowd:
+        for _ in range(50):
+            crowd.start_soon(scrape)
+
+    assert (part.asked, answers) == (1, [200] * 50)
