@@ -104,7 +104,7 @@ async def run_api(settings: Settings) -> None:
     """
     from soloist.service.http import http_server  # noqa: PLC0415 - the supervisor serves nothing
 
-    follow_supervisor()
+    _begin_child()
     _check_dev(settings)
     url = _database_url(settings)
     listener = open_tcp(settings.host, settings.port)
@@ -121,6 +121,12 @@ async def run_api(settings: Settings) -> None:
         scheme = "https" if settings.tls_cert else "http"
         serving = _serve_until_stopped(server, listener, lambda: tell_ready(http=url_of(listener, scheme=scheme)))
         await _first(asyncio.ensure_future(serving), untaken.run())
+
+
+def _begin_child() -> None:
+    """End with the supervisor, and open as many files as the system lets us."""
+    follow_supervisor()
+    raise_descriptor_limit()
 
 
 @contextlib.asynccontextmanager
@@ -222,8 +228,7 @@ async def run_recorder(settings: Settings, index: int) -> None:
     from soloist.sources.receiver import open_media_thread  # noqa: PLC0415 - likewise
     from soloist.sources.rooms import Rooms  # noqa: PLC0415 - likewise
 
-    follow_supervisor()
-    raise_descriptor_limit()
+    _begin_child()
     url = _database_url(settings)
     slot = settings.slots(_node_id(settings))[index]
     port = settings.media_port + index if settings.media_port else 0
