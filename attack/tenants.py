@@ -4,6 +4,7 @@ import http.client
 import time
 import urllib.error
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from support.instance import descendants
@@ -16,6 +17,8 @@ from attack.scene import BUCKET, STRANGER, Scene
 from attack.watch import command_of
 from fidelity.pattern import Sound
 
+AT_ONCE = 8
+LATE = 0
 IDLE_JOBS = 1000
 GHOSTS = 500
 FORWARDS = 200
@@ -23,14 +26,21 @@ FORWARDS = 200
 
 def idle_jobs(scene: Scene, seconds: float, relay: Relay) -> Cost:
     """S2: a thousand jobs for rooms in which nobody is; the victim's began after them."""
-    del relay, seconds
-    answers: Counter[int] = Counter()
-    for number in range(IDLE_JOBS):
-        answers[_started(scene, f"idle-{number}")] += 1
-    return Cost(f"{IDLE_JOBS} requests; answers: {dict(answers)}")
+    del relay
+    until = time.monotonic() + seconds
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = Counter(pool.map(lambda number: _started(scene, f"idle-{number}", until), range(IDLE_JOBS)))
+    return Cost(f"{IDLE_JOBS - answers[LATE]} requests; answers: {_told(answers)}")
 
 
-def _started(scene: Scene, room: str, **fields: Any) -> int:
+def _told(answers: Counter[int]) -> str:
+    return ", ".join(f"{count} x {status}" for status, count in sorted(answers.items()) if status != LATE)
+
+
+def _started(scene: Scene, room: str, until: float, **fields: Any) -> int:
+    """Start a job; return the answer's status, or `LATE` once the time is over."""
+    if time.monotonic() > until:
+        return LATE
     try:
         scene.start_job(room, **fields)
     except urllib.error.HTTPError as error:
@@ -41,38 +51,44 @@ def _started(scene: Scene, room: str, **fields: Any) -> int:
 def ghosts(scene: Scene, seconds: float, relay: Relay) -> Cost:
     """S6: five hundred sessions of one user who never shakes hands; then somebody else wants to publish there."""
     del relay
-    answered = [haunt(scene, f"/whip/{scene.app[0]}/haunted/ghost") for _ in range(GHOSTS)]
-    kept = [one for one in answered if isinstance(one, Ghost)]
-    keep(kept, seconds)
+    told = _haunted(scene, [f"/whip/{scene.app[0]}/haunted/ghost"] * GHOSTS, seconds)
     said = publish(scene, "haunted", 2, audio=str(Sound(2).path()))
-    refused = Counter(one for one in answered if not isinstance(one, Ghost))
-    complaints = (f"bob cannot publish: {said}",) if said else ()
-    return Cost(f"{GHOSTS} offers, {len(kept)} answered, refused: {dict(refused)}", complaints)
+    return Cost(told, (f"bob cannot publish: {said}",) if said else ())
+
+
+def _haunted(scene: Scene, paths: list[str], seconds: float) -> str:
+    """Post an offer to each path and keep what was answered for the rest of the time; return what became of them."""
+    until = time.monotonic() + seconds
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answered = list(pool.map(lambda path: haunt(scene, path) if time.monotonic() < until else LATE, paths))
+    kept = [one for one in answered if isinstance(one, Ghost)]
+    keep(kept, max(1.0, until - time.monotonic()))
+    return f"{len(kept)} offers answered; refused: {_told(Counter(one for one in answered if isinstance(one, int)))}"
 
 
 def empty_rooms(scene: Scene, seconds: float, relay: Relay) -> Cost:
     """S6: a thousand rooms of ghosts by one key; meanwhile the victim publishes in a room of its own."""
     del relay
-    answered = [haunt(scene, f"/whip/{scene.app[0]}/empty-{number}/ghost") for number in range(1000)]
-    kept = [one for one in answered if isinstance(one, Ghost)]
-    keep(kept, max(1.0, seconds - 10))
-    refused = Counter(one for one in answered if not isinstance(one, Ghost))
-    return Cost(f"1000 offers, {len(kept)} answered, refused: {dict(refused)}")
+    return Cost(_haunted(scene, [f"/whip/{scene.app[0]}/empty-{number}/ghost" for number in range(1000)], seconds))
 
 
 def forwarders(scene: Scene, seconds: float, relay: Relay) -> Cost:
     """S12: jobs that forward and have no media, to places that take none."""
     del relay
-    answers: Counter[int] = Counter()
-    for number in range(FORWARDS):
-        url = f"rtmp://127.0.0.1:1/live/{number}"
-        answers[_started(scene, f"forward-{number}", ext={"forward_urls": [url]})] += 1
-    time.sleep(seconds)
+    until = time.monotonic() + seconds
+
+    def start(number: int) -> int:
+        urls = [f"rtmp://127.0.0.1:1/live/{number}"]
+        return _started(scene, f"forward-{number}", until, publish_param={"rtmp_urls": urls})
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = Counter(pool.map(start, range(FORWARDS)))
+    time.sleep(max(1.0, until - time.monotonic()))
     process = scene.service.instance.process
     assert process is not None  # noqa: S101 - it runs
     running = [pid for pid in descendants(process.pid) if "soloist forwarder" in command_of(pid)]
     complaints = (f"{len(running)} forwarders run without media",) if running else ()
-    return Cost(f"{FORWARDS} requests; answers: {dict(answers)}", complaints)
+    return Cost(f"{FORWARDS - answers[LATE]} requests; answers: {_told(answers)}", complaints)
 
 
 def huge_picture(scene: Scene, seconds: float, relay: Relay) -> Cost:
