@@ -35,17 +35,20 @@ class Ghost:
         from_socket.sendto(head + body + struct.pack("!HH", 0x0008, 20) + proof, ("127.0.0.1", self.port))
 
 
-def haunt(scene: Scene, path: str) -> Ghost | int:
-    """Post an offer; return what was answered, or the status of the refusal."""
+def haunt(scene: Scene, room: str) -> Ghost | int:
+    """Post an offer for a room; return what was answered, or the status of the refusal."""
     connection = http.client.HTTPConnection("127.0.0.1", scene.port, timeout=10, source_address=(STRANGER, 0))
-    headers = {"Content-Type": "application/sdp", "Authorization": "Bearer devtoken"}
-    connection.request("POST", path, SOUND_OFFER, headers)
+    token = scene.join_token(room, "ghost")
+    headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer {token}"}
+    connection.request("POST", f"/whip/{scene.app[0]}/{room}/ghost", SOUND_OFFER, headers)
     reply = connection.getresponse()
     text = reply.read().decode()
     connection.close()
     if reply.status != 201:
         return reply.status
-    values = dict(line[2:].split(":", 1) for line in text.splitlines() if line.startswith("a=ice-"))
+    values = dict(
+        line[2:].split(":", 1) for line in text.splitlines() if line.startswith(("a=ice-ufrag:", "a=ice-pwd:"))
+    )
     return Ghost(values["ice-ufrag"], values["ice-pwd"], scene.media_port)
 
 

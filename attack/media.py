@@ -35,11 +35,11 @@ def write_ivf(path: Path, fourcc: bytes, per_s: int, frames: Iterable[bytes]) ->
     return path
 
 
-def publish(scene: Scene, room: str, seconds: float, **plan: Any) -> str:
+def publish(scene: Scene, room: str, seconds: float, *, app: str = "", **plan: Any) -> str:
     """Publish files by pion as the attacker until they end; return what went wrong, if anything."""
     asked = {
-        "url": scene.whip_url(room),
-        "token": "devtoken",
+        "url": scene.whip_url(room, app=app),
+        "token": scene.join_token(room, app=app),
         "codec": "H264",
         "layers": [],
         "audio": "",

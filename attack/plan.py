@@ -32,7 +32,9 @@ class Attack:
     name: str
     run: "Callable[[Scene, float, Relay], Cost]"
     """Attacks for so many seconds; the relay stands between the victim and the media port."""
-    sees: tuple[str, ...]
+    before: "Callable[[Scene], str] | None" = None
+    """What he does before the victim's job begins, where that makes a difference."""
+    sees: tuple[str, ...] = ()
     """Metrics of which one has to grow, or to be above zero, for the operator to see what is going on."""
 
 

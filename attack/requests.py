@@ -35,11 +35,12 @@ def costly_offers(scene: Scene, seconds: float, relay: Relay) -> Cost:
         "a=rtpmap:102 H264/90000\r\n"
     ).encode()
     numbers = count()
-    app = scene.app[0]
+    token = scene.join_token("offers", "mallory")
+    head = b"Content-Type: application/sdp\r\nAuthorization: Bearer " + token.encode() + b"\r\n"
 
     async def post(seen: Crowd, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        path = f"/whip/{app}/offers/u{next(numbers)}"
-        await send(seen, writer, _head("POST", path, len(offer), b"Content-Type: application/sdp\r\n") + offer)
+        path = f"/whip/{scene.app[0]}/offers/mallory?n={next(numbers)}"
+        await send(seen, writer, _head("POST", path, len(offer), head) + offer)
         await answer(seen, reader)
 
     return Cost(str(crowd(scene.port, 4, seconds, post)))

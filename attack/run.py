@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from attack.plan import Attack, Outcome
 from attack.relay import relay
@@ -16,11 +17,14 @@ DESCRIPTORS_MAX = 1024
 def carry_out(attack: Attack, scene: Scene, seconds: float, room: str) -> Outcome:
     """Record a victim, attack for so many seconds, and judge what that did."""
     scene.app  # noqa: B018 - made before anything is measured
+    spent = attack.before(scene) if attack.before is not None else ""
     with relay(scene.media_port) as between, Watch(scene.service.instance) as watch:
         victim = Victim(scene.service, room, seconds, via=between.address)
         victim.begin()
         cost = attack.run(scene, seconds, between)
         harm = victim.end()
+    if spent:
+        cost = replace(cost, spent=spent)
     return _judged(Outcome(attack, cost, harm), watch)
 
 

@@ -65,9 +65,14 @@ class Scene:
         }
         return self.call("POST", f"/v2/apps/{app}/individual-stream-jobs", body)
 
-    def whip_url(self, room: str, user: str = "mallory") -> str:
+    def join_token(self, room: str, user: str = "mallory", app: str = "") -> str:
+        """Return a token that lets one of the attacker's users into one of his rooms."""
+        asked = {"app_id": app or self.app[0], "room_id": room, "user_id": user}
+        return str(self.call("POST", "/soloist/v1/join-tokens", asked)["token"])
+
+    def whip_url(self, room: str, user: str = "mallory", app: str = "") -> str:
         """Return where somebody of the attacker's publishes."""
-        return f"{self.service.instance.url}/whip/{self.app[0]}/{room}/{user}"
+        return f"{self.service.instance.url}/whip/{app or self.app[0]}/{room}/{user}"
 
     def call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """Make a request with the attacker's token, from his address.

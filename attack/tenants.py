@@ -20,17 +20,25 @@ from fidelity.pattern import Sound
 AT_ONCE = 8
 LATE = 0
 IDLE_JOBS = 1000
-GHOSTS = 500
+GHOSTS, ROOMS = 500, 1000
 FORWARDS = 200
 
 
 def idle_jobs(scene: Scene, seconds: float, relay: Relay) -> Cost:
-    """S2: a thousand jobs for rooms in which nobody is; the victim's began after them."""
+    """S2: a thousand jobs for rooms in which nobody is."""
     del relay
-    until = time.monotonic() + seconds
+    return Cost(_start_idle_jobs(scene, "more", time.monotonic() + seconds))
+
+
+def idle_jobs_before(scene: Scene) -> str:
+    """S2: as many of them before the victim's job."""
+    return _start_idle_jobs(scene, "idle", time.monotonic() + 300)
+
+
+def _start_idle_jobs(scene: Scene, name: str, until: float) -> str:
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        answers = Counter(pool.map(lambda number: _started(scene, f"idle-{number}", until), range(IDLE_JOBS)))
-    return Cost(f"{IDLE_JOBS - answers[LATE]} requests; answers: {_told(answers)}")
+        answers = Counter(pool.map(lambda number: _started(scene, f"{name}-{number}", until), range(IDLE_JOBS)))
+    return f"{IDLE_JOBS - answers[LATE]} requests; answers: {_told(answers)}"
 
 
 def _told(answers: Counter[int]) -> str:
@@ -51,16 +59,16 @@ def _started(scene: Scene, room: str, until: float, **fields: Any) -> int:
 def ghosts(scene: Scene, seconds: float, relay: Relay) -> Cost:
     """S6: five hundred sessions of one user who never shakes hands; then somebody else wants to publish there."""
     del relay
-    told = _haunted(scene, [f"/whip/{scene.app[0]}/haunted/ghost"] * GHOSTS, seconds)
+    told = _haunted(scene, ["haunted"] * GHOSTS, seconds)
     said = publish(scene, "haunted", 2, audio=str(Sound(2).path()))
     return Cost(told, (f"bob cannot publish: {said}",) if said else ())
 
 
-def _haunted(scene: Scene, paths: list[str], seconds: float) -> str:
-    """Post an offer to each path and keep what was answered for the rest of the time; return what became of them."""
+def _haunted(scene: Scene, rooms: list[str], seconds: float) -> str:
+    """Post an offer to each room and keep what was answered for the rest of the time; return what became of them."""
     until = time.monotonic() + seconds
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        answered = list(pool.map(lambda path: haunt(scene, path) if time.monotonic() < until else LATE, paths))
+        answered = list(pool.map(lambda room: haunt(scene, room) if time.monotonic() < until else LATE, rooms))
     kept = [one for one in answered if isinstance(one, Ghost)]
     keep(kept, max(1.0, until - time.monotonic()))
     return f"{len(kept)} offers answered; refused: {_told(Counter(one for one in answered if isinstance(one, int)))}"
@@ -69,7 +77,7 @@ def _haunted(scene: Scene, paths: list[str], seconds: float) -> str:
 def empty_rooms(scene: Scene, seconds: float, relay: Relay) -> Cost:
     """S6: a thousand rooms of ghosts by one key; meanwhile the victim publishes in a room of its own."""
     del relay
-    return Cost(_haunted(scene, [f"/whip/{scene.app[0]}/empty-{number}/ghost" for number in range(1000)], seconds))
+    return Cost(_haunted(scene, [f"empty-{number}" for number in range(ROOMS)], seconds))
 
 
 def forwarders(scene: Scene, seconds: float, relay: Relay) -> Cost:
@@ -105,8 +113,7 @@ def huge_picture(scene: Scene, seconds: float, relay: Relay) -> Cost:
     video = write_ivf(folder / "huge.ivf", b"VP80", 10, [frame] * round(10 * seconds))
     job = {"room_id": "huge", "user_id": "mallory", "record_param": {"record_rule_id": rule}}
     scene.call("POST", f"/v2/apps/{app}/individual-stream-jobs", job)
-    url = f"{scene.service.instance.url}/whip/{app}/huge/mallory"
-    said = publish(scene, "huge", seconds, layers=[str(video)], codec="VP8", url=url)
+    said = publish(scene, "huge", seconds, app=app, layers=[str(video)], codec="VP8")
     return Cost("80 kbit/s", said=said)
 
 

@@ -15,6 +15,8 @@ LEAD_S = 2.0
 """From the decision to begin to the first frame: the publisher connects meanwhile."""
 CALM_S = 2.0
 """How long the victim is left alone at its beginning and at its end."""
+TAKEN_S_MAX = 1.0
+"""By when a job that was asked for has its recorder."""
 FILED_S_MAX = 10.0
 """By when a job that was stopped has its files in the bucket."""
 SENDING = Sending()
@@ -49,12 +51,16 @@ class Victim:
         self._truth: Truth | None = None
         self._error: Exception | None = None
         self._epoch_ns = 0
+        self._taken_s = 0.0
         self._thread = threading.Thread(target=self._publish, name="victim")
 
     def begin(self) -> None:
         """Start the job and the publisher; return when the attack may begin."""
         prepare(self._plan, SENDING)
+        self._service.app(Rule())
+        began = time.monotonic()
         self._job = self._service.start(self._room, "alice", Rule())
+        self._taken_s = time.monotonic() - began
         self._epoch_ns = (time.time_ns() + round(LEAD_S * NS)) // NS * NS + NS
         self._thread.start()
         time.sleep(max(0.0, (self._epoch_ns - time.time_ns()) / NS) + CALM_S)
@@ -82,6 +88,8 @@ class Victim:
             harm.complaints.append(f"{harm.missing} of {harm.sent} pictures are not in the files")
         if declared := [hole for manifest in manifests for hole in manifest["missing"]]:
             harm.complaints.append(f"the manifest declares {declared[:3]}")
+        if self._taken_s > TAKEN_S_MAX:
+            harm.complaints.append(f"its job ran {self._taken_s:.1f} s after it was asked for")
         if filed_s > FILED_S_MAX:
             harm.complaints.append(f"its files came {filed_s:.1f} s after the stop")
         return harm
