@@ -23,7 +23,7 @@ const PACKETS_MAX: usize = 128;
 #[derive(Debug)]
 pub struct Held {
     pub header: RtpHeader,
-    arrived_at: Instant,
+    pub arrived_at: Instant,
     protocol: Protocol,
     source: SocketAddr,
     destination: SocketAddr,
@@ -31,10 +31,19 @@ pub struct Held {
 }
 
 impl Held {
+    pub fn new(header: RtpHeader, receive: &Receive<'_>, payload: &[u8], now: Instant) -> Self {
+        let Receive { proto: protocol, source, destination, .. } = *receive;
+        Self { header, arrived_at: now, protocol, source, destination, payload: payload.into() }
+    }
+
+    /// Return the datagram it came in; None if it is malformed.
+    pub fn receive(&self) -> Option<Receive<'_>> {
+        Receive::new(self.protocol, self.source, self.destination, &self.payload).ok()
+    }
+
     /// Return what the machine would have been given at its arrival; None if it is malformed.
     pub fn input(&self) -> Option<Input<'_>> {
-        let receive = Receive::new(self.protocol, self.source, self.destination, &self.payload).ok()?;
-        Some(Input::Receive(self.arrived_at, receive))
+        Some(Input::Receive(self.arrived_at, self.receive()?))
     }
 }
 
@@ -52,8 +61,7 @@ impl Beginning {
         if self.is_over {
             return false;
         }
-        let Receive { proto: protocol, source, destination, .. } = *receive;
-        self.held.push(Held { header, arrived_at: now, protocol, source, destination, payload: payload.into() });
+        self.held.push(Held::new(header, receive, payload, now));
         let due_at = *self.due_at.get_or_insert(now + PATIENCE);
         self.due_at = Some(if self.held.len() < PACKETS_MAX { due_at } else { now });
         true

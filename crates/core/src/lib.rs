@@ -4,8 +4,8 @@
 //! datagram belongs to, and how long frames may wait for their reader. Knows no socket, no clock, no thread and no
 //! Python: every call carries `now`, every limit is an argument.
 //!
-//! The path of a datagram: [`Engine`] finds its [`session::Session`], the session hands it to str0m and turns what comes
-//! back into [`Item`]s, the [`Queue`] holds them until their reader comes.
+//! The path of a datagram: [`Engine`] finds its [`session::Session`], the session asks its
+//! [`intake::Intake`] whether it is the publisher's, hands it to str0m and turns what comes back into [`Item`]s, the [`Queue`] holds them until their reader comes.
 #![forbid(unsafe_code)]
 
 pub mod beginning;
@@ -14,6 +14,7 @@ pub mod codec;
 pub mod engine;
 pub mod error;
 pub mod framing;
+pub mod intake;
 pub mod item;
 pub mod keyframes;
 pub mod layer;
@@ -28,6 +29,7 @@ pub mod roles;
 pub mod routing;
 pub mod rtp;
 pub mod session;
+pub mod srtp;
 pub mod stats;
 pub mod transport_sequence;
 pub mod undrained;

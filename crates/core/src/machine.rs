@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use soloist_dtls::Tap;
 use str0m::change::SdpOffer;
 use str0m::config::DtlsCert;
 use str0m::crypto::CryptoProvider;
@@ -20,6 +21,7 @@ use crate::error::OfferError;
 use crate::item::{LayerName, Track};
 use crate::layer::Layer;
 use crate::offer::{Accepted, Offer, Section, alias_of_mid, parameter_sets};
+use crate::srtp::opened::remembering;
 use crate::transport_sequence::TransportSequence;
 
 /// How often str0m reports the retransmissions it asked for.
@@ -95,9 +97,10 @@ impl MediaTable {
     }
 }
 
-/// Build the machine for an offer and let it answer; return it with the answer to the publisher.
-pub fn answer(settings: &Settings, offer: &Offer, now: Instant) -> Result<(Rtc, String), OfferError> {
+/// Build the machine for an offer and let it answer; return it with its association's tap and the answer to the publisher.
+pub fn answer(settings: &Settings, offer: &Offer, now: Instant) -> Result<(Rtc, Arc<Tap>, String), OfferError> {
     let mut rtc = machine(settings, offer, now);
+    let tap = Tap::take().ok_or_else(|| OfferError::Internal("the machine made no DTLS association".into()))?;
     for address in &settings.candidates {
         let candidate = Candidate::host(*address, "udp").map_err(|error| OfferError::Internal(error.to_string()))?;
         rtc.add_local_candidate(candidate);
@@ -108,7 +111,7 @@ pub fn answer(settings: &Settings, offer: &Offer, now: Instant) -> Result<(Rtc, 
     }
     let answer = answer_again(&mut rtc, offer)?;
     declare_layers(&mut rtc, offer);
-    Ok((rtc, answer))
+    Ok((rtc, tap, answer))
 }
 
 /// Tell the machine which SSRC is which layer, where the offer names layers by SSRC only.
@@ -139,7 +142,7 @@ pub fn tracks(offer: &Offer) -> Vec<Track> {
 /// # Errors
 /// The certificate cannot be made; ours to mend.
 pub fn crypto() -> Result<(Arc<CryptoProvider>, DtlsCert), OfferError> {
-    let provider = soloist_dtls::crypto_provider();
+    let provider = remembering(&soloist_dtls::crypto_provider());
     let certificate = provider.dtls_provider.generate_certificate();
     let certificate = certificate.ok_or_else(|| OfferError::Internal("no certificate could be made".into()))?;
     Ok((Arc::new(provider), certificate))

@@ -4,11 +4,12 @@
 //! `close` move them. After every mutation of the machine its output is drained to the next deadline, except after packets of
 //! media: those that were read together are drained together, at the end of the turn.
 
+mod receiving;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use str0m::error::RtcError;
 use str0m::media::{KeyframeRequestKind, MediaData, Rid, SenderFeedback};
-use str0m::net::Receive;
 use str0m::rtp::RawPacket;
 use str0m::stats::MediaIngressStats;
 use str0m::{Event, Input, Output, Rtc};
@@ -17,8 +18,9 @@ use crate::beginning::Beginning;
 use crate::clock::{Clock, low_32_bits, unix_ns};
 use crate::codec::{Codec, Kind};
 use crate::error::OfferError;
+use crate::intake::Intake;
 use crate::item::{CloseReason, Frame, Item, LayerName, SenderReport, SessionId, Track};
-use crate::keyframes::{FIRST_KEYFRAME_PATIENCE, KeyframePolicy};
+use crate::keyframes::KeyframePolicy;
 use crate::layer::{EarlyReport, Keyframe, Layer};
 use crate::losses::{LossWatch, Settled};
 use crate::machine::{self, LayerKey, MediaTable, Settings, Wishes};
@@ -26,7 +28,6 @@ use crate::offer::{Offer, Preference, check_credentials, ice_fragment};
 use crate::outbox::Outbox;
 use crate::roles::{Role, roles};
 use crate::routing::Routing;
-use crate::rtp::RtpHeader;
 use crate::transport_sequence::TransportSequence;
 use crate::undrained::Undrained;
 
@@ -48,6 +49,7 @@ pub struct Session {
     media: MediaTable,
     layers: HashMap<LayerKey, Layer>,
     keyframes: KeyframePolicy<LayerKey>,
+    intake: Intake,
     beginning: Beginning,
     losses: LossWatch,
     routing: Routing,
@@ -77,7 +79,7 @@ impl Session {
     ) -> Result<(Self, String, Vec<Track>), OfferError> {
         let preference = Preference { video_codecs: &wishes.video_codecs, with_red: wishes.with_red };
         let offer = Offer::parse(offer, &preference)?;
-        let (mut rtc, answer) = machine::answer(settings, &offer, now)?;
+        let (mut rtc, tap, answer) = machine::answer(settings, &offer, now)?;
         let tracks = machine::tracks(&offer);
         let session = Self {
             id,
@@ -88,6 +90,7 @@ impl Session {
             media: MediaTable::new(&offer),
             layers: HashMap::new(),
             keyframes: KeyframePolicy::default(),
+            intake: Intake::new(settings.crypto.clone(), tap),
             beginning: Beginning::default(),
             losses: LossWatch::default(),
             routing: Routing::new(&offer),
@@ -125,53 +128,6 @@ impl Session {
     /// Tell whether a datagram is this session's; proves the sender of a STUN request knows our password.
     pub fn accepts(&self, input: &Input<'_>) -> bool {
         self.rtc.accepts(input)
-    }
-
-    /// Take in one datagram, of which `receive` is the parsed form.
-    ///
-    /// A STUN request counts as heard if its sender knows our password, media if it could be decrypted.
-    pub fn receive(&mut self, now: Instant, receive: Receive<'_>, payload: &[u8], outbox: &mut Outbox) {
-        if self.is_closed() {
-            return;
-        }
-        if let Some(header) = RtpHeader::parse(payload) {
-            if self.beginning.hold(header, &receive, payload, now) {
-                self.release_beginning(now, now, outbox);
-            } else if self.transport_sequence.admits(payload) {
-                self.receive_media(now, header, Input::Receive(now, receive), outbox);
-            }
-            return;
-        }
-        let input = Input::Receive(now, receive);
-        self.drain_if_owed(now, outbox);
-        if payload.first().is_some_and(|first| *first <= 3) && self.rtc.accepts(&input) {
-            self.heard_at = now;
-        }
-        self.handle(input, now, outbox);
-        self.drain(now, outbox);
-    }
-
-    /// Take in one packet of media. Its output may wait for `tick`, so that packets read together are drained together.
-    fn receive_media(&mut self, now: Instant, header: RtpHeader, input: Input<'_>, outbox: &mut Outbox) {
-        let begins = self.watch(header, now);
-        self.handle(input, now, outbox);
-        if let Some(ssrc) = begins {
-            self.repair_in_place(ssrc);
-        }
-        if self.undrained.is_full() || self.phase != Phase::Connected || !self.transport_sequence.is_placed() {
-            self.drain(now, outbox);
-        }
-    }
-
-    /// Take in the first packets if they have waited until `until`.
-    fn release_beginning(&mut self, until: Instant, now: Instant, outbox: &mut Outbox) {
-        for held in self.beginning.take_due(until) {
-            if let Some(input) = held.input()
-                && self.transport_sequence.admits(&held.payload)
-            {
-                self.receive_media(now, held.header, input, outbox);
-            }
-        }
     }
 
     fn handle(&mut self, input: Input<'_>, now: Instant, outbox: &mut Outbox) {
@@ -277,41 +233,6 @@ impl Session {
         let wanted: Vec<LayerKey> = of_media.filter(|(_, layer)| rid.is_none() || *layer == rid).copied().collect();
         for layer in wanted {
             self.keyframes.need(layer, now);
-        }
-    }
-
-    /// Note an RTP packet before the machine sees it, and tell the machine of a stream it could not place.
-    ///
-    /// Returns the SSRC of a stream that begins with this packet and whose losses its sender repairs in place.
-    fn watch(&mut self, header: RtpHeader, now: Instant) -> Option<u32> {
-        let role = self.roles[usize::from(header.pt & 0x7f)];
-        let is_first = role != Role::Repair && self.losses.arrived(header.ssrc, header.sequence, now);
-        if matches!(role, Role::Video { .. }) {
-            self.video_begins(now);
-        }
-        if let Some(stream) = self.routing.learn(header.pt, header.ssrc) {
-            let rtx = stream.rtx.map(Into::into);
-            self.rtc.direct_api().expect_stream_rx(stream.ssrc.into(), rtx, stream.mid, None);
-        }
-        (is_first && role == Role::Video { repairs_in_place: true }).then_some(header.ssrc)
-    }
-
-    /// Ask for lost packets of a stream without a retransmission stream. Spec: RFC 4585 §6.2.1.
-    fn repair_in_place(&mut self, ssrc: u32) {
-        let mut api = self.rtc.direct_api();
-        if let Some((mid, rid)) = api.stream_rx(&ssrc.into()).map(|stream| (stream.mid(), stream.rid())) {
-            api.expect_stream_rx(ssrc.into(), None, mid, rid).suppress_nack(false);
-        }
-    }
-
-    /// Expect a first keyframe soon after the first packet of video.
-    fn video_begins(&mut self, now: Instant) {
-        if self.has_video {
-            return;
-        }
-        self.has_video = true;
-        for (mid, _) in self.media.video().filter(|(_, media)| media.rids.is_empty()) {
-            self.keyframes.need((mid, None), now + FIRST_KEYFRAME_PATIENCE);
         }
     }
 

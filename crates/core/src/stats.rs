@@ -27,11 +27,14 @@ pub struct Stats {
     pub sessions: u64,
     /// Datagrams that belong to no session.
     pub datagrams_unknown: u64,
+    /// What came under a publisher's address and was not the publisher's: RTP and RTCP packets whose tag was wrong, DTLS
+    /// records and STUN requests that cannot be authentic. What the network damaged is among them.
+    pub datagrams_forged: u64,
 }
 
 impl Stats {
     /// Return every counter with the name Python sees.
-    pub const fn named(&self) -> [(&'static str, u64); 13] {
+    pub const fn named(&self) -> [(&'static str, u64); 14] {
         [
             ("packets_received", self.packets_received),
             ("bytes_received", self.bytes_received),
@@ -46,6 +49,7 @@ impl Stats {
             ("frames_dropped", self.frames_dropped),
             ("sessions", self.sessions),
             ("datagrams_unknown", self.datagrams_unknown),
+            ("datagrams_forged", self.datagrams_forged),
         ]
     }
 }

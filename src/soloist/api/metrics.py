@@ -54,6 +54,9 @@ CORE = {
     "frames_dropped": Shown("media_frames_dropped", "Frames dropped because that queue was full", grows=True),
     "sessions": Shown("media_sessions", "WHIP sessions the core holds"),
     "datagrams_unknown": Shown("media_datagrams_unknown", "Datagrams of no session: noise or attacks", grows=True),
+    "datagrams_forged": Shown(
+        "media_datagrams_forged", "Datagrams under a publisher's address that it did not send", grows=True
+    ),
 }
 """The core's counters by their names in `Receiver.stats`."""
 

@@ -31,6 +31,7 @@ thread_local! {
     static ANSWERED: Held = const { RefCell::new(None) };
     static CONNECTED: Held = const { RefCell::new(None) };
     static SEQUENCE: Cell<u16> = const { Cell::new(0) };
+    static REPORTS: Cell<u32> = const { Cell::new(0) };
 }
 
 /// The SDP a stranger posts.
@@ -98,10 +99,14 @@ fn red(data: &[u8]) -> u64 {
     })
 }
 
-/// RTCP of a connected publisher, decrypted whatever it holds.
+/// RTCP of a connected publisher, decrypted whatever it holds. Each packet has an index of its own, or it would be taken
+/// for a repetition.
 fn rtcp(data: &[u8]) -> u64 {
     with_connected(|rig| {
-        rig.feed(&edited(data, |payload| [payload, &[0; plain::TAG_BYTES], &[0x80, 0, 0, 1]].concat()))
+        rig.feed(&edited(data, |payload| {
+            REPORTS.set(REPORTS.get() + 1);
+            [payload, &[0; plain::TAG_BYTES], &(1_u32 << 31 | REPORTS.get()).to_be_bytes()].concat()
+        }))
     })
 }
 

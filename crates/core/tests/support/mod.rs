@@ -57,6 +57,9 @@ impl Default for Scenario {
     }
 }
 
+/// What somebody else sends under the publisher's address around each of its datagrams: before it, and after it.
+pub type Forger = Box<dyn FnMut(&[u8]) -> [Vec<Vec<u8>>; 2]>;
+
 /// One publisher's connection to one engine.
 pub struct Rig {
     pub start: Instant,
@@ -64,6 +67,7 @@ pub struct Rig {
     pub engine: Engine,
     pub publisher: Rtc,
     pub network: Network,
+    pub forger: Option<Forger>,
     pub tracks: Vec<Track>,
     pub answer: String,
     pub items: Vec<Item>,
@@ -131,6 +135,7 @@ impl Rig {
             engine,
             publisher,
             network: Network::new(scenario.weather),
+            forger: None,
             tracks,
             answer,
             items: Vec::new(),
@@ -177,9 +182,10 @@ impl Rig {
         while let Some((towards, datagram)) = self.network.arrived(self.now) {
             match towards {
                 Towards::Receiver => {
-                    let (source, destination) = (publisher_address(), receiver_address());
-                    let datagram = Datagram { protocol: self.protocol, source, destination, payload: &datagram };
-                    self.engine.receive(self.now, datagram);
+                    let [before, after] = self.forger.as_mut().map_or_else(Default::default, |forge| forge(&datagram));
+                    for payload in before.iter().chain([&datagram]).chain(&after) {
+                        self.reach_receiver(payload);
+                    }
                 }
                 Towards::Publisher => self.reach_publisher(&datagram),
             }
@@ -190,6 +196,12 @@ impl Rig {
             self.publisher.handle_input(Input::Timeout(self.now)).expect("a timeout is no fault");
         }
         self.drain();
+    }
+
+    pub fn reach_receiver(&mut self, payload: &[u8]) {
+        let (source, destination) = (publisher_address(), receiver_address());
+        let datagram = Datagram { protocol: self.protocol, source, destination, payload };
+        self.engine.receive(self.now, datagram);
     }
 
     fn reach_publisher(&mut self, datagram: &[u8]) {
