@@ -194,7 +194,12 @@ def build_api(
         recorders=sockets,
         probes=probes,
         is_dev=settings.dev,
-        limits=ApiLimits(requests_per_minute_max=settings.requests_per_minute_max, proxies=settings.trusted_proxies),
+        limits=ApiLimits(
+            requests_per_minute_max=settings.requests_per_minute_max,
+            downloads_max=settings.downloads_max,
+            downloads_per_source_max=settings.downloads_per_address_max,
+            proxies=settings.trusted_proxies,
+        ),
         metrics=MetricSources(
             sockets,
             functools.partial(tally, database, untaken=untaken.last_seen),

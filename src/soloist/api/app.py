@@ -103,8 +103,8 @@ class Commands:
     buckets: Buckets
     telling: Telling
 
-    def routes(self, recorders: Recorders) -> Sequence[APIRouter]:
-        """Return the routes of every group; those of rooms lead to `recorders`."""
+    def routes(self, recorders: Recorders, bounds: Bounds) -> Sequence[APIRouter]:
+        """Return the routes of every group; those of rooms lead to `recorders`, downloads take from `bounds`."""
         return (
             job_routes(self.jobs),
             rule_routes(self.rules),
@@ -113,7 +113,7 @@ class Commands:
             room_routes(self.apps, recorders),
             mix_routes(),
             bucket_routes(self.buckets),
-            object_routes(self.buckets),
+            object_routes(self.buckets, bounds),
             callback_routes(self.telling.callbacks),
             event_routes(self.telling.events, self.telling.callbacks, self.telling.notices),
         )
@@ -144,13 +144,13 @@ def create_app(
     Its lifespan closes the connections to recorders and nothing else: what is passed in stays the caller's.
     """
     registry = CollectorRegistry()
-    ways = Recorders(recorders)
     known = Known(accounts)
     bounds = Bounds(
         bodies_bytes_max=limits.bodies_bytes_max,
         downloads_max=limits.downloads_max,
         downloads_per_source_max=limits.downloads_per_source_max,
     )
+    ways = Recorders(recorders)
     throttle = FailureThrottle(
         failures_max=limits.auth_failures_max,
         window=limits.auth_window,
@@ -166,7 +166,7 @@ def create_app(
         redirect_slashes=False,
         lifespan=_lifespan(ways, health),
     )
-    for router in commands.routes(ways):
+    for router in commands.routes(ways, bounds):
         app.include_router(router)
     app.include_router(iam_routes(accounts, known, throttle, clock))
     service = ServiceMetrics(metrics or MetricSources(), bounds)

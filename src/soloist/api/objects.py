@@ -10,8 +10,9 @@ from email.utils import format_datetime
 from typing import Protocol
 
 from fastapi import APIRouter, Request, Response
-from starlette.responses import StreamingResponse
 
+from soloist.api.bounds import Bounds
+from soloist.api.download import PacedResponse
 from soloist.api.errors import UnsatisfiableRangeError
 from soloist.api.routing import new_router
 from soloist.wire.byte_range import RangeError, parse_range
@@ -51,8 +52,8 @@ class ObjectReader(Protocol):
         """Return the object an address leads to."""
 
 
-def object_routes(objects: ObjectReader) -> APIRouter:
-    """Return the address of objects, which answers GET and HEAD, over `objects`."""
+def object_routes(objects: ObjectReader, bounds: Bounds) -> APIRouter:
+    """Return the address of objects, which answers GET and HEAD, over `objects`; downloads take from `bounds`."""
     router = new_router("objects")
 
     async def read_object(request: Request) -> Response:
@@ -68,7 +69,7 @@ def object_routes(objects: ObjectReader) -> APIRouter:
         status = 206 if wanted else 200
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers)
-        return StreamingResponse(found.pieces(start, end), status, headers)
+        return PacedResponse(found.pieces(start, end), bounds, status_code=status, headers=headers)
 
     # Not among the documented operations: nobody builds such an address, they are given out whole.
     router.add_route(PREFIX + "{ticket}/{location}/{bucket}/{key:path}", read_object, ["GET", "HEAD"])

@@ -32,8 +32,12 @@ FRAMING_SHARE = 8
 LINGER_S = 1.0
 LINGER_BYTES_MAX = 1 << 20
 """How long and how much is still read, and thrown away, after a refusal that ends the connection."""
+DROP = "soloist.drop"
+"""The ASGI extension by which the application ends a connection at once."""
 STUCK_S = 20.0
 """How long a connection may take none of what was written to it, or go on after its answer with a body nobody reads."""
+STUCK_BYTES = 128 * 1024
+"""What it must have taken in that time of the rest of an answer that is complete."""
 
 BACKLOG = 512
 
@@ -96,6 +100,7 @@ class ImpatientProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Wait for the rest of a request's head."""
         super().on_message_begin()
+        self.scope["extensions"] = {DROP: self.drop}  # type: ignore[dict-item]  # one of ours
         if self._head_due is None:
             self._await_head()
 
@@ -156,11 +161,17 @@ class ImpatientProtocol(HttpToolsProtocol):
         is_answered = self.cycle is not None and self.cycle.response_complete and self._head_bytes is None
         if not unwritten and not is_answered:
             self._stuck_since = None
-        elif self._stuck_since is None or unwritten < self._stuck_since[0]:
+        elif self._stuck_since is None or self._has_moved(unwritten, self._stuck_since[0], now - self._stuck_since[1]):
             self._stuck_since = (unwritten, now)
         elif now - self._stuck_since[1] >= self.stuck_s:
             self._connections.refusals["stuck"] += 1
             self.drop()
+
+    def _has_moved(self, unwritten: int, before: int, seconds: float) -> bool:
+        """Tell whether what is to be written has become less, and at the end of an answer by how much in its time."""
+        if self.cycle is None or not self.cycle.response_complete:
+            return unwritten < before
+        return seconds >= self.stuck_s and before - unwritten >= min(before, STUCK_BYTES) > 0
 
     def _await_head(self) -> None:
         self._head_due = self.loop.call_later(self.head_timeout_s, self._end_slow_head)

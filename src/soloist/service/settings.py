@@ -182,6 +182,12 @@ class Settings(BaseSettings):
     connections_per_address_max: int = Field(default=500, ge=5)
     """Those from one address; beyond it its longest idle one is ended. Default 500. Trusted proxies are not bounded."""
 
+    downloads_max: int = Field(default=200, ge=1)
+    """Downloads of finished objects through the API at once. Default 200; beyond it 503."""
+
+    downloads_per_address_max: int = Field(default=50, ge=1)
+    """Those from one address. Default 50."""
+
     trusted_proxies: tuple[str, ...] = ()
     """Networks of proxies in front whose X-Forwarded-For, Forwarded and X-Forwarded-Proto are believed, as JSON list.
     Default none: whoever connects is who asks."""

@@ -83,7 +83,9 @@ async def test_while_it_runs_nobody_waits_for_a_part_that_hangs():
 async def test_a_crowd_that_scrapes_costs_one_reading():
     part = Part()
 
-    counts = SimpleNamespace(jobs={}, files={}, notices={}, oldest_notice_s=0, callbacks_paused=0, jobs_untaken=0, oldest_untaken_s=0)
+    counts = SimpleNamespace(
+        jobs={}, files={}, notices={}, oldest_notice_s=0, callbacks_paused=0, jobs_untaken=0, oldest_untaken_s=0
+    )
 
     async def tally():
         await part.probe()
