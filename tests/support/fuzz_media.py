@@ -23,7 +23,7 @@ from soloist.model.timing import Cause, Missing
 from soloist.sinks.repair import repair, repair_segment
 from soloist.wire.manifest import Manifest, ManifestFile, ManifestJob, ManifestTrack, render_manifest
 from soloist.wire.playlist import target_duration_s
-from soloist.wire.timeline import LEAP_NS
+from soloist.wire.timeline import AHEAD_NS_MAX, EARLY_NS_MAX
 from support.frames import NS, START_NS, FrameValue
 from support.jobs import a_job, a_rule
 from support.media import opus_samples, video_samples
@@ -121,7 +121,7 @@ def frames(data: bytes) -> None:
             stage.recording.on_tick(arrived_ns)
         stage.recording.on_tick(arrived_ns + 11 * NS)
         for path in filter(Path.exists, stage.stop()):
-            assert end_s(path) < (arrived_ns - START_NS + LEAP_NS) / NS + 15
+            assert end_s(path) < (arrived_ns - START_NS + AHEAD_NS_MAX + EARLY_NS_MAX) / NS + 2
         for segment in stage.segments:
             lasts_s = (segment.end_ns - segment.start_ns) / NS
             assert 0 <= lasts_s <= target_duration_s(rule.hls.slice_s)

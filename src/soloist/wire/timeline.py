@@ -40,6 +40,9 @@ STALL_NS = 2 * NS
 AHEAD_NS_MAX = 2_500_000_000
 """How far a track may be ahead of arrival: nothing is captured after it came, and the first frames, which the others
 are placed by, may have come late."""
+EARLY_NS_MAX = 2_500_000_000
+"""How long before it came a stream's first frame may have been captured: nothing holds back more just after the
+handshake, which went the same way."""
 LEAP_NS = 60 * NS
 """No network holds a packet back for so long: what is further off goes by another clock."""
 PROBATION_NS = NS
@@ -231,13 +234,13 @@ class Timeline:
         """Return the wall clock of the track's first held frame and by what it was found."""
         assert track.held_stream is not None, "a held frame has a stream"  # noqa: S101 - invariant, for the type checker
         clock = self._clocks[track.held_stream]
-        rtp = track.held[0].rtp_ticks
-        by_report, by_arrival = clock.wall_by_report_ns(rtp), clock.wall_by_arrival_ns(rtp)
-        if by_report is not None and (by_arrival is None or abs(by_report - by_arrival) < STALL_NS):
-            return by_report, "sender_report"
-        received_ns = track.held[0].received_ns
-        is_near = by_arrival is not None and abs(by_arrival - received_ns) < LEAP_NS
-        return by_arrival if by_arrival is not None and is_near else received_ns, "arrival"
+        first = track.held[0]
+        by_report, by_arrival = clock.wall_by_report_ns(first.rtp_ticks), clock.wall_by_arrival_ns(first.rtp_ticks)
+        is_meant = by_arrival is None or (by_report is not None and abs(by_report - by_arrival) < STALL_NS)
+        for wall_ns, placed_by in ((by_report if is_meant else None, "sender_report"), (by_arrival, "arrival")):
+            if wall_ns is not None and abs(wall_ns - first.received_ns) < EARLY_NS_MAX:
+                return wall_ns, placed_by
+        return first.received_ns, "arrival"
 
     def _release(self, track: Track, wall_ns: int, placed_by: str) -> None:
         first = track.held[0]
