@@ -316,9 +316,10 @@ def _health(
     recorder: "Recorder", shelf: "Shelf", *, meter: "LoadMeter", automatic: "AutomaticRecording"
 ) -> dict[str, object]:
     """Return what a recorder tells of itself beside its media."""
-    from soloist.recording.transcoding import COUNTS  # noqa: PLC0415 - only recorders need media
+    from soloist.recording import recording, transcoding, turnover  # noqa: PLC0415 - only recorders need media
 
-    counts = {**shelf.usage(), **recorder.forwarded.counts(), **COUNTS, "streams_refused": automatic.refused_count}
+    counts: dict[str, object] = {**recording.COUNTS, **transcoding.COUNTS, **turnover.COUNTS}
+    counts |= {**shelf.usage(), **recorder.forwarded.counts(), "streams_refused": automatic.refused_count}
     return {**counts, "usage": process_usage(), "load": meter.health()}
 
 
@@ -337,7 +338,8 @@ def _shelf(settings: Settings) -> "Shelf":
     from soloist.keeping.shelf import Shelf  # noqa: PLC0415 - only recorders need it
     from soloist.storage.spool import Spool  # noqa: PLC0415 - likewise
 
-    return Shelf(Spool(settings.data / "spool"), settings.storage_locations)
+    spool = Spool(settings.data / "spool")
+    return Shelf(spool, settings.storage_locations, files_per_job_max=settings.job_files_max)
 
 
 def object_urls(settings: Settings) -> ObjectUrls:

@@ -75,6 +75,13 @@ HEALTH = {
     "clock_skew_ppm": Shown("clock_skew_ppm", "Their skews' sizes, added up", grows=True),
     "spool_free_bytes": Shown("spool_free_bytes", "Room left on the spool's disk"),
     "streams_refused": Shown("streams_refused", "Streams automatic recording may not record now; it tries again"),
+    "files_refused": Shown(
+        "files_refused", "Files, or changes within one, that a sender asked for too often", grows=True
+    ),
+    "clocks_leapt": Shown("clocks_leapt", "Times an RTP clock claimed more time than had passed", grows=True),
+    "frames_left_out_of_files": Shown(
+        "frames_left_out_of_files", "Frames not written: their job's files or pictures changed too often", grows=True
+    ),
     "forward_connecting": Shown("forward_connecting", "RTMP targets being connected, or without media to send"),
     "forward_live": Shown("forward_live", "RTMP targets that take media"),
     "forward_stalled": Shown("forward_stalled", "RTMP targets that took none for too long"),

@@ -101,6 +101,7 @@ class RunningRecording:
             new_path=partial(_new_path, shelf.spool, job),
             emit=self._filing.tell,
             fail=self._fail_from_media,
+            has_room=self._filing.has_room,
         )
 
     async def begin(self) -> None:

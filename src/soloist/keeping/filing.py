@@ -22,7 +22,7 @@ from soloist.keeping.port import EpochLostError, Journal
 from soloist.keeping.publishing import announced, completed, publish
 from soloist.keeping.shelf import Shelf
 from soloist.keeping.summary import manifest_of, resumed, told_job
-from soloist.model.errors import DestinationError, SoloistError, told
+from soloist.model.errors import DestinationError, SoloistError, SourceError, told
 from soloist.model.event import RecordingTroubled
 from soloist.model.job import Job
 from soloist.model.media import Kind
@@ -36,8 +36,16 @@ from soloist.wire.clock import NS
 
 log = structlog.get_logger("soloist.filing")
 
+UNFILED_MAX = 200
+"""Files of a job that have ended and do not stand in their bucket: beyond them none begins until one does."""
 RETURN_NS = 45 * NS
 """How long after a recorder's start a publisher who comes back was away because the recorder was."""
+
+
+class TooManyFilesError(SourceError):
+    """The job has as many files as it may: its media broke off or changed too often; start another job."""
+
+    retryable = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,11 @@ class Filing:
         self._went_on = went_on
         self._loop = asyncio.get_running_loop()
         self._facts: asyncio.Queue[tuple[Fact | RecordingTroubled, MediaFacts]] = asyncio.Queue()
+        self._finishings: dict[int, asyncio.Task[None]] = {}
+        """Of files that have ended, each of which lets go of its muxer whatever its bucket does."""
+        self._finishing = asyncio.Lock()
+        self._counts = dict.fromkeys(("opened", "ended", "filed"), 0)
+        """Files so far; `filed` belongs to the event loop, the others to the media thread."""
         self._open: dict[int, FileNote] = {}
         self._taken: set[str] = set()
         self._leftovers = Leftovers()
@@ -100,6 +113,7 @@ class Filing:
             InternalError: the spool refused the note.
         """
         if isinstance(fact, FileOpened):
+            self._counts["opened"] += 1
             self._open[fact.index] = note = _first_note(self._job, fact, media)
             write_note(note)
         elif isinstance(fact, FileEnded) and not self._is_handing_over and isinstance(fact.file, HlsFile):
@@ -109,8 +123,17 @@ class Filing:
         if isinstance(fact, SegmentEnded):
             self._shelf.waiting.add(fact.segment.path)
         elif isinstance(fact, FileEnded):
+            self._counts["ended"] += 1
             self._shelf.waiting.add(fact.path)
-        self._loop.call_soon_threadsafe(self._facts.put_nowait, (fact, media))
+        self._loop.call_soon_threadsafe(self._take, fact, media)
+
+    def has_room(self) -> bool:
+        """Return whether this job may have another file now, from any thread; it fails once it has had all it may."""
+        if self._counts["opened"] >= self._shelf.files_per_job_max:
+            with suppress(RuntimeError):  # The loop is gone, and the job with it.
+                self._loop.call_soon_threadsafe(self._fail, TooManyFilesError())
+            return False
+        return self._counts["ended"] - self._counts["filed"] < UNFILED_MAX
 
     def hand_over(self) -> None:
         """Leave playlists open from now on: the next epoch goes on with them."""
@@ -134,8 +157,19 @@ class Filing:
     def abandon(self) -> None:
         """Publish nothing more; the spool keeps what is there, for another to publish."""
         self._shelf.waiting.difference_update(self._shelf.spool.paths_of(self._job.job_id, self._job.epoch))
-        self._settling.cancel()
-        self._task.cancel()
+        for task in (self._settling, self._task, *self._finishings.values()):
+            task.cancel()
+
+    def _take(self, fact: Fact | RecordingTroubled, media: MediaFacts) -> None:
+        if isinstance(fact, FileEnded):
+            name = f"finishing-{self._job.job_id}-{fact.index}"
+            self._finishings[fact.index] = asyncio.create_task(self._finish(fact), name=name)
+        self._facts.put_nowait((fact, media))
+
+    async def _finish(self, fact: FileEnded) -> None:
+        """Complete a file on the disk, after those before it."""
+        async with self._finishing:
+            await asyncio.to_thread(fact.file.finish)
 
     async def _settle(self, settle: Callable[[], Awaitable[Leftovers]] | None) -> None:
         if settle is None:
@@ -166,6 +200,7 @@ class Filing:
                 log.exception("filing_failed", job_id=self._job.job_id)
                 self._fail(told(error))
             finally:
+                self._counts["filed"] += isinstance(fact, FileEnded)
                 self._facts.task_done()
 
     async def _file(self, fact: Fact | RecordingTroubled, media: MediaFacts) -> None:
@@ -182,6 +217,7 @@ class Filing:
             if fact.index in self._playlists:  # Else it could not be announced, and stays in the spool.
                 await self._playlists[fact.index].publish(fact.segment, media)
         elif isinstance(fact.file, HlsFile):
+            await self._finishings.pop(fact.index)
             await self._playlist_ended(fact, media)
         else:
             await self._file_ended(fact, media)
@@ -243,7 +279,7 @@ class Filing:
             await playlist.complete(tuple(shifted(missing, media.origin_ns) for missing in untold))
 
     async def _file_ended(self, fact: FileEnded, media: MediaFacts) -> None:
-        await asyncio.to_thread(fact.file.finish)
+        await self._finishings.pop(fact.index)
         note = self._open.pop(fact.index)
         if fact.file.damaged_count:
             text = f"{fact.file.damaged_count} damaged frames were left out or became silence."

@@ -26,6 +26,7 @@ from soloist.wire.keys import EXTENSIONS, object_key, render_prefix
 from soloist.wire.manifest import is_of_same_file
 
 MANIFEST_EXTENSION = ".json"
+FILES_PER_JOB_MAX = 10_000
 FIRST_SEGMENTS = ("_00000.ts", "_00000.m4s")
 
 
@@ -38,8 +39,11 @@ class UnknownLocationError(DestinationError):
 class Shelf:
     """Spool and buckets of one recorder."""
 
-    def __init__(self, spool: Spool, locations: Mapping[str, Location]) -> None:
+    def __init__(
+        self, spool: Spool, locations: Mapping[str, Location], *, files_per_job_max: int = FILES_PER_JOB_MAX
+    ) -> None:
         """`locations` maps a storage region id to where its buckets are."""
+        self.files_per_job_max = files_per_job_max
         self.spool = spool
         self._locations = locations
         self._buckets: dict[tuple[str, str], Bucket] = {}

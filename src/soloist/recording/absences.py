@@ -60,7 +60,7 @@ class Absences:
         untold = self._untold.pop(fact.index, None)
         missing = self._since(fact.summary.start_ns) if untold is None else tuple(untold)
         self._forget(fact.summary.start_ns)
-        return missing
+        return *missing, *fact.summary.missing
 
     def _since(self, ns: int) -> tuple[Missing, ...]:
         # What ends just where a file begins lies between it and the one before, which could not know of it.

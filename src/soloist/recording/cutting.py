@@ -14,10 +14,12 @@ from pathlib import Path
 
 from soloist.model.media import AudioFormat, Codec, Kind, Sample, VideoFormat
 from soloist.model.rule import AudioMode, RecordFormat
+from soloist.model.timing import Missing
+from soloist.recording.turnover import Turnover
 from soloist.sinks.hls import ClosedSegment, HlsFile
 from soloist.sinks.matrix import SEGMENTED, Container, Plan, plan
 from soloist.sinks.open_file import OpenFile
-from soloist.sinks.parameters import profile
+from soloist.sinks.parameters import parameters, profile
 from soloist.sinks.template import describes_pictures
 from soloist.wire.clock import NS
 from soloist.wire.keys import EXTENSIONS
@@ -79,6 +81,8 @@ class FileSummary:
     """Which layer and picture size was recorded from when on."""
     has_transcoded_picture: bool = False
     """True if the picture is not the sender's own coding (rule R48)."""
+    missing: tuple[Missing, ...] = ()
+    """What came and was left out of it, as far as no segment told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +145,13 @@ class FileSeries:
         wall_ns: Callable[[int], int] = lambda ns: ns,
         indexes: Iterator[int] | None = None,
         zero_ns: int = 0,
-        channels: int = 0,
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         """`wall_ns` turns nanoseconds from the origin into Unix time, for what files state of themselves.
 
         `wrote` is told of each sample a file took; `indexes` numbers the files of all series of a recording.
-        `zero_ns` is the Unix time that the segments of all playlists call 0; `channels` is what was heard of sound
-        before this series.
+        `zero_ns` is the Unix time that the segments of all playlists call 0; `has_room` tells whether another file
+        could be looked after.
         """
         self._cuts = cuts
         self._wall_ns = wall_ns
@@ -159,8 +163,9 @@ class FileSeries:
         self._expected: frozenset[Kind] = frozenset()
         self._current: _Current | None = None
         self._held_sound: list[Sample] = []
+        self._turnover = Turnover(has_room)
         self._is_cut_due = False
-        self.channels = channels
+        self.channels = 0
         """Of the sound heard so far; 0 before any."""
         self._is_declined = False
         """True while the picture is of a coding that another series of the recording keeps in the same container."""
@@ -185,7 +190,13 @@ class FileSeries:
         """True if the next cut only waits for a keyframe."""
         has_picture = self._current is not None and self._current.video is not None
         is_due = self._is_cut_due or (self._current is not None and self._current.file.wants_keyframe)
+        is_due |= self.is_leaving_out
         return Kind.VIDEO in self._expected and (is_due or not (has_picture or self._is_declined))
+
+    @property
+    def is_leaving_out(self) -> bool:
+        """True while pictures are left out, because files or changes were too many (`turnover.py`)."""
+        return self._turnover.is_leaving_out(Kind.VIDEO)
 
     def goes_over(self, absent_ns: int) -> bool:
         """Return whether an interruption so long leaves the open file open."""
@@ -235,6 +246,8 @@ class FileSeries:
             self._push_sound(sample)
         elif sample.is_keyframe:
             self._push_keyframe(sample)
+        elif self.is_leaving_out:
+            self._turnover.leave_out(sample)
         elif self._current is not None and self._current.video is not None:
             if _is_of(self._current.video, sample):
                 self._write(self._current, sample)
@@ -251,11 +264,11 @@ class FileSeries:
     def close(self) -> None:
         """End the current file, if any; what still waits for a keyframe gets a file without picture."""
         if self._held_sound:
-            self._open_without_picture()
+            self._open_without_picture(is_owed=True)
         current, self._current, self._is_cut_due = self._current, None, False
         if current is not None:
             current.file.conclude()
-            self._emit(_ended(current))
+            self._emit(_ended(current, self._turnover.told(is_last=True)))
 
     def abort(self) -> None:
         """Leave the current file as a crash would: every whole fragment readable."""
@@ -282,10 +295,22 @@ class FileSeries:
 
     def _push_keyframe(self, sample: Sample) -> None:
         current = self._current
-        if current is not None and not self._is_cut_due and _continues(current, sample):
-            self._write(current, sample)
+        self._is_declined = current is None and self._declines(Codec(sample.codec))
+        if self._is_declined:
+            self._held_sound = []
+            return
+        fits = current is not None and _fits(current, sample)
+        is_new = not fits or self._is_cut_due
+        if is_new and not self._turnover.may_begin(sample.pts_ns):
+            is_new = False
+            if not fits:
+                self._turnover.leave_out(sample)
+                return
+        if current is not None and (not is_new or (not self._is_cut_due and not _describes(current, sample))):
+            self._go_on(current, sample)
             return
         held, self._held_sound = self._held_sound, []
+        self._turnover.go_on(Kind.VIDEO, sample.pts_ns)
         if current is not None:
             self.close()
         self._is_declined = self._declines(Codec(sample.codec))
@@ -296,6 +321,16 @@ class FileSeries:
         for waiting in [*held, sample]:
             assert self._current is not None, "a file has just been opened"  # noqa: S101 - for the type checker
             self._write(self._current, waiting)
+
+    def _go_on(self, current: _Current, keyframe: Sample) -> None:
+        """Write a keyframe into the open file, unless its pictures have changed too often."""
+        is_segmented = current.plan.container in SEGMENTED
+        coding = parameters(Codec(keyframe.codec), keyframe.data) if is_segmented else b""
+        look = keyframe.width, keyframe.height, keyframe.rid, coding
+        if self._turnover.may_show(look, keyframe.pts_ns):
+            self._write(current, keyframe)
+        else:
+            self._turnover.leave_out(keyframe)
 
     def _declines(self, codec: Codec) -> bool:
         """Return whether pictures of a coding are left to the other series: only it can keep them."""
@@ -312,10 +347,14 @@ class FileSeries:
         held, self._held_sound = self._held_sound, []
         self.close()
         self._held_sound = held
-        self._open_without_picture()
+        self._open_without_picture(is_owed=True)
 
-    def _open_without_picture(self) -> None:
+    def _open_without_picture(self, *, is_owed: bool = False) -> None:
         held, self._held_sound = self._held_sound, []
+        if not self._turnover.may_begin(held[0].pts_ns, is_owed=is_owed):
+            for sample in held:
+                self._turnover.leave_out(sample)
+            return
         current = self._open(None, held[0].pts_ns)
         for sample in held:
             self._write(current, sample)
@@ -361,10 +400,15 @@ class FileSeries:
             start_ns=opened.start_ns,
             slice_s=self._cuts.slice_s,
             new_path=partial(self._new_path, opened.index),
-            emit=lambda segment: self._emit(SegmentEnded(opened.index, segment)),
+            emit=partial(self._tell_segment, opened.index),
         )
 
+    def _tell_segment(self, index: int, segment: ClosedSegment) -> None:
+        missing = (*segment.missing, *self._turnover.told())
+        self._emit(SegmentEnded(index, replace(segment, missing=missing) if missing else segment))
+
     def _write(self, current: _Current, sample: Sample) -> None:
+        self._turnover.go_on(sample.kind, sample.pts_ns)
         current.frames[sample.kind] = current.frames.get(sample.kind, 0) + 1
         current.ends_ns[sample.kind] = sample.end_ns
         if sample.width:
@@ -380,7 +424,7 @@ class FileSeries:
         return frozenset(kinds | ({Kind.AUDIO} if current.channels else set()))
 
 
-def _continues(current: _Current, keyframe: Sample) -> bool:
+def _fits(current: _Current, keyframe: Sample) -> bool:
     """Return whether the open file can carry a keyframe: of its coding, with a change it may make in band (R17)."""
     video = current.video
     if video is None or not _is_of(video, keyframe):
@@ -391,8 +435,16 @@ def _continues(current: _Current, keyframe: Sample) -> bool:
     size = keyframe.width, keyframe.height
     if video.codec is Codec.AV1 and last is not None and (last.width, last.height) != size:
         return False
-    is_same = profile(video.codec, video.keyframe) == profile(video.codec, keyframe.data)
-    return is_same or not describes_pictures(VideoFormat(video.codec, *size, keyframe.data))
+    return profile(video.codec, video.keyframe) == profile(video.codec, keyframe.data)
+
+
+def _describes(current: _Current, keyframe: Sample) -> bool:
+    """Return whether another file could begin with a keyframe that does not fit; a hostile one goes into the open file.
+
+    Costs some milliseconds.
+    """
+    video = VideoFormat(Codec(keyframe.codec), keyframe.width, keyframe.height, keyframe.data)
+    return current.video is None or not _is_of(current.video, keyframe) or describes_pictures(video)
 
 
 def _is_of(video: VideoFormat, picture: Sample) -> bool:
@@ -409,7 +461,7 @@ def _is_transcoded(video: VideoFormat | None) -> bool:
     return video is not None and video.is_transcoded
 
 
-def _ended(current: _Current) -> FileEnded:
+def _ended(current: _Current, missing: tuple[Missing, ...]) -> FileEnded:
     last = current.layers[-1] if current.layers else None
     summary = FileSummary(
         start_ns=current.start_ns,
@@ -422,5 +474,6 @@ def _ended(current: _Current) -> FileEnded:
         channels=current.channels,
         layers=tuple(current.layers),
         has_transcoded_picture=_is_transcoded(current.video),
+        missing=missing,
     )
     return FileEnded(current.index, current.file, current.path, summary)

@@ -51,6 +51,10 @@ END_TOLERANCE_NS = 100_000_000
 """Tracks that end this close together end together: a picture lasts longer than a packet of sound."""
 
 
+COUNTS = {"clocks_leapt": 0}
+"""Since the start, in all recordings of this process; written on the media thread, read by metrics."""
+
+
 @dataclass(frozen=True, slots=True)
 class TimelineFacts:
     """What the timeline knows of a file."""
@@ -99,8 +103,12 @@ class Recording:
         new_path: Callable[[int, str], Path],
         emit: Emit,
         fail: Callable[[SoloistError], None],
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`new_path(index, extension)` names the next spool file; `emit` and `fail` are called on the media thread."""
+        """`new_path(index, extension)` names the next spool file; `emit` and `fail` are called on the media thread.
+
+        `has_room` tells there whether another file could be looked after.
+        """
         self._timeline = Timeline()
         self._selection = Selection(job, lambda: self._timeline.interrupt(Kind.VIDEO, Cause.GAP, LAYER_SILENT))
         self._line = PictureLine(job.job_id) if transcodes_vp8(job) else None
@@ -117,7 +125,7 @@ class Recording:
         self._rule = job.rule
         self._next_rule: RecordRule | None = None
         """From the next cut point on."""
-        self._new_path = new_path
+        self._new_path, self._has_room = new_path, has_room
         self._indexes = count()
         self._zero_ns = segments_zero_ns(job)
         self._keyframe_ns = 0
@@ -200,6 +208,8 @@ class Recording:
             return
         self._now_ns = max(self._now_ns, now_ns)
         self._timeline.tick(now_ns)
+        COUNTS["clocks_leapt"] += self._timeline.leaps_count
+        self._timeline.leaps_count = 0
         self._selection.reconsider(now_ns)
         self._hand_on()
         if self._absent_ns(now_ns) > SILENCE_NS and (self._line is None or self._line.is_empty):
@@ -305,8 +315,9 @@ class Recording:
                 wall_ns=self._wall_ns,
                 indexes=self._indexes,
                 zero_ns=self._zero_ns,
-                channels=channels,
+                has_room=self._has_room,
             )
+            self._series[wanted].channels = channels
             self._series[wanted].expect(self._selection.kinds)
 
     def _wrote(self, wanted: RecordFormat, sample: Sample) -> None:
@@ -320,7 +331,8 @@ class Recording:
         for trouble, since_ns in self._vigil.look(now_ns):
             is_stuck = trouble is Trouble.WRITER_RESTARTED
             # Sound waits for a file to open; pictures that are transcoded in a child are watched there.
-            if is_stuck and (self._line is not None or not any(series.is_open for series in self._series.values())):
+            is_writing = any(series.is_open and not series.is_leaving_out for series in self._series.values())
+            if is_stuck and (self._line is not None or not is_writing):
                 continue
             log.warning(trouble.value, job_id=self._job_id, since_ns=since_ns)
             if is_stuck:

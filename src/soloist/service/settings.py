@@ -199,6 +199,9 @@ class Settings(BaseSettings):
     forward_stalled_s: float = Field(default=30.0, ge=1, le=600)
     """Seconds an RTMP server may take no media before it is connected anew. Default 30."""
 
+    job_files_max: int = Field(default=10_000, ge=100, le=1_000_000)
+    """Files one job may have under one recorder before it fails. Default 10000."""
+
     callback_job_over: bool = True
     """Whether callbacks tell of a job's end (CLOUD_RECORD_SERVER_OVER) beside its files. Default true."""
 

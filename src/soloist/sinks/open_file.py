@@ -42,21 +42,23 @@ class OpenFile:
         self._transcoder = AacTranscoder(audio.channels) if audio and plan.audio_codec is Codec.AAC else None
         written = self._transcoder.format if self._transcoder else audio
         sink = WebmSink if plan.container is Container.WEBM else Mp4Sink
-        self._sink: FileSink = sink(path, video=video, audio=written, start=start, origin_ns=origin_ns)
+        self._sink: FileSink | None = sink(path, video=video, audio=written, start=start, origin_ns=origin_ns)
+        self._damaged_count = 0
 
     def push(self, sample: Sample) -> None:
         """Write one sample; those of one track come in time order."""
         if self._transcoder is None:
-            self._sink.push(sample)
+            self._put([sample])
         elif sample.kind is Kind.AUDIO:
             self._put(self._transcoder.push(sample))
         else:
             if self._transcoder.is_begun:
                 # Else an hour without sound would be made silence all at once when it returns.
                 self._put(self._transcoder.advance_to(ns_to_ticks(sample.pts_ns - SOUND_LAG_NS, RATE_HZ)))
-            self._sink.push(sample)
+            self._put([sample])
 
     def _put(self, coded: Iterable[Sample]) -> None:
+        assert self._sink is not None, "it is not finished"  # noqa: S101 - for the type checker
         for sample in coded:
             self._sink.push(sample)
 
@@ -72,17 +74,26 @@ class OpenFile:
         """Take note that nothing more will be pushed; `finish` does the rest, on another thread."""
 
     def finish(self) -> None:
-        """Write what is still in the encoder, then the index; the file is then complete on disk."""
+        """Write what is still in the encoder, then the index; the file is then complete on disk.
+
+        It holds nothing but a count afterwards: neither muxer nor descriptor, however long it waits for its bucket.
+        """
+        if self._sink is None:
+            return
         if self._transcoder is not None:
             self._put(self._transcoder.finish())
         self._sink.finish()
+        self._damaged_count = self.damaged_count
+        self._sink = self._transcoder = None
 
     @property
     def damaged_count(self) -> int:
         """Frames that could not be kept: sound that became silence, pictures that were left out."""
         concealed_count = self._transcoder.concealed_count if self._transcoder else 0
-        return concealed_count + self._sink.refused_count
+        refused_count = self._sink.refused_count if self._sink else self._damaged_count
+        return concealed_count + refused_count
 
     def abort(self) -> None:
         """Stop writing without an index: what is on disk stays as readable as after a crash."""
-        self._sink.abort()
+        if self._sink is not None:
+            self._sink.abort()

@@ -88,6 +88,8 @@ class Timeline:
         self._hearing = Hearing()
         self._expected: set[tuple[int, str]] = set()
         self._ready: list[Sample] = []
+        self.leaps_count = 0
+        """How often a clock claimed more time than had passed."""
 
     def expect(self, session: int, mids: Iterable[str]) -> None:
         """Announce the media sections a publisher will send: a first placement waits for all, up to the limit."""
@@ -274,6 +276,7 @@ class Timeline:
         if has_jumped:
             self._acquit(track, 0)
             self._move(track, late_ns, "clock_jump")
+            self.leaps_count += 1
         elif track.is_step_due:
             self._step(track, frame)
         else:
@@ -387,6 +390,7 @@ class Timeline:
         pts_ns = ticks_to_ns(frame.rtp_ticks - track.base_ticks, track.rate_hz)
         self._move(track, frame.received_ns - (self.origin_ns or 0) - pts_ns, "clock_jump")
         track.transit_ns = 0
+        self.leaps_count += 1
         return frame.rtp_ticks - track.base_ticks
 
     def _weigh(self, track: Track, frame: EncodedFrame, pts: int) -> None:

@@ -1,4 +1,4 @@
-"""A recording is as long as it took, whatever its sender's clocks claim: neither forged steps nor reports stretch it."""
+"""A recording is as long as it took, whatever its sender's clocks claim: no forged step or report stretches it."""
 
 import random
 from itertools import pairwise
