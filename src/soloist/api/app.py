@@ -22,6 +22,7 @@ from soloist.api.bounds import Bounds
 from soloist.api.buckets import BucketCommands, bucket_routes
 from soloist.api.callbacks import CallbackCommands, callback_routes
 from soloist.api.console import console_routes
+from soloist.api.docs_page import docs_routes
 from soloist.api.envelope import Envelope
 from soloist.api.errors import MethodNotAllowedError, UnknownRouteError
 from soloist.api.events import EventCommands, Pausing, event_routes
@@ -161,7 +162,7 @@ def create_app(
     health = HealthWatch(probes or {})
     app = FastAPI(
         openapi_url="/soloist/v1/openapi.json",
-        docs_url="/soloist/v1/docs",
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         lifespan=_lifespan(ways, health),
@@ -172,7 +173,7 @@ def create_app(
     service = ServiceMetrics(metrics or MetricSources(), bounds)
     app.include_router(overview_routes(commands.jobs, accounts, recorders, clock))
     app.include_router(ops_routes(health, registry, __version__, service, is_dev=is_dev))
-    app.router.routes.extend([*whip.routes(), *console_routes()])
+    app.router.routes.extend([*whip.routes(), *console_routes(), *docs_routes()])
     # The framework's documented way to amend its document.
     app.openapi = functools.cache(lambda: describe(app, __version__))  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, _refuse_route)

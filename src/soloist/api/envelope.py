@@ -6,7 +6,7 @@ caller's address. Spec: API section 1 (request id).
 
 import time
 import uuid
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from traceback import format_exception
 from typing import Any
 
@@ -27,6 +27,18 @@ from soloist.api.request_log import RequestLog
 from soloist.wire.object_path import hide_ticket
 
 PATH_LENGTH_MAX = 200
+
+STRICT = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+)
+"""For answers of which nothing is to be displayed, run or embedded; pages and objects have their own."""
+ONLY_HTTPS = (b"strict-transport-security", b"max-age=31536000")
+"""Spec: RFC 6797 §7.2: never over plain HTTP."""
 
 LIMITS: Mapping[type[Exception], str] = {
     BodyTooLargeError: "large_body",
@@ -122,8 +134,16 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             id_header = (REQUEST_ID_HEADER, self.request_id.encode())
-            message = {**message, "headers": [*message.get("headers", ()), id_header]}
+            headers = [*message.get("headers", ())]
+            message = {**message, "headers": [*headers, *self._defaults(headers), id_header]}
         await self._send(message)
+
+    def _defaults(self, headers: list[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+        """Yield what tells browsers to be strict, unless the answer says something else about it itself."""
+        said = {name.lower() for name, _ in headers}
+        yield from (header for header in STRICT if header[0] not in said)
+        if self._scope.get("scheme") == "https":
+            yield ONLY_HTTPS
 
     async def fail(self, error: Exception, receive: Receive) -> None:
         if fault_of(error).status >= 500:

@@ -42,7 +42,13 @@ from soloist.wire.signing import (
 VENDOR = "/v2/"
 GUARDED = (VENDOR, "/v3/projects", "/soloist/v1/")
 """Below these nobody passes without a credential, whether or not there is such an operation,"""
-OPEN = ("/soloist/v1/health", "/soloist/v1/openapi.json", "/soloist/v1/docs", "/soloist/v1/docs/oauth2-redirect")
+DOCS = "/soloist/v1/docs"
+OPEN = (
+    "/soloist/v1/health",
+    "/soloist/v1/openapi.json",
+    DOCS,
+    *(f"{DOCS}/{name}" for name in ("swagger-ui.css", "swagger-ui-bundle.js", "start.js")),
+)
 """but here everybody does."""
 TICKETED = PREFIX
 """Here the address itself is the permission."""

@@ -22,6 +22,9 @@ from soloist.wire.object_path import PREFIX
 ANY_PAGE = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "Content-Length, Content-Range, ETag",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    # What a browser's own player needs that shows an object alone.
+    "Content-Security-Policy": "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'",
 }
 
 
