@@ -209,3 +209,13 @@ def test_create_one_at_a_time_takes_less_than_100_ms_at_the_95th_percentile(sdk,
     p50, p95 = (sorted(durations_ms)[int(len(durations_ms) * share)] for share in (0.5, 0.95))
     tell(f"create, one at a time, SDK included: p50 {p50:.1f} ms, p95 {p95:.1f} ms")
     assert p95 < CREATE_P95_MS_MAX
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "169.254.169.254", "[fd00::1]", "0xa000001", "167772161", "10.1"])
+def test_forwarding_to_an_address_that_is_never_allowed_is_refused_at_once(sdk, who, refused, host):
+    urls = ["rtmp://h.example.test/live/key", f"rtmp://{host}/live/secret-key"]
+    error = refused(sdk.create_raw, {**who, "publish_param": {"rtmp_urls": urls}})
+
+    assert (error.status_code, error.error_code) == (400, "RTC.00001003")
+    assert "publish_param.rtmp_urls[1]: " in error.error_msg
+    assert "secret-key" not in error.error_msg

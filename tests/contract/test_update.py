@@ -33,6 +33,7 @@ def test_the_same_rule_changes_nothing(sdk, job):
         ({"record_param": {"record_rule_id": "none"}}, "RTC.00001003"),
         ({"record_param": {"record_rule_id": "their-rule"}}, "RTC.00001003"),
         ({"publish_param": {"rtmp_urls": ["rtmp://h.example.test/a"]}}, "RTC.00001003"),
+        ({"publish_param": {"rtmp_urls": ["rtmp://10.0.0.1/live/key"]}}, "RTC.00001003"),
     ],
 )
 def test_an_update_that_names_no_rule_of_the_app_is_refused(sdk, job, refused, *, body, code):

@@ -84,12 +84,10 @@ class Callbacks:
 
     async def _check(self, url: str, auth_key: str) -> None:
         """Refuse what can be seen to fail: names are judged when they are called, addresses already now."""
-        host = (urlsplit(url).hostname or "").strip("[]")
-        if host.replace(".", "").isdigit() or ":" in host:
-            try:
-                self._guard.check(host)
-            except AddressRefusedError as error:
-                raise InvalidValueError(f"url: {error}") from error
+        try:
+            self._guard.check_host(urlsplit(url).hostname or "")
+        except AddressRefusedError as error:
+            raise InvalidValueError(f"url: {error}") from error
         if url and self._probe is not None:
             try:
                 await self._probe(url, auth_key)

@@ -34,7 +34,9 @@ from soloist.model.ids import AppId, JobId, ProjectId, RuleId
 from soloist.model.job import Job, JobEvent, JobState, StartJob, StopReason, UpdateJob
 from soloist.model.rule import RecordRule
 from soloist.storage.object_urls import ObjectUrls
+from soloist.wire.addresses import AddressRefusedError, OutgoingGuard
 from soloist.wire.placement import slot_of_room
+from soloist.wire.rtmp import RtmpUrl
 
 
 class JobService:
@@ -50,8 +52,13 @@ class JobService:
         locations: Collection[str] | None = None,
         urls: ObjectUrls | None = None,
         clock: Callable[[], datetime] = utc_now,
+        guard: OutgoingGuard | None = None,
     ) -> None:
-        """`locations` are the storage region ids a rule may name, None for any; `urls` makes files' addresses."""
+        """`locations` are the storage region ids a rule may name, None for any; `urls` makes files' addresses.
+
+        `guard` judges where streams may be forwarded to: public addresses, unless told otherwise.
+        """
+        self._guard = guard or OutgoingGuard()
         self._locations = locations
         self._urls = urls
         self._database = database
@@ -67,12 +74,14 @@ class JobService:
         Raises:
             NotFoundError: the project has no such app.
             AppDisabledError: the app is disabled.
-            InvalidValueError: the app has no such rule, or its bucket is not granted to the project or revoked by it.
+            InvalidValueError: the app has no such rule, its bucket is not granted to the project or revoked by it, or
+                an RTMP server's address is not permitted.
             LocationUnknownError: the rule's location is not configured here.
             JobLimitError: the project has its share, or the room's recorder is full.
             JobRunningError: the stream has a live job.
         Spec: API section 2.1 (validation order), 5.3.
         """
+        self._check_forwards(command.forward_urls)
         app, rule = await self._app_and_rule(project_id, command.app_id, command.rule_id)
         slot = slot_of_room(command.app_id, command.room_id, self._slots)
         job = _new_job(app, command, rule, self._clock())
@@ -102,10 +111,11 @@ class JobService:
         Raises:
             NotFoundError: the app has no such job.
             JobDoneError: the job has stopped.
-            InvalidValueError: the app has no such rule.
+            InvalidValueError: the app has no such rule, or an RTMP server's address is not permitted.
             LocationUnknownError: the rule's location is not configured here.
         Spec: API sections 5.4, 6.3.
         """
+        self._check_forwards(command.forward_urls or ())
         rule = await self._accounts.rule(app_id, RuleId(command.rule_id)) if command.rule_id is not None else None
         async with self._database.begin() as connection:
             job, _ = await _find(connection, project_id, app_id, job_id, lock=True)
@@ -184,6 +194,14 @@ class JobService:
             raise InvalidValueError(f"record_rule_id {rule_id} is not a rule of this app")
         self._check_location(rule)
         return app, rule
+
+    def _check_forwards(self, urls: Sequence[str]) -> None:
+        """Refuse addresses that would never be connected to; names are judged when they are."""
+        for number, url in enumerate(urls):
+            try:
+                self._guard.check_host(RtmpUrl.parse(url).host)
+            except AddressRefusedError as error:
+                raise InvalidValueError(f"publish_param.rtmp_urls[{number}]: {error}") from error
 
     def _check_location(self, rule: RecordRule) -> None:
         location = rule.address.location

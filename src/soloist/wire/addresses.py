@@ -6,6 +6,7 @@ sockets and names. An IPv6 address that carries an IPv4 one (mapped, 6to4, NAT64
 Spec: RFC 6890 and the IANA special-purpose address registries; design section 8.
 """
 
+import re
 from collections.abc import Iterable
 from ipaddress import (
     IPv4Address,
@@ -67,6 +68,9 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 """RFC 6052 §2.1."""
 
 
+_NUMBER = re.compile("[0-9]+|0[xX][0-9a-fA-F]*")
+
+
 class OutgoingGuard:
     """Judges addresses for one operator."""
 
@@ -92,6 +96,18 @@ class OutgoingGuard:
             raise AddressRefusedError(
                 f"{text} is not a public address; an operator can allow its network in SOLOIST_OUTGOING_ALLOWED"
             )
+
+    def check_host(self, host: str) -> None:
+        """Return if a connection may be made to `host`, as far as can be told before its name is resolved.
+
+        Judged is an address, in whatever spelling: a host whose last label is a number is no name (RFC 1123 §2.1).
+
+        Raises:
+            AddressRefusedError: it is one that may not, or none that can be read.
+        """
+        host = host.strip("[]").rstrip(".")
+        if ":" in host or _NUMBER.fullmatch(host.rpartition(".")[2]):
+            self.check(host)
 
 
 def is_public(address: Address) -> bool:

@@ -81,3 +81,17 @@ def _passes(text):
     except AddressRefusedError:
         return False
     return True
+
+
+ODD_SPELLINGS = ("[::1]", "::1", "127.0.0.1.", "127.1", "2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1", "host.0x7f")
+
+
+@pytest.mark.parametrize("host", [*ODD_SPELLINGS, "10.0.0.1", "169.254.169.254", "[::ffff:10.0.0.1]", "1.2.3.4.5"])
+def test_an_address_in_any_spelling_is_judged_before_anybody_connects(host):
+    with pytest.raises(AddressRefusedError):
+        OutgoingGuard().check_host(host)
+
+
+@pytest.mark.parametrize("host", ["example.com", "127.example.com", "localhost", "0x7f.example", "", "1.1.1.1", "a1"])
+def test_names_are_judged_when_they_are_resolved(host):
+    OutgoingGuard().check_host(host)
