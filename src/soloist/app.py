@@ -217,7 +217,10 @@ def _job_service(settings: Settings, database: AsyncEngine, url: str) -> "JobSer
     slots = settings.slots(_node_id(settings))
     limits = Shares(settings.live_jobs_max, settings.recordings_per_project_max, settings.jobs_per_recorder_max)
     urls = object_urls(settings)
-    return JobService(database, open_engine(url), slots, limits=limits, locations=settings.storage_locations, urls=urls)
+    guard = OutgoingGuard(settings.outgoing_networks)
+    return JobService(
+        database, open_engine(url), slots, limits=limits, locations=settings.storage_locations, urls=urls, guard=guard
+    )
 
 
 async def run_recorder(settings: Settings, index: int) -> None:

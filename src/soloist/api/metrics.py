@@ -90,6 +90,10 @@ HEALTH = {
     "forward_frames": Shown("forward_frames_sent", "Pictures and AAC frames sent to RTMP targets", grows=True),
     "forward_frames_dropped": Shown("forward_frames_dropped", "Those they did not get: away or too slow", grows=True),
     "forward_retries": Shown("forward_retries", "Connections begun after a target's first", grows=True),
+    "pictures_refused": Shown("pictures_refused", "Keyframes of more pixels than are kept", grows=True),
+    "pictures_refused_transcoding": Shown(
+        "pictures_refused_transcoding", "VP8 keyframes of more pixels than are transcoded", grows=True
+    ),
     "pictures_transcoded": Shown("pictures_transcoded", "VP8 pictures made H.264", grows=True),
     "pictures_lost_transcoding": Shown("pictures_lost_transcoding", "VP8 pictures that could not be", grows=True),
     "transcoders_replaced": Shown(

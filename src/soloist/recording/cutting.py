@@ -301,7 +301,7 @@ class FileSeries:
             return
         fits = current is not None and _fits(current, sample)
         is_new = not fits or self._is_cut_due
-        if is_new and not self._turnover.may_begin(sample.pts_ns):
+        if is_new and not self._turnover.may_begin(sample.pts_ns, pixels=sample.width * sample.height):
             is_new = False
             if not fits:
                 self._turnover.leave_out(sample)

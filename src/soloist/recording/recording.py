@@ -30,10 +30,12 @@ from soloist.recording.selfcheck import SelfCheck
 from soloist.recording.terms import UNIX_EPOCH, cuts_of, segments_zero_ns, transcodes_vp8
 from soloist.recording.transcoding import PictureLine
 from soloist.recording.vigil import Vigil
+from soloist.sinks.template import PIXELS_MAX
 from soloist.sources.ingest import REPLACED, PublisherMedia
 from soloist.sources.items import Media, is_frame, is_overflow, is_report
 from soloist.wire.clock import NS
 from soloist.wire.interleave import Interleaver
+from soloist.wire.left_out import PICTURE_TOO_LARGE
 from soloist.wire.timeline import Placement, Timeline
 
 log = structlog.get_logger("soloist.recording")
@@ -51,7 +53,7 @@ END_TOLERANCE_NS = 100_000_000
 """Tracks that end this close together end together: a picture lasts longer than a packet of sound."""
 
 
-COUNTS = {"clocks_leapt": 0}
+COUNTS = {"clocks_leapt": 0, "pictures_refused": 0}
 """Since the start, in all recordings of this process; written on the media thread, read by metrics."""
 
 
@@ -183,7 +185,7 @@ class Recording:
         for item in items:
             if is_frame(item):
                 kind = self._selection.route(publisher, item)
-                if kind is not None and self._admits(kind, item):
+                if kind is not None and self._admits(kind, item) and self._can_keep(kind, item):
                     self._now_ns = max(self._now_ns, item.received_ns)
                     self._resume(item.received_ns)
                     self._check.came(kind, item)
@@ -366,6 +368,14 @@ class Recording:
         kind = self._selection.loses(publisher, dropped.mid, dropped.rid)
         if kind is not None and not self._is_suspended:
             self._timeline.leave_out(kind, max(dropped.frames_count, 1), self._last_frame_ns or self._now_ns)
+
+    def _can_keep(self, kind: Kind, frame: EncodedFrame) -> bool:
+        """Return whether a frame can be described; pictures that cannot are left out, and those that refer to them."""
+        if frame.width * frame.height <= PIXELS_MAX:
+            return True
+        COUNTS["pictures_refused"] += 1
+        self._timeline.leave_out(kind, 1, self._last_frame_ns or frame.received_ns, PICTURE_TOO_LARGE)
+        return False
 
     def _admits(self, kind: Kind, frame: EncodedFrame) -> bool:
         """Return whether a frame is recorded: not while suspended, and afterwards a picture only from a keyframe on."""

@@ -21,6 +21,7 @@ from soloist.model.media import Codec, Kind, Sample
 from soloist.model.timing import Cause, Missing
 from soloist.sinks.h264_process import H264Process, piped
 from soloist.wire.clock import NS
+from soloist.wire.left_out import PICTURE_TOO_LARGE
 from soloist.wire.picture_pipe import Flag, PipedPicture
 
 log = structlog.get_logger("soloist.transcoding")
@@ -34,6 +35,8 @@ WAIT_NS_MAX = 8 * NS
 """A child that has had a picture for so long hangs, or is far too slow: everything behind that picture waits."""
 IDLE_NS_MAX = 30 * NS
 """A child nobody sends a picture to for so long is ended: there may never be another."""
+PIXELS_MAX = 4096 * 2304
+"""Larger pictures are not transcoded: x264 takes 40 bytes for each pixel, and a core has no time for more."""
 PAUSE_NS_MIN, PAUSE_NS_MAX = NS // 2, 30 * NS
 """How long after a child's death the next is started, at least and, if each dies without an answer, at most."""
 
@@ -70,7 +73,12 @@ class _Picture:
     is_settled: bool = False
 
 
-COUNTS = {"pictures_transcoded": 0, "pictures_lost_transcoding": 0, "transcoders_replaced": 0}
+COUNTS = {
+    "pictures_refused_transcoding": 0,
+    "pictures_transcoded": 0,
+    "pictures_lost_transcoding": 0,
+    "transcoders_replaced": 0,
+}
 """What happened since the start, in all recordings of this process; written on the media thread, read by metrics."""
 
 
@@ -171,7 +179,10 @@ class PictureLine:
     def _picture(self, sample: Sample) -> _Picture:
         """Return a picture's entry, given to the child or lost already."""
         picture = _Picture(sample, self._now_ns)
-        if self._skipping and sample.is_keyframe and self._has_room and self._begin():
+        if sample.is_keyframe and sample.width * sample.height > PIXELS_MAX:
+            COUNTS["pictures_refused_transcoding"] += 1
+            self._skipping = PICTURE_TOO_LARGE
+        elif self._skipping and sample.is_keyframe and self._has_room and self._begin():
             self._skipping = ""
         if not self._skipping and (self._backlog_ns > BACKLOG_NS_MAX or self._sent_bytes > BACKLOG_BYTES_MAX):
             self._skipping = OVERLOAD

@@ -17,6 +17,8 @@ TOO_MANY_CHANGES = "too_many_changes"
 FILES_BURST, FILES_PER_S = 20, 1
 FILES_OWED_MAX = 60
 """How many more may begin for what is there already and would be lost: sound that waited for its picture."""
+LARGE_PIXELS = 1 << 23
+"""4K is no more. To describe a picture of 8K for its file takes a quarter of a second."""
 CHANGES_BURST, CHANGES_PER_S = 60, 2
 
 COUNTS = {"files_refused": 0, "frames_left_out_of_files": 0}
@@ -39,9 +41,10 @@ class Turnover:
         """Where what is being left out begins and, as far as it has come, ends."""
         self._missing: list[Missing] = []
 
-    def may_begin(self, at_ns: int, *, is_owed: bool = False) -> bool:
-        """Return whether a file may begin, and count it."""
-        may = self._has_room() and self._files.take(at_ns, beyond=FILES_OWED_MAX if is_owed else 0)
+    def may_begin(self, at_ns: int, *, pixels: int = 0, is_owed: bool = False) -> bool:
+        """Return whether a file may begin, and count it: more than once for large pictures, which cost more."""
+        count, beyond = 1 + pixels // LARGE_PIXELS, FILES_OWED_MAX if is_owed else 0
+        may = self._has_room() and self._files.take(at_ns, count=count, beyond=beyond)
         COUNTS["files_refused"] += not may
         return may
 

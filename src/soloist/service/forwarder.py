@@ -14,7 +14,10 @@ import uvloop
 from soloist.forwarding.child import run_child
 from soloist.service.errors import StartError
 from soloist.service.logs import configure_logs
-from soloist.service.parent import follow_supervisor, give_way
+from soloist.service.parent import follow_supervisor
+from soloist.side_process import FORWARDER_BYTES, give_way
+
+NICENESS = 5
 
 
 def run_forwarder() -> None:
@@ -30,7 +33,7 @@ def run_forwarder() -> None:
         connected = socket.socket(fileno=os.dup(0))
     except OSError:
         raise StartError("This command is for recorders to start; forward by a job's publish_param.") from None
-    give_way()
+    give_way(niceness=NICENESS, memory_bytes=FORWARDER_BYTES)
     uvloop.run(_run(connected))
 
 

@@ -5,16 +5,11 @@ import ctypes
 import json
 import os
 import signal
-from pathlib import Path
 
 from soloist.service.errors import StartError
 
 PR_SET_PDEATHSIG = 1
 """Spec: prctl(2)."""
-
-SIDE_NICE = 5
-SIDE_OOM_SCORE = 500
-"""Spec: proc(5), oom_score_adj: of two processes the kernel ends the one of the higher score."""
 
 SUPERVISOR_PID = "SOLOIST_SUPERVISOR_PID"
 READY_FD = "SOLOIST_READY_FD"
@@ -29,13 +24,6 @@ def die_with_parent() -> None:
     for the same reason still reach it. Must run after any change of user, which clears it.
     """
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-
-
-def give_way() -> None:
-    """Be the first to wait for CPU and to be ended when memory runs out: what is no recording is shed first (R44)."""
-    os.nice(SIDE_NICE)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(str(SIDE_OOM_SCORE), encoding="ascii")
 
 
 def is_supervised() -> bool:

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from av.error import FFmpegError
 
+from soloist.side_process import TRANSCODER_BYTES, give_way
 from soloist.sinks.h264 import H264Transcoder
 from soloist.wire.picture_pipe import Flag, PictureParser, PipedPicture, render_picture
 
@@ -19,7 +20,7 @@ READ_BYTES = 1 << 16
 
 def main() -> None:
     """Serve until the input ends."""
-    os.nice(NICENESS)
+    give_way(niceness=NICENESS, memory_bytes=TRANSCODER_BYTES)
     # A parent that has died closes both ends, whichever is noticed first.
     with contextlib.suppress(BrokenPipeError), os.fdopen(0, "rb", 0) as source, os.fdopen(1, "wb", 0) as answers:
         serve(source, answers)

@@ -20,16 +20,24 @@ _AV1_TEMPORAL_DELIMITER = b"\x12\x00"
 _ENCODER_OF_AUDIO = {Codec.OPUS: "libopus", Codec.AAC: "aac"}
 
 
+PIXELS_MAX = 8192 * 4320
+"""FFmpeg decodes the keyframe to describe it: one of 16,200 x 16,200 would take it a second and half a gigabyte."""
+_OPTIONS = {"max_pixels": str(PIXELS_MAX)}
+
+
 def video_template(video: VideoFormat) -> Stream:
     """Return a stream that describes `video`.
 
     Raises:
-        InternalError: its keyframe holds no picture FFmpeg can recognise.
+        InternalError: its keyframe holds no picture FFmpeg can recognise, or one beyond `PIXELS_MAX`.
     """
     try:
-        return _open(video).streams.video[0]
+        stream = _open(video).streams.video[0]
     except (av.error.FFmpegError, IndexError) as error:
         raise InternalError(f"The first keyframe is not valid {video.codec}.") from error
+    if not stream.codec_context.width:
+        raise InternalError(f"The first keyframe is not valid {video.codec}, or its picture is too large.")
+    return stream
 
 
 def describes_pictures(video: VideoFormat) -> bool:
@@ -44,12 +52,14 @@ def describes_pictures(video: VideoFormat) -> bool:
 def _open(video: VideoFormat) -> InputContainer:
     """Open the keyframe as a file: raw Annex B for H.264, one-frame IVF for the others."""
     if video.codec is Codec.H264:
-        return av.open(io.BytesIO(video.keyframe), mode="r", format="h264")
+        return av.open(io.BytesIO(video.keyframe), mode="r", format="h264", options=_OPTIONS)
     frame = _AV1_TEMPORAL_DELIMITER + video.keyframe if video.codec is Codec.AV1 else video.keyframe
     header = struct.pack(
         "<4sHH4sHHIIII", b"DKIF", 0, 32, _FOURCC[video.codec], video.width, video.height, 90_000, 1, 1, 0
     )
-    return av.open(io.BytesIO(header + struct.pack("<IQ", len(frame), 0) + frame), mode="r", format="ivf")
+    return av.open(
+        io.BytesIO(header + struct.pack("<IQ", len(frame), 0) + frame), mode="r", format="ivf", options=_OPTIONS
+    )
 
 
 def audio_template(audio: AudioFormat) -> Stream:

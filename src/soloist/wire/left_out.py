@@ -11,6 +11,8 @@ from soloist.model.media import EncodedFrame
 
 OVERLOAD = "overload"
 """The recorder did not keep up, or the session sent more than its share."""
+PICTURE_TOO_LARGE = "picture_too_large"
+"""A picture has more pixels than are kept, or transcoded."""
 CLOCK_TOO_FAST = "clock_too_fast"
 """Time stamps claimed more time than had passed, for more frames than that time holds."""
 

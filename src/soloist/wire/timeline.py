@@ -137,12 +137,12 @@ class Timeline:
         if track.interruption is None:
             track.interruption = (cause, detail)
 
-    def leave_out(self, kind: Kind, frames_count: int, came_ns: int) -> None:
+    def leave_out(self, kind: Kind, frames_count: int, came_ns: int, detail: str = OVERLOAD) -> None:
         """Learn that frames of a track were dropped, by us, after those that came; `came_ns` is the last arrival, or 0.
 
         What follows on the track is placed as if they had been there, and the time they were in is declared.
         """
-        self._tracks[kind].left_out.note(Loss(frames_count, came_ns, OVERLOAD))
+        self._tracks[kind].left_out.note(Loss(frames_count, came_ns, detail))
 
     def conclude(self, now_ns: int) -> None:
         """Place what is held, and declare what was left out although no frame shows until when: it is until now."""
