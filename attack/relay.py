@@ -43,6 +43,12 @@ class Relay:
                 assert isinstance(key.fileobj, socket.socket)  # noqa: S101 - nothing else is registered
                 self._pass_on(key.fileobj)
 
+    def close(self) -> None:
+        """Give its ports back, after `run`."""
+        self._selector.close()
+        for made in (self._front, *self._clients):
+            made.close()
+
     def stop(self) -> None:
         """End `run`."""
         self._is_over.set()
@@ -86,6 +92,7 @@ def relay(media_port: int) -> Iterator[Relay]:
     finally:
         running.stop()
         thread.join()
+        running.close()
 
 
 def _socket() -> socket.socket:
