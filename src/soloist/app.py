@@ -21,12 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import structlog
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from soloist.clock import utc_now
 from soloist.jobs.accounts import Accounts
-from soloist.jobs.database import open_database
+from soloist.jobs.database import DatabaseProbe, open_database
 from soloist.jobs.dev import seed_dev_account
 from soloist.jobs.migrate import migrate
 from soloist.jobs.reaper import rehome_jobs
@@ -175,11 +174,7 @@ def build_api(
     slots = settings.slots(_node_id(settings))
     sockets = {slot: settings.recorder_socket(index) for index, slot in enumerate(slots)}
 
-    async def database_answers() -> None:
-        async with database.connect() as connection:
-            await connection.execute(text("SELECT 1"))
-
-    probes: dict[str, Callable[[], Awaitable[object]]] = {"database": database_answers, "jobs": untaken.probe}
+    probes: dict[str, Callable[[], Awaitable[object]]] = {"database": DatabaseProbe(url).ask, "jobs": untaken.probe}
     for index, path in enumerate(sockets.values()):
         probes[f"recorder-{index}"] = functools.partial(read_health, path)
     return create_app(

@@ -1,13 +1,16 @@
 """Whether the parts work, asked once a second however many want to know.
 
-Each answer says how old it is. So a crowd that asks for health costs the database and the recorders nothing, and cannot
-make them look ill.
+Each answer says how old it is. So a crowd that asks for health costs the database and the recorders nothing. Looking
+has a thread and an event loop of its own: requests that keep this process busy cannot make the parts look ill.
 """
 
 import asyncio
 import contextlib
+import functools
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import structlog
@@ -16,7 +19,7 @@ EVERY_S = 1.0
 PROBE_TIMEOUT_S = 2.0
 
 Probe = Callable[[], Awaitable[object]]
-"""Returns if the part works, raises otherwise."""
+"""Returns if the part works, raises otherwise. Called in any event loop: it holds nothing that belongs to one."""
 
 log = structlog.get_logger("soloist.api")
 
@@ -55,20 +58,29 @@ class HealthWatch:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Look once a second while this lasts."""
-        task = asyncio.create_task(self._run(), name="health")
+        """Look once a second while this lasts, from a thread that ends with it."""
+        await self._look()
+        began: Future[Callable[[], object]] = Future()
+        thread = threading.Thread(target=lambda: asyncio.run(self._run(began)), name="health", daemon=True)
+        thread.start()
+        stop = await asyncio.wrap_future(began)
         self._is_running = True
         try:
             yield
         finally:
             self._is_running = False
-            task.cancel()
+            stop()
+            await asyncio.to_thread(thread.join, PROBE_TIMEOUT_S)
 
-    async def _run(self) -> None:
-        while True:
-            began = self._seconds()
-            await self._look()
-            await asyncio.sleep(max(0.0, began + EVERY_S - self._seconds()))
+    async def _run(self, began: "Future[Callable[[], object]]") -> None:
+        """Look until what `began` is told is called, from whichever thread."""
+        stop = asyncio.Event()
+        began.set_result(functools.partial(asyncio.get_running_loop().call_soon_threadsafe, stop.set))
+        while not stop.is_set():
+            due = self._seconds() + EVERY_S
+            await self._look_at_all()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), max(0.0, due - self._seconds()))
 
     async def _look(self) -> Looked:
         """Return what a look finds that begins now or is under way; those who ask meanwhile share it."""

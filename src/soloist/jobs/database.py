@@ -7,6 +7,7 @@ statement that takes longer than 30 s is cancelled by the server.
 import select
 from typing import Any
 
+import psycopg
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -41,6 +42,30 @@ def open_database(url: str, *, connections_max: int = 10) -> AsyncEngine:
     )
     event.listen(database.sync_engine, "checkout", _refuse_if_left)
     return database
+
+
+class DatabaseProbe:
+    """Asks whether the database answers, by a connection of its own that is made again when it is lost.
+
+    Not from the pool: a pool that is lent out says nothing of the database.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._conninfo = conninfo(url)
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+
+    async def ask(self) -> None:
+        """Return if it answers. Raises psycopg.Error."""
+        connection, self._connection = self._connection, None
+        if connection is None or connection.closed:
+            options = {**CONNECT_ARGS, "connect_timeout": 2}
+            connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True, **options)
+        try:
+            await connection.execute("SELECT 1")
+        except BaseException:
+            await connection.close()
+            raise
+        self._connection = connection
 
 
 def has_farewell(fileno: int) -> bool:
