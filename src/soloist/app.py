@@ -30,7 +30,7 @@ from soloist.jobs.dev import seed_dev_account
 from soloist.jobs.migrate import migrate
 from soloist.jobs.reaper import rehome_jobs
 from soloist.jobs.untaken import UntakenWatch
-from soloist.model.admission import Shares
+from soloist.model.admission import Quota, Shares
 from soloist.model.ids import AppId
 from soloist.model.media import Codec
 from soloist.service.connections import Connections
@@ -210,7 +210,14 @@ def _job_service(settings: Settings, database: AsyncEngine, url: str) -> "JobSer
     from soloist.jobs.service import JobService  # noqa: PLC0415 - likewise
 
     slots = settings.slots(_node_id(settings))
-    limits = Shares(settings.live_jobs_max, settings.recordings_per_project_max, settings.jobs_per_recorder_max)
+    quota = Quota(
+        settings.project_jobs_max,
+        settings.project_files_max,
+        settings.project_gigabytes_max,
+        settings.project_hours_max,
+    )
+    shares = (settings.live_jobs_max, settings.recordings_per_project_max, settings.jobs_per_recorder_max)
+    limits = Shares(*shares, quota=quota)
     urls = object_urls(settings)
     guard = OutgoingGuard(settings.outgoing_networks)
     return JobService(

@@ -24,6 +24,7 @@ from soloist.api.errors import (
     render_error,
 )
 from soloist.api.request_log import RequestLog
+from soloist.model.errors import QuotaError
 from soloist.wire.object_path import hide_ticket
 
 PATH_LENGTH_MAX = 200
@@ -46,6 +47,7 @@ LIMITS: Mapping[type[Exception], str] = {
     NeedlessEncodingError: "odd_path",
     AmbiguousPathError: "odd_path",
     ForeignHostError: "foreign_host",
+    QuotaError: "quota",
 }
 """Refusals that nobody nearer to their cause counts."""
 

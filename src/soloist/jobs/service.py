@@ -20,6 +20,7 @@ from soloist.jobs.accounts import Accounts, App
 from soloist.jobs.admission import admit
 from soloist.jobs.library import refuse_closed
 from soloist.jobs.listing import JobFilter, JobPage, page_of_jobs
+from soloist.jobs.quota import QuotaKeeper
 from soloist.jobs.rules import hold_rule
 from soloist.model.admission import Shares
 from soloist.model.errors import (
@@ -67,6 +68,7 @@ class JobService:
         self._limits = limits or Shares()
         self._clock = clock
         self._accounts = Accounts(database)
+        self._quota = QuotaKeeper(database, self._limits.quota)
 
     async def start(self, project_id: ProjectId, command: StartJob) -> Job:
         """Accept a job: it is persisted, queued and in state INIT when this returns.
@@ -77,12 +79,14 @@ class JobService:
             InvalidValueError: the app has no such rule, its bucket is not granted to the project or revoked by it, or
                 an RTMP server's address is not permitted.
             LocationUnknownError: the rule's location is not configured here.
+            QuotaError: the project keeps as much as it may.
             JobLimitError: the project has its share, or the room's recorder is full.
             JobRunningError: the stream has a live job.
         Spec: API section 2.1 (validation order), 5.3.
         """
         self._check_forwards(command.forward_urls)
         app, rule = await self._app_and_rule(project_id, command.app_id, command.rule_id)
+        await self._quota.check(project_id)
         slot = slot_of_room(command.app_id, command.room_id, self._slots)
         job = _new_job(app, command, rule, self._clock())
         async with self._database.begin() as connection:

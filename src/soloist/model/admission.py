@@ -96,6 +96,25 @@ def _words(name: str, load: Load, limits: LoadLimits) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Quota:
+    """What a project may keep; 0 for any amount."""
+
+    jobs_max: int = 0
+    """Rows of jobs, live ones among them."""
+    files_max: int = 0
+    """Completed files of those jobs."""
+    gigabytes_max: float = 0.0
+    """Their size, in 10^9 bytes."""
+    hours_max: float = 0.0
+    """Their length."""
+
+    @property
+    def is_set(self) -> bool:
+        """Whether anything is bounded."""
+        return any((self.jobs_max, self.files_max, self.gigabytes_max, self.hours_max))
+
+
+@dataclass(frozen=True, slots=True)
 class Shares:
     """What a project and a recorder may have."""
 
@@ -105,6 +124,8 @@ class Shares:
     """Of them those whose participant publishes at this moment, on all recorders together."""
     jobs_per_recorder_max: int = 5000
     """Jobs of all projects that one recorder holds, waiting or recording."""
+    quota: Quota = Quota()
+    """What it may keep."""
 
 
 SILENT_S_MAX = 60.0

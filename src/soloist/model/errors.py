@@ -74,6 +74,10 @@ class JobLimitError(RequestError):
     """The project has as many live jobs as it may; stop one or raise the limit."""
 
 
+class QuotaError(JobLimitError):
+    """The project keeps as much as it may; wait until jobs are forgotten, or raise the quota."""
+
+
 class JobDoneError(RequestError):
     """The job has stopped; start a new one."""
 

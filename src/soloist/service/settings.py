@@ -157,6 +157,19 @@ class Settings(BaseSettings):
     """MiB of memory a recorder may hold; at nine tenths of it nothing new is taken. Default 0: its part of four fifths
     of the machine's memory, or the container's."""
 
+    project_jobs_max: int = Field(default=1_000_000, ge=0)
+    """Jobs a project may keep, those that ended within keep_jobs_days among them. Default 1000000; 0 for any number.
+    Beyond this quota and the next three a start answers RTC.00001007."""
+
+    project_files_max: int = Field(default=0, ge=0)
+    """Completed files of those jobs. Default 0: any number."""
+
+    project_gigabytes_max: float = Field(default=0.0, ge=0)
+    """Their size in GB, 10^9 bytes. Default 0: any."""
+
+    project_hours_max: float = Field(default=0.0, ge=0)
+    """Their length in hours. Default 0: any."""
+
     apps_max: int = Field(default=20, ge=1)
     """Apps a project may make. Default 20; beyond it a create answers RTC.00001017. The operator's command is free."""
 
