@@ -43,6 +43,7 @@ from soloist.service.supervisor import Supervisor
 from soloist.service.usage import process_usage
 from soloist.storage.object_urls import ObjectUrls
 from soloist.wire.addresses import OutgoingGuard
+from soloist.wire.places import Places
 from soloist.wire.whip import IceServer
 
 if TYPE_CHECKING:
@@ -246,7 +247,14 @@ async def run_recorder(settings: Settings, index: int) -> None:
         media = open_media_thread(bind=_media_host(settings), port=port, public_addresses=settings.public_address)
         rooms = Rooms(media)
         shelf = _shelf(settings)
-        recorder = Recorder(rooms, media, shelf, _forward_settings(settings))
+        recorder = Recorder(
+            rooms,
+            media,
+            shelf,
+            _forward_settings(settings),
+            forwarders=Places(settings.forwarders_max, settings.project_forwarders_max),
+            transcoders=Places(settings.transcoders_max, settings.project_transcoders_max),
+        )
         meter = LoadMeter(media, limits_of(settings.recorder_memory_mb << 20, settings.recorders))
         engine = Engine(_engine_settings(settings, url, slot), database, recorder, told=_told(meter, rooms))
         automatic = AutomaticRecording(database, rooms, _job_service(settings, database, url))

@@ -119,7 +119,7 @@ class Stage:
     def _deliver(self, publisher, batch):
         """Hand a batch on; a child that transcodes gets the real time it needs, which the script's clock has not."""
         self.recording.on_items(publisher, batch)
-        self._await(lambda: self.recording._line is None or self.recording._line.is_empty, self.recording._hand_on)
+        self._await(lambda: self.recording.line is None or self.recording.line.is_empty, self.recording._hand_on)
 
     def _await(self, is_done, look):
         deadline = time.monotonic() + 30

@@ -83,6 +83,8 @@ HEALTH = {
         "frames_left_out_of_files", "Frames not written: their job's files or pictures changed too often", grows=True
     ),
     "forward_connecting": Shown("forward_connecting", "RTMP targets being connected, or without media to send"),
+    "forward_waiting": Shown("forward_waiting", "RTMP targets whose job has no forwarder: too many, or shed"),
+    "forward_refused": Shown("forward_refused", "Times a job had to wait for a forwarder", grows=True),
     "forward_live": Shown("forward_live", "RTMP targets that take media"),
     "forward_stalled": Shown("forward_stalled", "RTMP targets that took none for too long"),
     "forward_failed": Shown("forward_failed", "RTMP targets whose last attempt failed"),
@@ -93,6 +95,9 @@ HEALTH = {
     "pictures_refused": Shown("pictures_refused", "Keyframes of more pixels than are kept", grows=True),
     "pictures_refused_transcoding": Shown(
         "pictures_refused_transcoding", "VP8 keyframes of more pixels than are transcoded", grows=True
+    ),
+    "transcoders_refused": Shown(
+        "transcoders_refused", "Times a job could have no transcoder: too many, or shed", grows=True
     ),
     "pictures_transcoded": Shown("pictures_transcoded", "VP8 pictures made H.264", grows=True),
     "pictures_lost_transcoding": Shown("pictures_lost_transcoding", "VP8 pictures that could not be", grows=True),

@@ -111,7 +111,7 @@ class ForwardView(BaseModel):
 
     url: str
     """Without its stream key."""
-    state: Literal["connecting", "live", "stalled", "failed", "ended"]
+    state: Literal["connecting", "waiting", "live", "stalled", "failed", "ended"]
     since: str
     retries: int
     bytes_sent: int

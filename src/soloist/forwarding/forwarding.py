@@ -1,8 +1,9 @@
 """One job's forwarding, as its recorder sees it: a child process kept running, told what to do, and listened to.
 
-The child is started with the job and again whenever it ends or falls silent; URLs go to it by its socket, never by argv
-or environment. What it reports is summed up over its lives and told on. Runs on the event loop; the samples go from the
-media thread to the child by `tap.py`. Spec: design section 2 (forwarder children); rules R37, R38, R39, R42.
+The child is started with the job's first media and again whenever it ends or falls silent, if there is a place for it;
+URLs go to it by its socket, never by argv or environment. What it reports is summed up over its lives and told on. Runs
+on the event loop; the samples go from the media thread to the child by `tap.py`. Spec: design section 2 (forwarder
+children); rules R37, R38, R39, R42, R44.
 """
 
 import asyncio
@@ -21,9 +22,11 @@ import structlog
 from soloist.clock import utc_now
 from soloist.forwarding.messages import HEADER, parse_header
 from soloist.forwarding.tap import Tap
+from soloist.forwarding.turn import Turn
 from soloist.model.forward import ForwardState, TargetStatus
 from soloist.model.ids import JobId
 from soloist.sources.receiver import MediaBusyError, MediaStoppedError
+from soloist.wire.places import Places
 from soloist.wire.rtmp import masked, target_id
 
 log = structlog.get_logger("soloist.forwarding")
@@ -41,6 +44,8 @@ HAND_OVER_LOOK_S = 0.02
 PERMIT_LOOK_S, PERMIT_WAIT_S = 0.1, 0.05
 """Between two looks whether the job is certainly ours, and how long the answer may take: it is there or it is not."""
 TELL_LOOK_S = 0.5
+TURN_LOOK_S = 0.5
+"""Between two looks whether there is a place for a child."""
 COUNTS_INTERVAL_S = 10.0
 """Between two times that counts are told on; changes of state are told at once."""
 CHANGE_INTERVAL_S = 5.0
@@ -65,7 +70,9 @@ class ForwardSettings:
 
 @dataclass(slots=True)
 class ForwardTotals:
-    """What all forwarding of a process does and did; for metrics."""
+    """What all forwarding of a process does and did, and how much of it there may be; for metrics."""
+
+    places: Places = field(default_factory=Places)
 
     running: "dict[JobId, Forwarding]" = field(default_factory=dict)
     ended: TargetStatus = field(default_factory=lambda: TargetStatus("", ""))
@@ -80,6 +87,7 @@ class ForwardTotals:
         ]
         return {
             **{f"forward_{state.value}": states.count(state) for state in ForwardState if state != ForwardState.ENDED},
+            "forward_refused": self.places.refused_count,
             "forward_bytes": sum(status.bytes_sent for status in everything),
             "forward_frames": sum(status.pictures_sent + status.sounds_sent for status in everything),
             "forward_frames_dropped": sum(status.frames_dropped for status in everything),
@@ -106,12 +114,15 @@ class Forwarding:
         told: Told,
         earlier: Sequence[TargetStatus] = (),
         totals: ForwardTotals | None = None,
+        project: str = "",
     ) -> None:
         """`post` runs work on the media thread; `permit` returns while the job is certainly ours.
 
         `earlier` is where its targets stood under earlier epochs: their counts go on.
         """
-        self.tap = Tap()
+        self._loop, self._has_media = asyncio.get_running_loop(), asyncio.Event()
+        self.tap = Tap(began=self._begin)
+        self._turn = Turn(totals.places if totals else Places(), project)
         self._job_id = job_id
         self._settings = settings
         self._post = post
@@ -203,7 +214,7 @@ class Forwarding:
 
     async def _hand_over(self, deadline: float) -> None:
         """Have the child take what waits for it: with the samples ended, nobody else has the tap try again."""
-        while self.tap.is_waiting and time.monotonic() < deadline:
+        while self._turn.is_taken and self.tap.is_waiting and time.monotonic() < deadline:
             self._on_media(self.tap.flush)
             await asyncio.sleep(HAND_OVER_LOOK_S)
 
@@ -223,10 +234,48 @@ class Forwarding:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 
+    @property
+    def is_over(self) -> bool:
+        """True once it has been finished or abandoned."""
+        return self._is_over
+
+    @property
+    def is_shed(self) -> bool:
+        """True while this side output is given up for the sake of recordings."""
+        return self._turn.is_shed
+
+    @property
+    def is_running(self) -> bool:
+        """True while there is a child, or one is about to be."""
+        return self._turn.is_taken and not self._is_over
+
+    def shed(self) -> None:
+        """End the child, and have none until `restore`."""
+        self._turn.is_shed = True
+        log.warning("forwarder_shed", job_id=self._job_id)
+        self._kill()
+
+    def restore(self) -> None:
+        """Go on when there is a place."""
+        self._turn.is_shed = False
+
+    def _begin(self) -> None:
+        """Let there be a child: media has come. On the media thread."""
+        with contextlib.suppress(RuntimeError):  # The loop is over, and everything with it.
+            self._loop.call_soon_threadsafe(self._has_media.set)
+
+    async def _take_turn(self) -> None:
+        """Wait for the first media, then for a place among the forwarders."""
+        await self._has_media.wait()
+        while not self._turn.take():
+            self._on_media(self.tap.let_go)
+            await asyncio.sleep(TURN_LOOK_S)
+
     async def _run(self) -> None:
         """Run one child after another."""
         pause_s = PAUSE_S_MIN
         while not self._is_over:
+            await self._take_turn()
             began = time.monotonic()
             try:
                 await self._live()
@@ -234,9 +283,13 @@ class Forwarding:
                 log.error("forwarder_not_started", job_id=self._job_id, error=str(error))  # noqa: TRY400 - no traceback
             except Exception:
                 log.exception("forwarder_failed", job_id=self._job_id)
+            finally:
+                self._turn.give_back()
             self._carry_over()
             if self._is_over:
                 return
+            if self.is_shed:
+                continue
             pause_s = PAUSE_S_MIN if time.monotonic() - began > STEADY_S else min(pause_s * 2, PAUSE_S_MAX)
             log.error("forwarder_ended", job_id=self._job_id, restarting_in_s=pause_s)
             await asyncio.sleep(pause_s)
@@ -331,7 +384,7 @@ class Forwarding:
         name = target_id(url)
         status = self._statuses.get(name, TargetStatus(name, masked(url)))
         status = replace(status, frames_dropped=status.frames_dropped + self.tap.dropped_count)
-        return _sum(status, self._earlier[name])
+        return self._turn.told(_sum(status, self._earlier[name]))
 
     def _carry_over(self) -> None:
         """Keep the counts of a child that has ended."""

@@ -7,7 +7,7 @@ dropped and pictures wait for the next keyframe. Lives on the media thread; know
 import contextlib
 import socket
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -24,8 +24,19 @@ BACKLOG_NS_MAX = 5_000_000_000
 class Tap:
     """Hands a recording's samples to a child process, as far as that keeps up."""
 
-    def __init__(self, *, bytes_max: int = BACKLOG_BYTES_MAX, ns_max: int = BACKLOG_NS_MAX) -> None:
+    def __init__(
+        self,
+        *,
+        bytes_max: int = BACKLOG_BYTES_MAX,
+        ns_max: int = BACKLOG_NS_MAX,
+        began: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`began` is told, on the media thread, of the first sample: before it nobody needs a child."""
         self._bytes_max, self._ns_max = bytes_max, ns_max
+        self._began = began
+        self._is_begun = False
+        self._is_starting = True
+        """True while the first child may still come: what it is to get waits for it."""
         self._socket: socket.socket | None = None
         self._rest = memoryview(b"")
         """What is left of a message the socket took only a part of."""
@@ -45,8 +56,10 @@ class Tap:
         return bool(self._rest or self._orders or self._waiting)
 
     def connect(self, connected: socket.socket) -> None:
-        """Speak to a child over its socket from now on; what waited for the one before is dropped."""
-        self.disconnect()
+        """Speak to a child over its socket from now on; what waited for one before is dropped."""
+        if not self._is_starting:
+            self.disconnect()
+        self._is_starting = False
         connected.setblocking(False)  # noqa: FBT003 - the socket's own
         self._socket = connected
         self.wants_keyframe |= self._awaits_keyframe
@@ -62,6 +75,12 @@ class Tap:
                 self._socket.shutdown(socket.SHUT_WR)  # Who listens to the child holds it open otherwise.
             self._socket.close()
             self._socket = None
+
+    def let_go(self) -> None:
+        """Let nothing wait for the first child any more: it does not come soon."""
+        if self._is_starting:
+            self._is_starting = False
+            self._drop()
 
     def order(self, fields: Mapping[str, Any]) -> None:
         """Tell the child something other than media."""
@@ -100,6 +119,9 @@ class Tap:
     def _take(self, sample: Sample) -> None:
         if not sample.data:
             return
+        if not self._is_begun:
+            self._is_begun = True
+            self._began()
         if sample.kind is Kind.VIDEO:
             if sample.is_keyframe:
                 self.wants_keyframe = self._awaits_keyframe = False
@@ -109,7 +131,7 @@ class Tap:
                 return
         if self._is_full(sample):
             self.flush()
-        if self._socket is None or self._is_full(sample):
+        if (self._socket is None and not self._is_starting) or self._is_full(sample):
             self._drop()
             self.dropped_count += 1
             self._awaits_keyframe |= sample.kind is Kind.VIDEO

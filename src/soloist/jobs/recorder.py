@@ -15,6 +15,7 @@ import structlog
 
 from soloist.forwarding.forwarding import Forwarding, ForwardSettings, ForwardTotals
 from soloist.jobs.port import JobJournal
+from soloist.jobs.side_outputs import Shed, SideOutputs
 from soloist.keeping.filing import Filing
 from soloist.keeping.port import Journal
 from soloist.keeping.salvage import salvage
@@ -27,6 +28,7 @@ from soloist.recording.selection import sources_of
 from soloist.sources.receiver import MediaBusyError, MediaStoppedError, MediaThread
 from soloist.sources.rooms import Rooms, Subscription
 from soloist.storage.spool import Spool
+from soloist.wire.places import Places
 
 log = structlog.get_logger("soloist.recorder")
 
@@ -44,14 +46,43 @@ class Recorder:
     """Opens recordings of embedded rooms; one per recorder process."""
 
     def __init__(
-        self, rooms: Rooms, media: MediaThread, shelf: Shelf, forwarding: ForwardSettings | None = None
+        self,
+        rooms: Rooms,
+        media: MediaThread,
+        shelf: Shelf,
+        forwarding: ForwardSettings | None = None,
+        *,
+        forwarders: Places | None = None,
+        transcoders: Places | None = None,
     ) -> None:
+        """`forwarders` and `transcoders` are the side processes there may be."""
         self._rooms = rooms
         self._media = media
         self._shelf = shelf
         self._forwarding = forwarding or ForwardSettings()
-        self.forwarded = ForwardTotals()
+        self.forwarded = ForwardTotals(forwarders or Places())
         """What all forwarding of this process did."""
+        self._transcoders = transcoders or Places()
+        self._sheddable: list[SideOutputs] = []
+        """Of recordings that run, the newest last."""
+        self._shed: list[Shed] = []
+        """What is shed, the latest last."""
+
+    def shed_newest(self) -> bool:
+        """Give up the side output that began last; return whether there was one. The recordings go on (rule R44)."""
+        for outputs in reversed(self._sheddable):
+            shed = outputs.shed_one()
+            if shed is not None:
+                self._shed.append(shed)
+                return True
+        return False
+
+    def restore_one(self) -> bool:
+        """Let what was shed last go on; return whether there was any."""
+        while self._shed:
+            if self._shed.pop()():
+                return True
+        return False
 
     async def open(self, job: Job, journal: JobJournal) -> "RunningRecording":
         """Begin recording `job`; see `RecordingPort.open`."""
@@ -64,13 +95,26 @@ class Recorder:
             told=journal.forwarded,
             earlier=job.forwarding,
             totals=self.forwarded,
+            project=job.project_id,
         )
         running = RunningRecording(
-            job, journal, rooms=self._rooms, media=self._media, shelf=self._shelf, new_forwarding=new_forwarding
+            job,
+            journal,
+            rooms=self._rooms,
+            media=self._media,
+            shelf=self._shelf,
+            new_forwarding=new_forwarding,
+            transcoders=self._transcoders,
         )
+        running.outputs.over = partial(self._forget, running.outputs)
+        self._sheddable.append(running.outputs)
         if job.is_live:
             await running.begin()
         return running
+
+    def _forget(self, outputs: SideOutputs) -> None:
+        with suppress(ValueError):
+            self._sheddable.remove(outputs)
 
 
 class RunningRecording:
@@ -85,6 +129,7 @@ class RunningRecording:
         media: MediaThread,
         shelf: Shelf,
         new_forwarding: Callable[[], Forwarding],
+        transcoders: Places | None = None,
     ) -> None:
         self._job = job
         self._new_forwarding = new_forwarding
@@ -102,7 +147,9 @@ class RunningRecording:
             emit=self._filing.tell,
             fail=self._fail_from_media,
             has_room=self._filing.has_room,
+            transcoders=transcoders,
         )
+        self.outputs = SideOutputs(self._media.post, self._recording.line)
 
     async def begin(self) -> None:
         """Listen to the participant from now on."""
@@ -140,7 +187,7 @@ class RunningRecording:
         if self._forwarding is not None:
             self._forwarding.aim(urls)
             return
-        self._forwarding = forwarding = self._new_forwarding()
+        self._forwarding = self.outputs.forwarding = forwarding = self._new_forwarding()
         forwarding.start(urls)
         self._tap(forwarding)
 
@@ -154,6 +201,7 @@ class RunningRecording:
         Raises:
             SoloistError: a store or the disk refused a file; it stays in the spool for the next one who takes the job.
         """
+        self.outputs.over()
         if reason is None:
             self._filing.hand_over()
         try:
@@ -172,6 +220,7 @@ class RunningRecording:
 
     async def abandon(self) -> None:
         """Stop without publishing; see `OpenRecording.abandon`."""
+        self.outputs.over()
         self._filing.abandon()
         if self._forwarding is not None:
             await self._forwarding.abandon()

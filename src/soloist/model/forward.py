@@ -13,6 +13,8 @@ class ForwardState(StrEnum):
 
     CONNECTING = "connecting"
     """It is being connected, or there is no media to send yet."""
+    WAITING = "waiting"
+    """It waits for a forwarder: there are as many as there may be, or the recorder has too much to do."""
     LIVE = "live"
     """It takes media: bytes of it have been acknowledged."""
     STALLED = "stalled"

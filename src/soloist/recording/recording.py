@@ -36,6 +36,7 @@ from soloist.sources.items import Media, is_frame, is_overflow, is_report
 from soloist.wire.clock import NS
 from soloist.wire.interleave import Interleaver
 from soloist.wire.left_out import PICTURE_TOO_LARGE
+from soloist.wire.places import Places
 from soloist.wire.timeline import Placement, Timeline
 
 log = structlog.get_logger("soloist.recording")
@@ -106,14 +107,16 @@ class Recording:
         emit: Emit,
         fail: Callable[[SoloistError], None],
         has_room: Callable[[], bool] = lambda: True,
+        transcoders: Places | None = None,
     ) -> None:
         """`new_path(index, extension)` names the next spool file; `emit` and `fail` are called on the media thread.
 
-        `has_room` tells there whether another file could be looked after.
+        `has_room` tells there whether another file could be looked after; `transcoders` are the places of this process.
         """
         self._timeline = Timeline()
         self._selection = Selection(job, lambda: self._timeline.interrupt(Kind.VIDEO, Cause.GAP, LAYER_SILENT))
-        self._line = PictureLine(job.job_id) if transcodes_vp8(job) else None
+        is_transcoded = transcodes_vp8(job)
+        self.line = PictureLine(job.job_id, places=transcoders, project=job.project_id) if is_transcoded else None
         """Where VP8 becomes H.264; None where it is kept as it came."""
         self._now_ns = 0
         """The latest moment anyone told of, on the steady clock."""
@@ -214,7 +217,7 @@ class Recording:
         self._timeline.leaps_count = 0
         self._selection.reconsider(now_ns)
         self._hand_on()
-        if self._absent_ns(now_ns) > SILENCE_NS and (self._line is None or self._line.is_empty):
+        if self._absent_ns(now_ns) > SILENCE_NS and (self.line is None or self.line.is_empty):
             self._write(self._interleaver.flush())
         if self._is_interrupted:
             self._end_files(self._absent_ns(now_ns))
@@ -225,7 +228,7 @@ class Recording:
             self._tap.flush()
         self._look_after_writer(now_ns)
         # While pictures are being transcoded the files' time is not ours: theirs goes on with the samples.
-        if self._timeline.origin_ns is not None and (self._line is None or self._line.is_empty):
+        if self._timeline.origin_ns is not None and (self.line is None or self.line.is_empty):
             for series in self._series.values():
                 self._guarded(partial(series.tick, now_ns - self._timeline.origin_ns))
 
@@ -266,28 +269,28 @@ class Recording:
 
     def wind_up(self) -> bool:
         """Write what is still held, as far as it is there; return whether `stop` would lose nothing any more."""
-        if self._is_over or self._line is None:
+        if self._is_over or self.line is None:
             return True
         self._timeline.finish()
         self._hand_on()
-        return self._line.is_empty
+        return self.line.is_empty
 
     def stop(self) -> None:
         """Write what is still held and end the file; nothing is recorded afterwards."""
         if not self._is_over:
             self._timeline.conclude(self._now_ns)
             self._end_files()
-            if self._line is not None:
-                self._line.give_up()
+            if self.line is not None:
+                self.line.give_up()
                 self._hand_on()
-                self._line.end()
+                self.line.end()
             self._is_over = True
 
     def abort(self) -> None:
         """Leave the open file as a crash would; nothing is emitted any more."""
         self._is_over = True
-        if self._line is not None:
-            self._line.end()
+        if self.line is not None:
+            self.line.end()
         for series in self._series.values():
             series.abort()
 
@@ -334,7 +337,7 @@ class Recording:
             is_stuck = trouble is Trouble.WRITER_RESTARTED
             # Sound waits for a file to open; pictures that are transcoded in a child are watched there.
             is_writing = any(series.is_open and not series.is_leaving_out for series in self._series.values())
-            if is_stuck and (self._line is not None or not is_writing):
+            if is_stuck and (self.line is not None or not is_writing):
                 continue
             log.warning(trouble.value, job_id=self._job_id, since_ns=since_ns)
             if is_stuck:
@@ -356,10 +359,10 @@ class Recording:
         is_cut_wanted = self._next_rule is not None or any(series.wants_keyframe for series in self._series.values())
         is_cut_wanted |= self._tap is not None and self._tap.wants_keyframe
         is_late = now_ns - self._keyframe_ns > KEYFRAME_LAG_NS
-        if self._line is not None:
+        if self.line is not None:
             if is_cut_wanted and is_late:
-                self._line.force_keyframe()
-            is_cut_wanted |= self._line.wants_keyframe
+                self.line.force_keyframe()
+            is_cut_wanted |= self.line.wants_keyframe
         if (self._awaits_keyframe or is_cut_wanted) and is_late:
             self._selection.request_keyframe()
 
@@ -421,11 +424,11 @@ class Recording:
     def _hand_on(self) -> None:
         """Let what is placed go to the files, as far as it need not wait for a picture that is being transcoded."""
         samples = self._timeline.take()
-        if self._line is None:
+        if self.line is None:
             self._write(self._interleaver.push(samples))
             return
-        self._line.push(samples, self._now_ns)
-        for step in self._line.ready(self._now_ns):
+        self.line.push(samples, self._now_ns)
+        for step in self.line.ready(self._now_ns):
             if isinstance(step, Sample):
                 self._write(self._interleaver.push([step]))
             else:
@@ -433,10 +436,10 @@ class Recording:
 
     def _in_turn(self, work: Callable[[], None]) -> None:
         """Do something once everything before it has gone to the files."""
-        if self._line is None:
+        if self.line is None:
             work()
             return
-        self._line.then(work)
+        self.line.then(work)
         self._hand_on()
 
     def _write(self, samples: Sequence[Sample]) -> None:
@@ -464,7 +467,7 @@ class Recording:
             self._fail(error)
 
     def _tell(self, fact: Fact) -> None:
-        for found in (self._timeline.missing, self._line.missing if self._line else [], self._vigil.missing):
+        for found in (self._timeline.missing, self.line.missing if self.line else [], self._vigil.missing):
             self._absences.add(found)
             found.clear()
         placements = tuple(filter(None, (self._timeline.placement(kind) for kind in Kind)))

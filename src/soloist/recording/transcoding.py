@@ -23,6 +23,7 @@ from soloist.sinks.h264_process import H264Process, piped
 from soloist.wire.clock import NS
 from soloist.wire.left_out import PICTURE_TOO_LARGE
 from soloist.wire.picture_pipe import Flag, PipedPicture
+from soloist.wire.places import Places
 
 log = structlog.get_logger("soloist.transcoding")
 
@@ -40,7 +41,11 @@ PIXELS_MAX = 4096 * 2304
 PAUSE_NS_MIN, PAUSE_NS_MAX = NS // 2, 30 * NS
 """How long after a child's death the next is started, at least and, if each dies without an answer, at most."""
 
+REFUSED_NS = 2 * NS
+"""How long after it could have no child a line tries again."""
+
 DIED, HANGS, OVERLOAD, UNDECODABLE = "transcoder_died", "transcoder_hangs", "transcoder_overload", "undecodable"
+REFUSED, SHED = "transcoder_refused", "overload"
 """Why pictures are missing, in a manifest's `detail`."""
 
 Work = Callable[[], None]
@@ -75,6 +80,7 @@ class _Picture:
 
 COUNTS = {
     "pictures_refused_transcoding": 0,
+    "transcoders_refused": 0,
     "pictures_transcoded": 0,
     "pictures_lost_transcoding": 0,
     "transcoders_replaced": 0,
@@ -85,9 +91,20 @@ COUNTS = {
 class PictureLine:
     """One recording's line."""
 
-    def __init__(self, job_id: str, *, spawn: Callable[[], Process] = H264Process) -> None:
+    def __init__(
+        self,
+        job_id: str,
+        *,
+        spawn: Callable[[], Process] = H264Process,
+        places: Places | None = None,
+        project: str = "",
+    ) -> None:
+        """`places` are those of all transcoders of the process; one of them is held while there is a child."""
         self._job_id = job_id
         self._spawn = spawn
+        self._places, self._project = places or Places(), project
+        self.is_shed = False
+        """True while there may be no child, for the sake of recordings."""
         self._entries: deque[Sample | _Picture | Work] = deque()
         self._sent: deque[_Picture] = deque()
         """What the child has not answered yet."""
@@ -161,11 +178,26 @@ class PictureLine:
         """Wait for nothing any more: what the child still has is lost."""
         self._lose_sent(detail)
 
+    @property
+    def is_running(self) -> bool:
+        """True while there is a child."""
+        return self._process is not None
+
+    def shed(self) -> None:
+        """End the child, and have none while `is_shed`: what it still has is lost."""
+        self.is_shed = True
+        if self._process is not None:
+            log.warning("transcoder_shed", job_id=self._job_id)
+            self.end()
+            self._skipping = SHED
+            self._lose_sent(SHED)
+
     def end(self) -> None:
         """End the child."""
         if self._process is not None:
             self._process.end()
             self._process = None
+            self._places.give_back(self._project)
             self._skipping = self._skipping or DIED
 
     @property
@@ -200,11 +232,23 @@ class PictureLine:
     def _begin(self) -> bool:
         """Make sure there is a child; return whether there is."""
         if self._process is None:
+            if self.is_shed or not self._places.take(self._project):
+                self._refuse(SHED if self.is_shed else REFUSED)
+                return False
             try:
                 self._process = self._spawn()
             except SoloistError as error:
+                self._places.give_back(self._project)
                 self._bury(DIED, str(error))
         return self._process is not None
+
+    def _refuse(self, detail: str) -> None:
+        """Have no child for now; another try follows with a keyframe, after a while."""
+        if self._skipping != detail:
+            COUNTS["transcoders_refused"] += 1
+            log.warning("transcoder_refused", job_id=self._job_id, detail=detail)
+        self._skipping = detail
+        self._start_ns = self._now_ns + REFUSED_NS
 
     def _hear(self) -> None:
         """Take the child's answers, and notice if it is none any more."""

@@ -212,6 +212,18 @@ class Settings(BaseSettings):
     forward_stalled_s: float = Field(default=30.0, ge=1, le=600)
     """Seconds an RTMP server may take no media before it is connected anew. Default 30."""
 
+    forwarders_max: int = Field(default=32, ge=1, le=1000)
+    """Jobs of one recorder that forward at once; others record and wait. Default 32."""
+
+    project_forwarders_max: int = Field(default=16, ge=1, le=1000)
+    """Those of one project in one recorder. Default 16."""
+
+    transcoders_max: int = Field(default=16, ge=1, le=1000)
+    """Jobs of one recorder whose VP8 is made H.264 at once. Default 16."""
+
+    project_transcoders_max: int = Field(default=8, ge=1, le=1000)
+    """Those of one project in one recorder. Default 8."""
+
     job_files_max: int = Field(default=10_000, ge=100, le=1_000_000)
     """Files one job may have under one recorder before it fails. Default 10000."""
 

@@ -19,6 +19,7 @@ from soloist.model.forward import ForwardState, TargetStatus
 from soloist.model.media import Codec, Kind
 from soloist.sources.receiver import MediaBusyError
 from soloist.wire.addresses import LOOPBACK
+from soloist.wire.places import Places
 from soloist.wire.rtmp import masked, target_id
 
 pytestmark = pytest.mark.anyio
@@ -27,16 +28,16 @@ pytestmark = pytest.mark.anyio
 class Stage:
     """One job's forwarding, fed in real time; the media thread is this one."""
 
-    def __init__(self, *, earlier=()):
+    def __init__(self, *, earlier=(), totals=None, job_id="job1"):
         self.told = []
         self.changes = []
         self.permitted = asyncio.Event()
         self.permitted.set()
-        self.totals = ForwardTotals()
+        self.totals = totals or ForwardTotals()
         self.busy_times = 0
         """How often the media thread will not keep up."""
         self.forwarding = Forwarding(
-            "job1",
+            job_id,
             settings=ForwardSettings(LOOPBACK),
             post=self._post,
             permit=self.permitted.wait,
@@ -150,6 +151,7 @@ async def test_sums_never_fall_while_targets_go_and_come_back():
 async def test_frames_no_child_took_are_missed_by_the_targets_there_were():
     first, second = "rtmp://live.example.test/app/1", "rtmp://live.example.test/app/2"
     stage = Stage()
+    stage.forwarding.tap.let_go()
     dropped = []
     for urls in ([first], [first, second], [second], [first, second]):
         stage.forwarding.aim(urls)
@@ -303,4 +305,58 @@ async def test_a_finish_that_is_cut_short_leaves_no_child_behind():
 
         assert not is_running(process.pid)
         assert stage.totals.running == {}
+        await stage.close()
+
+
+async def test_no_child_is_started_before_there_is_media():
+    stage = Stage()
+    stage._feeding.cancel()
+    before = children_of(os.getpid())
+    stage.forwarding.start(["rtmp://live.example.test/app/1"])
+    await asyncio.sleep(1.5)
+    assert children_of(os.getpid()) == before
+
+    stage._feeding = asyncio.create_task(stage._feed())
+    await until(lambda: children_of(os.getpid()) != before)
+    await stage.close()
+    assert children_of(os.getpid()) == before
+
+
+async def test_a_job_without_a_place_waits_and_says_so_and_begins_when_another_ends():
+    with scripted_rtmp() as server:
+        totals = ForwardTotals(Places(in_all_max=5, project_max=1))
+        first, second = Stage(totals=totals), Stage(totals=totals, job_id="job2")
+        first.forwarding.start(["rtmp://127.0.0.1:9/app/1"])
+        await until(lambda: first.forwarding.is_running)
+        second.forwarding.start([server.url])
+        await until(lambda: second.changes)
+
+        (status,) = second.forwarding.statuses
+        assert status.state is ForwardState.WAITING
+        assert "as many forwarders" in status.last_error
+        assert second.changes == [(masked(server.url), ForwardState.WAITING)]
+        assert totals.counts()["forward_waiting"] == 1
+        assert not second.forwarding.tap.is_waiting, "what nobody takes is not kept"
+
+        await first.close()
+        await until(lambda: len(server.media(VIDEO)) > 10)
+        await second.close()
+    assert totals.places.taken == {}
+
+
+async def test_what_is_shed_ends_at_once_and_goes_on_when_restored():
+    with scripted_rtmp() as server:
+        stage = Stage()
+        stage.forwarding.start([server.url])
+        await until(lambda: len(server.media(VIDEO)) > 10)
+
+        stage.forwarding.shed()
+        await until(lambda: stage.forwarding.statuses[0].state is ForwardState.WAITING)
+        assert "overload" in stage.forwarding.statuses[0].last_error
+        assert not stage.forwarding.is_running
+        await asyncio.sleep(1)
+        assert server.connections == 1
+
+        stage.forwarding.restore()
+        await until(lambda: server.connections == 2 and server.commands[-1] == "publish")
         await stage.close()

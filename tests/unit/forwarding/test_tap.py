@@ -112,8 +112,20 @@ def test_what_waits_longer_than_some_seconds_is_dropped_however_small(connected)
     assert tap.dropped_count > 0
 
 
+def test_what_comes_before_the_first_child_waits_for_it():
+    began = []
+    tap = Tap(began=lambda: began.append(True))
+
+    tap.push([picture(0, is_keyframe=True), sound(1), picture(1)])
+
+    assert began == [True]
+    assert tap.is_waiting
+    assert tap.dropped_count == 0
+
+
 def test_without_a_child_everything_is_dropped_and_counted():
     tap = Tap()
+    tap.let_go()
 
     tap.push([picture(0, is_keyframe=True), sound(1), picture(1)])
 

@@ -64,7 +64,7 @@ def test_vp8_too_large_to_transcode_is_declared_and_no_child_begins(tmp_path):
     pictures = [f.but(width=4096, height=4096) if f.is_keyframe else f for f in pictures]
     stage.recording.on_attached(alice)
     stage.play(alice, merged(pictures, frames_of(opus_samples(2), Codec.OPUS, rtp_zero=7)))
-    assert stage.recording._line._process is None
+    assert stage.recording.line._process is None
     stage.stop()
 
     assert transcoding.COUNTS["pictures_refused_transcoding"] - refused == 2

@@ -149,8 +149,8 @@ def test_a_child_that_is_killed_costs_the_pictures_until_the_next_keyframe_and_n
     frames = merged(camera(6, gop=120), sound(6))
     half = next(n for n, frame in enumerate(frames) if frame.received_ns > START_NS + 2.5 * NS)
     stage.play(alice, frames[:half])
-    stage.recording._line._process._process.kill()
-    stage.recording._line._process._process.wait()
+    stage.recording.line._process._process.kill()
+    stage.recording.line._process._process.wait()
     stage.play(alice, frames[half:])
     stage.stop()
 
@@ -174,7 +174,7 @@ def test_a_child_that_hangs_at_the_end_and_outlives_its_kill_holds_nobody_up_and
     frames = merged(camera(4), sound(4))
     half = next(n for n, frame in enumerate(frames) if frame.received_ns > START_NS + 3.03 * NS)
     stage.play(alice, frames[:half])
-    child = stage.recording._line._process._process
+    child = stage.recording.line._process._process
     child.send_signal(signal.SIGSTOP)
     kill, child.kill = child.kill, lambda: None  # As for one that waits for a disk: the kernel ends it later.
     stage.recording.on_items(alice, frames[half:])
