@@ -35,6 +35,7 @@ from soloist.recording.transcoding import (
 from soloist.sinks import h264
 from soloist.sinks.h264_process import H264Process
 from soloist.wire.picture_pipe import Flag, PictureParser, PipedPicture, render_picture
+from soloist.wire.places import Places
 
 FPS = 30
 STEP = 90_000 // FPS
@@ -273,10 +274,10 @@ class ScriptedChild:
 class Script:
     """A line, its children, and a clock."""
 
-    def __init__(self):
+    def __init__(self, places=None):
         self.children = []
         self.now_ns = NS
-        self.line = PictureLine("job1", spawn=self._spawn)
+        self.line = PictureLine("job1", spawn=self._spawn, places=places, project="acme")
         self.out = []
 
     def _spawn(self):
@@ -449,6 +450,41 @@ def test_a_system_that_refuses_a_process_costs_the_picture_alone():
     assert list(line.ready(NS)) == [opus(0)]
     line.push([vp8(30)], NS + 100 * MS)
     assert list(line.ready(NS + 100 * MS)) == []
+
+
+def test_without_a_place_there_is_no_child_until_another_gives_its_own_back():
+    places = Places(in_all_max=9, project_max=1)
+    first, second = Script(places), Script(places)
+    first.push(vp8(0))
+    second.push(vp8(0), opus(0))
+    assert (len(first.children), len(second.children)) == (1, 0)
+    assert second.out == [opus(0)]
+
+    first.line.end()
+    second.push(vp8(30), vp8(90))
+    second.child.answer()
+    second.look()
+    assert second.pictures == [90]
+    assert second.missing == [(0, 90, "transcoder_refused")]
+    second.line.end()
+    assert places.taken == {}
+
+
+def test_what_is_shed_has_no_child_until_it_is_restored_and_what_it_had_is_declared():
+    script = Script()
+    script.push(vp8(0), vp8(1))
+    script.child.answer(1)
+    script.line.shed()
+    script.push(vp8(30), vp8(60))
+    assert script.child.is_ended
+    assert len(script.children) == 1
+
+    script.line.is_shed = False
+    script.push(vp8(150))
+    script.child.answer()
+    script.look()
+    assert script.pictures[-1] == 150
+    assert script.missing[-1][1:] == (150, "overload")
 
 
 # The pipe, and the process itself.
