@@ -151,7 +151,7 @@ impl Engine {
         };
         let input = Input::Receive(now, receive);
         let is_known = self.by_source.get(&source) == Some(&id);
-        if !is_known && !entry.session.accepts(&input) {
+        if !is_known && !entry.session.accepts(&input, payload) {
             self.outbox.stats.datagrams_unknown += 1;
             return false;
         }

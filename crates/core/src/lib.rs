@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod beginning;
+pub mod checks;
 pub mod clock;
 pub mod codec;
 pub mod engine;

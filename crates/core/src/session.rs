@@ -15,6 +15,7 @@ use str0m::stats::MediaIngressStats;
 use str0m::{Event, Input, Output, Rtc};
 
 use crate::beginning::Beginning;
+use crate::checks::Checks;
 use crate::clock::{Clock, low_32_bits, unix_ns};
 use crate::codec::{Codec, Kind};
 use crate::error::OfferError;
@@ -50,6 +51,7 @@ pub struct Session {
     layers: HashMap<LayerKey, Layer>,
     keyframes: KeyframePolicy<LayerKey>,
     intake: Intake,
+    checks: Checks,
     beginning: Beginning,
     losses: LossWatch,
     routing: Routing,
@@ -90,6 +92,7 @@ impl Session {
             media: MediaTable::new(&offer),
             layers: HashMap::new(),
             keyframes: KeyframePolicy::default(),
+            checks: Checks::default(),
             intake: Intake::new(settings.crypto.clone(), tap),
             beginning: Beginning::default(),
             losses: LossWatch::default(),
@@ -125,9 +128,13 @@ impl Session {
         self.phase == Phase::New
     }
 
-    /// Tell whether a datagram is this session's; proves the sender of a STUN request knows our password.
-    pub fn accepts(&self, input: &Input<'_>) -> bool {
-        self.rtc.accepts(input)
+    /// Tell whether a datagram from a new source is this session's: a STUN request of who knows our password, and not one
+    /// that was heard from elsewhere already.
+    pub fn accepts(&self, input: &Input<'_>, payload: &[u8]) -> bool {
+        let Input::Receive(_, receive) = input else {
+            return false;
+        };
+        !self.checks.is_stolen(payload, receive.source) && self.rtc.accepts(input)
     }
 
     fn handle(&mut self, input: Input<'_>, now: Instant, outbox: &mut Outbox) {

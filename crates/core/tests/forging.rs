@@ -6,13 +6,16 @@
 
 mod support;
 
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
-use soloist_core::{CloseReason, Codec, Frame, Item, SenderReport, Stats};
-use str0m::RtcConfig;
+use soloist_core::net::Protocol;
+use soloist_core::{CloseReason, Codec, Datagram, Frame, Item, SenderReport, Stats};
 use support::media::{Sent, digest, publish};
 use support::network::Weather;
-use support::{Forger, Rig, Scenario};
+use support::{Forger, Rig, Scenario, publisher_address, receiver_address};
 
 const EPOCHS: [u16; 4] = [0, 1, 2, 65_535];
 /// Records of a DTLS datagram's neighbours, of the whole table of types, epochs and lengths.
@@ -299,17 +302,57 @@ fn forgeries_change_nothing_whatever_part_the_publisher_plays_in_the_handshake()
     same_with_forgeries(move || Scenario { edit_offer: passive, ..Scenario::default() }, "passive");
 }
 
+/// Connect and publish; return the rig with the publisher's STUN requests.
+fn overheard() -> (Rig, Vec<Vec<u8>>) {
+    let heard: Rc<RefCell<Vec<Vec<u8>>>> = Rc::default();
+    let noted = heard.clone();
+    fastrand::seed(1);
+    let mut rig = Rig::new(Scenario::default());
+    rig.forger = Some(Box::new(move |genuine| {
+        if genuine.starts_with(&[0, 1]) {
+            noted.borrow_mut().push(genuine.to_vec());
+        }
+        Default::default()
+    }));
+    rig.run_for(Duration::from_secs(1));
+    publish(&mut rig, Codec::Vp8, 5, 60, 0);
+    rig.forger = None;
+    let heard = heard.borrow().clone();
+    assert!(rig.is_connected && heard.len() > 1, "{} requests", heard.len());
+    (rig, heard)
+}
+
 #[test]
-fn a_session_that_hears_only_forgeries_is_over_after_its_silence() {
-    let mut rig = Rig::connected(Scenario { config: RtcConfig::new(), ..Scenario::default() });
-    publish(&mut rig, Codec::Vp8, 1, 60, 0);
-    let request = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
+fn a_session_that_hears_only_forgeries_and_repetitions_is_over_after_its_silence() {
+    let (mut rig, heard) = overheard();
     rig.network.is_down = true;
     let begin = rig.now;
     while rig.close_reason().is_none() && rig.now < begin + 2 * support::SILENCE {
-        rig.reach_receiver(&request);
+        for datagram in heard.iter().chain([&[&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat()]) {
+            rig.reach_receiver(datagram);
+        }
         rig.reach_receiver(&[0x80, 96, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0x55]);
         rig.run_for(Duration::from_millis(500));
     }
     assert_eq!(rig.close_reason(), Some(CloseReason::Timeout));
+}
+
+#[test]
+fn a_check_sent_again_from_elsewhere_moves_no_session() {
+    let (mut rig, heard) = overheard();
+    rig.run_for(Duration::from_secs(1));
+    for number in 1..200_u16 {
+        let thief = SocketAddr::from(([192, 0, 2, 1], number));
+        for payload in &heard {
+            let datagram =
+                Datagram { protocol: Protocol::Udp, source: thief, destination: receiver_address(), payload };
+            assert!(!rig.engine.receive(rig.now, datagram));
+        }
+        assert!(!rig.engine.knows(Protocol::Udp, thief));
+        assert!(rig.engine.outbox().transmits.iter().all(|transmit| transmit.destination == publisher_address()));
+        rig.drain();
+    }
+    let before = rig.frames_of(Codec::Vp8).len();
+    let sent = publish(&mut rig, Codec::Vp8, 2, 60, 1_000_000);
+    assert_eq!(rig.frames_of(Codec::Vp8).len() - before, sent.pictures.len());
 }

@@ -20,6 +20,7 @@ import structlog
 from soloist.model.admission import Condition, Load, LoadLimits, LoadState, condition_after
 from soloist.model.errors import InternalError
 from soloist.service.usage import resident_bytes
+from soloist.sources.forgeries import Forgeries
 
 log = structlog.get_logger("soloist.load")
 
@@ -61,6 +62,7 @@ class LoadMeter:
         self._io = ThreadCpu(lambda: _thread_named(IO_THREAD))
         self._media_cpu = ThreadCpu(lambda: media.thread_id)
         self._lag = Lag(media)
+        self._forgeries = Forgeries()
 
     async def run(self) -> None:
         """Measure for ever; a failure costs a turn."""
@@ -74,6 +76,7 @@ class LoadMeter:
     def measure(self) -> None:
         """Take one measurement, and tell if it changes the recorder's state."""
         counters = self._media.stats()
+        self._forgeries.look(counters.get("datagrams_forged", 0), time.monotonic())
         self.load = Load(
             cpu_io=self._io.share(),
             cpu_media=self._media_cpu.share(),

@@ -7,6 +7,7 @@ use str0m::Input;
 use str0m::net::Receive;
 
 use super::{Phase, Session};
+use crate::checks;
 use crate::intake::Intake;
 use crate::keyframes::FIRST_KEYFRAME_PATIENCE;
 use crate::outbox::Outbox;
@@ -30,16 +31,21 @@ impl Session {
 
     /// Take in a datagram of ICE or DTLS.
     fn receive_other(&mut self, now: Instant, receive: Receive<'_>, payload: &[u8], outbox: &mut Outbox) {
+        let (is_check, source) = (checks::is_request(payload), receive.source);
+        if is_check && self.checks.is_stolen(payload, source) {
+            outbox.stats.datagrams_forged += 1;
+            return;
+        }
         self.drain_if_owed(now, outbox);
         let said = outbox.transmits.len();
         self.handle(Input::Receive(now, receive), now, outbox);
         self.drain(now, outbox);
-        if is_stun_request(payload) {
+        if is_check {
             // The machine answers only who knows our password.
-            if outbox.transmits[said..].iter().any(|transmit| answers(&transmit.contents, payload)) {
-                self.heard_at = now;
-            } else {
+            if !outbox.transmits[said..].iter().any(|transmit| checks::is_answer(&transmit.contents, payload)) {
                 outbox.stats.datagrams_forged += 1;
+            } else if self.checks.answered(payload, source) {
+                self.heard_at = now;
             }
         }
         for early in self.intake.look_for_keys(&mut outbox.stats) {
@@ -124,14 +130,4 @@ impl Session {
             self.keyframes.need((mid, None), now + FIRST_KEYFRAME_PATIENCE);
         }
     }
-}
-
-/// Tell whether a datagram is a STUN Binding request by its looks. Spec: RFC 8489 §5.
-fn is_stun_request(payload: &[u8]) -> bool {
-    payload.starts_with(&[0, 1])
-}
-
-/// Tell whether a datagram is the success response to a STUN request. Spec: RFC 8489 §5.
-fn answers(datagram: &[u8], request: &[u8]) -> bool {
-    datagram.starts_with(&[1, 1]) && datagram.get(4..20) == request.get(4..20)
 }
