@@ -168,6 +168,7 @@ def build_api(
     from soloist.api.app import ApiLimits, Commands, create_app  # noqa: PLC0415 - only the api process needs FastAPI
     from soloist.api.metrics import MetricSources, read_health  # noqa: PLC0415 - likewise
     from soloist.jobs.apps import AppService  # noqa: PLC0415 - likewise
+    from soloist.jobs.bans import Bans  # noqa: PLC0415 - likewise
     from soloist.jobs.library import Library  # noqa: PLC0415 - likewise
     from soloist.jobs.rules import RuleService  # noqa: PLC0415 - likewise
     from soloist.jobs.tally import tally  # noqa: PLC0415 - likewise
@@ -185,6 +186,7 @@ def build_api(
             apps=AppService(database, apps_max=settings.apps_max),
             buckets=Library(database, settings.storage_locations, object_urls(settings).secret),
             telling=telling,
+            bans=Bans(database),
         ),
         accounts=Accounts(database),
         recorders=sockets,

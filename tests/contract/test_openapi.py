@@ -100,7 +100,7 @@ def aim(case):
     """Point a generated request at what exists, so that it reaches past the first look-up."""
     for name in [name for name in case.headers or {} if name.lower() in {"x-auth-token", "authorization"}]:
         del case.headers[name]
-    ids = {"app_id": APP, "rule_id": RULE, "job_id": "none", "room_id": "room"}
+    ids = {"app_id": APP, "rule_id": RULE, "job_id": "none", "room_id": "room", "user_id": "user"}
     case.path_parameters = {name: ids[name] for name in case.path_parameters}
     if isinstance(case.body, dict) and isinstance(case.body.get("record_param"), dict):
         case.body["record_param"]["record_rule_id"] = RULE
@@ -123,7 +123,7 @@ def test_a_nul_in_any_text_of_a_body_or_a_query_is_not_a_failure_of_ours(http, m
     of_query = {one["name"]: one["schema"] for one in described_here.get("parameters", ()) if one["in"] == "query"}
     body = described_here.get("requestBody", {"content": {"application/json": {"schema": {}}}})
     body_schema = body["content"]["application/json"]["schema"]
-    target = path.format(app_id=APP, rule_id=RULE, job_id="none", room_id="room")
+    target = path.format(app_id=APP, rule_id=RULE, job_id="none", room_id="room", user_id="user")
     headers = {"X-Auth-Token": TOKEN} if "/auth/tokens" not in path else {}
 
     for place in [*_texts(body_schema), *_texts({"properties": of_query}, ("?",))]:

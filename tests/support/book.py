@@ -21,6 +21,11 @@ class BookedApp:
     project_id: ProjectId
     enabled: bool = True
     join_key: str = JOIN_KEY
+    is_project_enabled: bool = True
+
+    def join_keys(self, now):
+        del now
+        return (self.join_key,)
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,15 @@ class BookedCredential:
     secret_key: str
     project_ids: tuple
     default_project: ProjectId
+    is_enabled: bool = True
+
+
+class NoBans:
+    """Keeps nobody out."""
+
+    async def keeps_out(self, app_id, room_id, participant_id, *, issued_at, expires_at):
+        del app_id, room_id, participant_id, issued_at, expires_at
+        return False
 
 
 class AccountBook:
@@ -125,7 +139,12 @@ class JobBook:
 def commands(accounts, jobs=None):
     """Return what the edge needs; nobody plays rules and apps here, whose tests have a database (tests/contract)."""
     return Commands(
-        jobs=jobs or JobBook(accounts), rules=None, apps=None, buckets=None, telling=Telling(None, None, None)
+        jobs=jobs or JobBook(accounts),
+        rules=None,
+        apps=None,
+        buckets=None,
+        telling=Telling(None, None, None),
+        bans=NoBans(),
     )
 
 

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 from soloist import __version__
 from soloist.api.apps import AppCommands, app_routes, auto_record_routes
+from soloist.api.bans import BanCommands, JoinKeys, ban_routes
 from soloist.api.bounds import Bounds
 from soloist.api.buckets import BucketCommands, bucket_routes
 from soloist.api.callbacks import CallbackCommands, callback_routes
@@ -77,6 +78,10 @@ class Jobs(JobCommands, JobPages, Protocol):
     """What is asked of jobs."""
 
 
+class Apps(AppCommands, JoinKeys, Protocol):
+    """What is asked of apps, the vendor's operations and ours."""
+
+
 class Buckets(BucketCommands, ObjectReader, Protocol):
     """What is asked of storage."""
 
@@ -100,9 +105,10 @@ class Commands:
 
     jobs: Jobs
     rules: RuleCommands
-    apps: AppCommands
+    apps: Apps
     buckets: Buckets
     telling: Telling
+    bans: BanCommands
 
     def routes(self, recorders: Recorders, bounds: Bounds) -> Sequence[APIRouter]:
         """Return the routes of every group; those of rooms lead to `recorders`, downloads take from `bounds`."""
@@ -111,7 +117,8 @@ class Commands:
             rule_routes(self.rules),
             auto_record_routes(self.apps),
             app_routes(self.apps),
-            room_routes(self.apps, recorders),
+            room_routes(self.apps, self.bans, recorders),
+            ban_routes(self.bans, self.apps),
             mix_routes(),
             bucket_routes(self.buckets),
             object_routes(self.buckets, bounds),
@@ -158,7 +165,9 @@ def create_app(
         source_failures_max=limits.source_failures_max,
         on_failure=bounds.refuse,
     )
-    whip = WhipProxy(known, ways, throttle=throttle, bodies=bounds.bodies, clock=clock, is_dev=is_dev)
+    whip = WhipProxy(
+        known, ways, bans=commands.bans, throttle=throttle, bodies=bounds.bodies, clock=clock, is_dev=is_dev
+    )
     health = HealthWatch(probes or {})
     app = FastAPI(
         openapi_url="/soloist/v1/openapi.json",

@@ -27,7 +27,7 @@ from soloist.api.errors import (
 from soloist.api.known import RENEWED_S, Known
 from soloist.api.threshold import limited_source
 from soloist.api.throttle import FailureThrottle, RequestRate
-from soloist.model.errors import MalformedBodyError
+from soloist.model.errors import MalformedBodyError, ProjectDisabledError
 from soloist.model.ids import ProjectId
 from soloist.wire.object_path import PREFIX
 from soloist.wire.signing import (
@@ -72,6 +72,10 @@ class Credential(Protocol):
     @property
     def default_project(self) -> ProjectId:
         """The project meant when it names none."""
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether its project is."""
 
 
 class Gate:
@@ -166,6 +170,8 @@ class _TokenHolder:
 
     project_id: ProjectId
     secret_key = ""
+    is_enabled = True
+    """Else the token would not have been found."""
 
     @property
     def project_ids(self) -> Sequence[ProjectId]:
@@ -248,6 +254,8 @@ def replay(body: bytes, receive: Receive) -> Receive:
 def _chosen(wanted: str, credential: Credential) -> ProjectId:
     if not credential.project_ids:
         raise NoTenantError
+    if not credential.is_enabled:
+        raise ProjectDisabledError
     if wanted and wanted not in credential.project_ids:
         raise ForbiddenError("X-Project-Id names a project that is not the credential's")
     return ProjectId(wanted) if wanted else credential.default_project

@@ -21,6 +21,7 @@ from soloist.api.known import RENEWED_S, Known
 from soloist.api.routing import answers, body_of, new_router, project_of
 from soloist.api.threshold import limited_source
 from soloist.api.throttle import FailureThrottle
+from soloist.model.errors import ProjectDisabledError
 from soloist.model.ids import ProjectId
 
 TOKEN_LIFETIME = timedelta(hours=24)
@@ -32,8 +33,10 @@ BODY_BYTES_MAX = 16 * 1024
 class TokenKeys(Protocol):
     """Where tokens are kept."""
 
-    async def create_token(self, token: str, project_id: ProjectId, expires_at: datetime | None = None) -> None:
-        """Keep a token."""
+    async def create_token(
+        self, token: str, project_id: ProjectId, expires_at: datetime | None = None, *, access_key: str | None = None
+    ) -> None:
+        """Keep a token, as long as the access key it was asked for with."""
 
 
 class NamedBody(Body):
@@ -143,7 +146,7 @@ def iam_routes(keys: TokenKeys, known: Known, throttle: FailureThrottle, clock: 
         if project_id not in allowed:
             raise ForbiddenError("auth.scope.project.id names a project that is not the credential's")
         token, expires_at = secrets.token_urlsafe(32), now + TOKEN_LIFETIME
-        await keys.create_token(token, project_id, expires_at)
+        await keys.create_token(token, project_id, expires_at, access_key=user.name)
         known.forget_names()
         response.headers["X-Subject-Token"] = token
         facts = TokenFacts(
@@ -164,6 +167,8 @@ def iam_routes(keys: TokenKeys, known: Known, throttle: FailureThrottle, clock: 
         if credential is None or not is_right:
             throttle.failed(user.name, source, now)
             raise UnauthorizedError("the name or the password is wrong")
+        if not credential.is_enabled:
+            raise ProjectDisabledError
         return tuple(credential.project_ids), credential.default_project
 
     return router

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from soloist.jobs.accounts import token_digest
 from soloist.jobs.known_names import APP, KEY, TOKEN, name_of
-from soloist.model.errors import TokenExpiredError
+from soloist.model.errors import ProjectDisabledError, TokenExpiredError
 from soloist.model.ids import AppId, ProjectId
 
 FRESH_S = 1.0
@@ -65,6 +65,7 @@ class Known:
 
         Raises:
             TokenExpiredError: it was good until lately.
+            ProjectDisabledError: its project is disabled.
         """
         name = name_of(TOKEN, token_digest(token))
         answer: ProjectId | type[Exception] | None = await self._ask(
@@ -80,11 +81,11 @@ class Known:
         return await self._ask(name, lambda: self._accounts.app_anywhere(app_id), FRESH_S, is_suspect=is_suspect)
 
     async def _project_or_fault(self, token: str, now: datetime) -> ProjectId | type[Exception] | None:
-        """Return an expired token's fault as an answer, because it is worth remembering as well."""
+        """Return the fault of a token that exists as an answer, because it is worth remembering as well."""
         try:
             return await self._accounts.project_of_token(token, now)
-        except TokenExpiredError:
-            return TokenExpiredError
+        except (TokenExpiredError, ProjectDisabledError) as error:
+            return type(error)
 
     async def _ask(
         self, name: str, look_up: Callable[[], Awaitable[Any]], older_than_s: float, *, is_suspect: bool

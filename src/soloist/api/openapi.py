@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from soloist.api.app_schema import AppBody, AutoRecordBody
+from soloist.api.bans import JoinKeyBody
 from soloist.api.buckets import BucketAuthorityBody
 from soloist.api.callbacks import CallbackBody
 from soloist.api.events import PauseBody, ReplayBody
@@ -27,6 +28,7 @@ BODIES = (
     AppBody,
     AutoRecordBody,
     RemoveUsersBody,
+    JoinKeyBody,
     BucketAuthorityBody,
     JoinTokenBody,
     TokenBody,

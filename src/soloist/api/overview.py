@@ -182,9 +182,10 @@ def overview_routes(
         app = await apps.app_anywhere(AppId(body.app_id))
         if app is None or app.project_id != project_of(request):
             raise NotFoundError(f"app {body.app_id} does not exist")
-        expires_at = (clock() + timedelta(seconds=body.lifetime_seconds)).replace(microsecond=0)
+        now = clock()
+        expires_at = (now + timedelta(seconds=body.lifetime_seconds)).replace(microsecond=0)
         return JoinTokenView(
-            token=_mint(app.join_key, body, expires_at),
+            token=_mint(app.join_key, body, now, expires_at),
             whip_path=f"/whip/{body.app_id}/{body.room_id}/{body.user_id}",
             expire_time=render_time(expires_at),
         )
@@ -192,7 +193,7 @@ def overview_routes(
     return router
 
 
-def _mint(join_key: str, body: JoinTokenBody, expires_at: datetime) -> str:
+def _mint(join_key: str, body: JoinTokenBody, now: datetime, expires_at: datetime) -> str:
     return mint_join_token(
         join_key,
         app_id=AppId(body.app_id),
@@ -200,6 +201,7 @@ def _mint(join_key: str, body: JoinTokenBody, expires_at: datetime) -> str:
         participant_id=ParticipantId(body.user_id),
         role=JoinRole(body.role),
         expires_at=expires_at,
+        issued_at=now,
     )
 
 

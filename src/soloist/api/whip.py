@@ -6,7 +6,7 @@ Spec: RFC 9725 §4.2 (OPTIONS), §4.7 (bearer); RFC 6750 §3.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from soloist.api.bans import BanCommands
 from soloist.api.bounds import Held, Pool
 from soloist.api.errors import BodyTooLargeError, BusyError, SlowBodyError, ThrottledError
 from soloist.api.gate import read_body
@@ -23,8 +24,8 @@ from soloist.api.recorders import RecorderAwayError, Recorders
 from soloist.api.threshold import limited_source
 from soloist.api.throttle import FailureThrottle
 from soloist.model.errors import InvalidValueError, TokenExpiredError
-from soloist.model.ids import AppId, ProjectId, parse_id
-from soloist.wire.join_token import JoinTokenError, JoinTokenMismatchError, verify_join_token
+from soloist.model.ids import AppId, ParticipantId, ProjectId, RoomId, parse_id
+from soloist.wire.join_token import JoinClaims, JoinTokenError, JoinTokenMismatchError, verify_join_token
 from soloist.wire.whip import (
     OFFER_BYTES_MAX,
     WhipError,
@@ -53,7 +54,14 @@ class App(Protocol):
 
     @property
     def join_key(self) -> str:
-        """Key of its join tokens."""
+        """Key of the join tokens minted now."""
+
+    @property
+    def is_project_enabled(self) -> bool:
+        """Whether anybody new may enter any app of its project."""
+
+    def join_keys(self, now: datetime) -> Sequence[str]:
+        """Return the keys of its join tokens: the present one, and for a while the one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,7 @@ class WhipProxy:
         known: Known,
         recorders: Recorders,
         *,
+        bans: BanCommands,
         throttle: FailureThrottle,
         bodies: Pool,
         clock: Callable[[], datetime],
@@ -80,6 +89,7 @@ class WhipProxy:
     ) -> None:
         """In dev mode project tokens are bearers too, and none is needed."""
         self._known = known
+        self._bans = bans
         self._throttle = throttle
         self._bodies = bodies
         self._recorders = recorders
@@ -124,12 +134,16 @@ class WhipProxy:
             raise WhipError(404, f"app {place.app_id} does not exist; check the URL")
         if not app.enabled and request.method == "POST":
             raise WhipError(403, f"app {place.app_id} is disabled; enable it first")
+        if not app.is_project_enabled and request.method == "POST":
+            raise WhipError(403, f"the project of app {place.app_id} is disabled; ask the operator of this server")
         token = _bearer(request)
         if self._is_dev and (not token or await self._is_of(token, app.project_id, is_suspect=is_suspect)):
             return
         if not token:
             raise _unauthorized("send Authorization: Bearer with a join token of this app", "")
-        self._check_token(token, app.join_key, place)
+        claims = self._claims(token, app.join_keys(self._clock()), place)
+        if request.method == "POST" and await self._is_banned(place, claims):
+            raise WhipError(403, "this user was removed from the room; a token issued after that lets in again")
 
     async def _is_of(self, token: str, project_id: ProjectId, *, is_suspect: bool) -> bool:
         try:
@@ -137,9 +151,19 @@ class WhipProxy:
         except TokenExpiredError as error:
             raise _unauthorized(str(error), ' error="invalid_token"') from error
 
-    def _check_token(self, token: str, join_key: str, place: _Place) -> None:
+    async def _is_banned(self, place: _Place, claims: JoinClaims) -> bool:
+        return await self._bans.keeps_out(
+            AppId(place.app_id),
+            RoomId(place.room_id),
+            ParticipantId(place.participant_id),
+            issued_at=claims.issued_at,
+            expires_at=claims.expires_at,
+        )
+
+    def _claims(self, token: str, join_keys: Sequence[str], place: _Place) -> JoinClaims:
+        """Return what a token of one of these keys says, if it lets its bearer publish here."""
         try:
-            claims = verify_join_token(token, join_key, self._clock())
+            claims = self._verified(token, join_keys)
             claims.require_path(place.app_id, place.room_id, place.participant_id)
         except JoinTokenMismatchError as error:
             raise WhipError(403, str(error)) from error
@@ -147,6 +171,17 @@ class WhipProxy:
             raise _unauthorized(str(error), ' error="invalid_token"') from error
         if not claims.role.may_publish:
             raise WhipError(403, f"role {claims.role} may only watch; mint a token for a joiner or publisher")
+        return claims
+
+    def _verified(self, token: str, join_keys: Sequence[str]) -> JoinClaims:
+        """Return what a token says by the first key that it is of; of none, the first one's refusal."""
+        refusal: JoinTokenError | None = None
+        for key in join_keys:
+            try:
+                return verify_join_token(token, key, self._clock())
+            except JoinTokenError as error:
+                refusal = refusal or error
+        raise refusal or JoinTokenError
 
     async def _pass_on(self, request: Request, place: _Place) -> Response:
         with self._bodies.holding(limited_source(request.scope)) as held:

@@ -7,11 +7,11 @@ Spec: API sections 2.5, 2.6, 9.4.
 import hashlib
 import hmac
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, delete, select
+from sqlalchemy import ColumnElement, Row, Select, Table, delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -20,7 +20,7 @@ from soloist.jobs.codec import render_rule_body, rule_of_row
 from soloist.jobs.grants import add_grant, list_grants
 from soloist.jobs.known_names import list_names
 from soloist.model.callback import RecordCallback
-from soloist.model.errors import NotFoundError, TokenExpiredError
+from soloist.model.errors import NotFoundError, ProjectDisabledError, TokenExpiredError
 from soloist.model.ids import AppId, ProjectId, RuleId
 from soloist.model.media import Codec
 from soloist.model.rule import RecordRule, Vp8Mode
@@ -31,7 +31,10 @@ VIDEO_CODECS = (Codec.H264, Codec.VP8, Codec.VP9, Codec.AV1)
 
 
 FORGOTTEN_AFTER = timedelta(days=2)
-"""How much older than the newest token an expired one is when it is forgotten."""
+"""How long ago a token expired that is forgotten: until then its holder is told that it has."""
+
+
+_IS_DISABLED = schema.projects.c.disabled_at.is_not(None).label("is_disabled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,10 @@ class Credential:
     """Projects it may name in X-Project-Id."""
     default_project: ProjectId
     """The project meant when it names none."""
+    expires_at: datetime | None = None
+    """When it ends; None for never."""
+    is_enabled: bool = True
+    """Whether its project is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,17 @@ class App:
     """Where its events are told, as far as that was looked up."""
     vp8: Vp8Mode = Vp8Mode.WEBM
     """What becomes of VP8 in jobs that start from now on."""
+    old_join_key: str | None = field(default=None, repr=False)
+    """The one before, whose tokens are good until `old_join_key_until`."""
+    old_join_key_until: datetime | None = None
+    is_project_enabled: bool = True
+    """Whether its project is, as far as that was looked up."""
+
+    def join_keys(self, now: datetime) -> tuple[str, ...]:
+        """Return the keys whose tokens let in at `now`, the present one first."""
+        if self.old_join_key is None or self.old_join_key_until is None or self.old_join_key_until <= now:
+            return (self.join_key,)
+        return self.join_key, self.old_join_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,31 +107,40 @@ class Accounts:
         self._database = database
 
     async def credential(self, access_key: str) -> Credential | None:
-        """Return the credential of an access key; None if there is none."""
+        """Return the credential of an access key; None if there is none, or it has expired."""
         table = schema.credentials
+        query = _with_project(table).where(table.c.access_key == access_key, _is_good(table))
         async with self._database.connect() as connection:
-            row = (await connection.execute(select(table).where(table.c.access_key == access_key))).one_or_none()
+            row = (await connection.execute(query)).one_or_none()
         if row is None:
             return None
         project_id = ProjectId(row.project_id)
-        return Credential(row.access_key, row.secret_key, (project_id,), project_id)
+        return Credential(
+            row.access_key, row.secret_key, (project_id,), project_id, row.expires_at, is_enabled=not row.is_disabled
+        )
 
     async def project_of_token(self, token: str, now: datetime) -> ProjectId | None:
-        """Return the project an X-Auth-Token speaks for; None if it is unknown.
+        """Return the project an X-Auth-Token speaks for; None if it is unknown, or the key it was asked for with ended.
 
         Tokens are stored and looked up as SHA-256, so neither the table nor the look-up's time gives one away.
 
         Raises:
             TokenExpiredError: it was good until lately.
+            ProjectDisabledError: its project is disabled.
         """
         digest = token_digest(token)
-        table = schema.tokens
+        table, keys = schema.tokens, schema.credentials
+        # Of an operator's token, which has no key, the outer join's columns are all null, and the condition holds.
+        keyed = table.join(schema.projects).outerjoin(keys, table.c.access_key == keys.c.access_key)
+        query = select(table, _IS_DISABLED).select_from(keyed).where(table.c.token_sha256 == digest, _is_good(keys))
         async with self._database.connect() as connection:
-            row = (await connection.execute(select(table).where(table.c.token_sha256 == digest))).one_or_none()
+            row = (await connection.execute(query)).one_or_none()
         if row is None or not hmac.compare_digest(row.token_sha256, digest):
             return None
         if row.expires_at is not None and row.expires_at <= now:
             raise TokenExpiredError
+        if row.is_disabled:
+            raise ProjectDisabledError
         return ProjectId(row.project_id)
 
     async def app(self, project_id: ProjectId, app_id: AppId) -> App | None:
@@ -124,9 +151,10 @@ class Accounts:
     async def app_anywhere(self, app_id: AppId) -> App | None:
         """Return an app whichever project owns it; for the rooms, whose paths name no project."""
         table = schema.apps
+        query = _with_project(table).where(table.c.app_id == app_id)
         async with self._database.connect() as connection:
-            row = (await connection.execute(select(table).where(table.c.app_id == app_id))).one_or_none()
-        return app_of_row(row) if row else None
+            row = (await connection.execute(query)).one_or_none()
+        return replace(app_of_row(row), is_project_enabled=not row.is_disabled) if row else None
 
     async def require_app(self, project_id: ProjectId, app_id: AppId) -> App:
         """Return an app of this project.
@@ -167,23 +195,35 @@ class Accounts:
     async def create_credential(self, credential: Credential, now: datetime) -> None:
         """Store a credential, creating its project; an access key that exists gets the new secret and project."""
         await self.create_project(credential.default_project)
-        values = {"secret_key": credential.secret_key, "project_id": credential.default_project, "created_at": now}
+        values = {
+            "secret_key": credential.secret_key,
+            "project_id": credential.default_project,
+            "created_at": now,
+            "expires_at": credential.expires_at,
+        }
         statement = insert(schema.credentials).values(access_key=credential.access_key, **values)
         await self._upsert(statement.on_conflict_do_update(index_elements=["access_key"], set_=values))
 
-    async def create_token(self, token: str, project_id: ProjectId, expires_at: datetime | None = None) -> None:
+    async def create_token(
+        self, token: str, project_id: ProjectId, expires_at: datetime | None = None, *, access_key: str | None = None
+    ) -> None:
         """Store the digest of a token, creating its project; without `expires_at` it is good for ever.
 
-        Tokens that expired `FORGOTTEN_AFTER` before this one will are forgotten.
+        It ends with the `access_key` it was asked for with, if it was.
+        Tokens that expired `FORGOTTEN_AFTER` ago are forgotten.
         """
         await self.create_project(project_id)
         table = schema.tokens
-        values = {"project_id": project_id, "expires_at": expires_at}
-        statement = insert(table).values(token_sha256=token_digest(token), **values)
+        values = {
+            "project_id": project_id,
+            "expires_at": expires_at,
+            "access_key": access_key,
+        }
+        statement = insert(table).values(token_sha256=token_digest(token), created_at=func.now(), **values)
         async with self._database.begin() as connection:
             await connection.execute(statement.on_conflict_do_update(index_elements=["token_sha256"], set_=values))
             if expires_at is not None:
-                await connection.execute(delete(table).where(table.c.expires_at < expires_at - FORGOTTEN_AFTER))
+                await connection.execute(delete(table).where(table.c.expires_at < func.now() - FORGOTTEN_AFTER))
 
     async def create_app(self, app: App) -> None:
         """Store an app, creating its project; an app that exists is left as it is."""
@@ -248,6 +288,16 @@ class Accounts:
             await connection.execute(statement)  # type: ignore[call-overload]  # insert or update, both executable
 
 
+def _with_project(table: Table) -> Select[Any]:
+    """Return the query of a table's rows, each with whether its project is disabled."""
+    return select(table, _IS_DISABLED).select_from(table.join(schema.projects))
+
+
+def _is_good(table: Table) -> ColumnElement[bool]:
+    """Return the condition that what is in a table has no end, or has not come to it."""
+    return or_(table.c.expires_at.is_(None), table.c.expires_at > func.now())
+
+
 def app_of_row(row: Row[Any]) -> App:
     """Return the app of an `apps` row."""
     return App(
@@ -263,6 +313,8 @@ def app_of_row(row: Row[Any]) -> App:
         auto_since=row.auto_since,
         auto_changed_at=row.auto_changed_at,
         vp8=Vp8Mode(row.vp8),
+        old_join_key=row.old_join_key,
+        old_join_key_until=row.old_join_key_until,
     )
 
 

@@ -6,7 +6,7 @@ Creation holds the row lock of its project, which makes names unique and the quo
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -110,6 +110,19 @@ class AppService:
         ours = [apps.c.app_id == app_id, apps.c.project_id == project_id]
         async with self._database.begin() as connection:
             await connection.execute(update(apps).where(*ours).values(vp8=vp8))
+        return await self._accounts.require_app(project_id, app_id)
+
+    async def rotate_join_key(self, project_id: ProjectId, app_id: AppId, keep_old: timedelta) -> App:
+        """Give an app a new join key; tokens of the one before are good for a while yet, of any older one no more.
+
+        Raises:
+            NotFoundError: the project has no such app.
+        """
+        until = self._clock() + keep_old
+        values = {"join_key": secrets.token_hex(32), "old_join_key": apps.c.join_key, "old_join_key_until": until}
+        ours = [apps.c.app_id == app_id, apps.c.project_id == project_id]
+        async with self._database.begin() as connection:
+            await connection.execute(update(apps).where(*ours).values(values))
         return await self._accounts.require_app(project_id, app_id)
 
     async def delete(self, project_id: ProjectId, app_id: AppId) -> None:

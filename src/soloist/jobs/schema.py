@@ -39,7 +39,13 @@ def _at(name: str, *, nullable: bool = False) -> Column[datetime]:
     return Column(name, DateTime(timezone=True), nullable=nullable)
 
 
-projects = Table("projects", metadata, Column("project_id", String(128), primary_key=True))
+projects = Table(
+    "projects",
+    metadata,
+    Column("project_id", String(128), primary_key=True),
+    _at("disabled_at", nullable=True),
+)
+"""A disabled project's requests are refused, and nobody joins its rooms."""
 
 credentials = Table(
     "credentials",
@@ -48,7 +54,9 @@ credentials = Table(
     Column("secret_key", String(256), nullable=False),
     Column("project_id", ForeignKey("projects.project_id"), nullable=False),
     _at("created_at"),
+    _at("expires_at", nullable=True),
 )
+"""A credential without `expires_at` is good until it is revoked."""
 
 tokens = Table(
     "tokens",
@@ -56,8 +64,11 @@ tokens = Table(
     Column("token_sha256", String(64), primary_key=True),
     Column("project_id", ForeignKey("projects.project_id"), nullable=False),
     _at("expires_at", nullable=True),
+    _at("created_at", nullable=True),
+    Column("access_key", ForeignKey("credentials.access_key", ondelete="CASCADE")),
+    Index("tokens_by_access_key", "access_key"),
 )
-"""A token without `expires_at` is good until it is deleted."""
+"""A token without `expires_at` is good until it is revoked. `access_key` is what it was asked for with, and ends it."""
 
 apps = Table(
     "apps",
@@ -74,9 +85,12 @@ apps = Table(
     _at("auto_changed_at", nullable=True),
     _at("state_changed_at", nullable=True),
     Column("vp8", String(8), nullable=False, server_default="webm"),
+    Column("old_join_key", String(64)),
+    _at("old_join_key_until", nullable=True),
 )
 """`auto_rule_id` is the rule of automatic recording, None while it is off; it holds for rooms that began after
-`auto_since`. The times of change are None until the first one. Spec: API section 2.6."""
+`auto_since`. The times of change are None until the first one. `old_join_key` is the one before, good for a while after
+it was replaced. Spec: API section 2.6."""
 
 record_rules = Table(
     "record_rules",
@@ -239,6 +253,18 @@ revoked_buckets = Table(
     Column("bucket", String(256), primary_key=True),
 )
 """Buckets into which a project lets nothing be recorded any more. Spec: API section 2.6 (bucket authority)."""
+
+bans = Table(
+    "bans",
+    metadata,
+    Column("app_id", ForeignKey("apps.app_id", ondelete="CASCADE"), primary_key=True),
+    Column("room_id", String(64), primary_key=True),
+    Column("participant_id", String(64), primary_key=True),
+    _at("since"),
+    _at("until"),
+    Index("bans_by_age", "app_id", "since"),
+)
+"""Who was removed from a room: kept out with tokens issued before `since`, until `until`."""
 
 slots = Table(
     "slots",

@@ -189,7 +189,7 @@ class JobService:
         app = await self._accounts.app(project_id, app_id)
         if app is None:
             raise NotFoundError(f"app {app_id} does not exist")
-        if not app.enabled:
+        if not (app.enabled and app.is_project_enabled):
             raise AppDisabledError
         if rule_id is None:
             return app, None

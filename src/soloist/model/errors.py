@@ -102,6 +102,10 @@ class RuleExistsError(RequestError):
     """The app has a record rule in the way; delete it first."""
 
 
+class ProjectDisabledError(RequestError):
+    """The project is disabled; ask the operator of this server."""
+
+
 class TokenExpiredError(RequestError):
     """The token has expired; ask for a new one."""
 

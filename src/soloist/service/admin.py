@@ -1,7 +1,6 @@
 """What the operator's commands do, on the database of a running server or of one started for the moment."""
 
 import contextlib
-import secrets
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from soloist.clock import utc_now
 from soloist.jobs import store
-from soloist.jobs.accounts import Accounts, App, Credential
+from soloist.jobs.accounts import Accounts, App
 from soloist.jobs.apps import AppService
 from soloist.jobs.database import open_database
 from soloist.jobs.migrate import migrate
@@ -129,20 +128,6 @@ async def job_shown(office: Office, job_id: str) -> None:
     office.out.print(told)
 
 
-async def credential_created(office: Office, project: str, *, as_token: bool) -> None:
-    """Make and print an AK/SK pair, or a token."""
-    project_id = ProjectId(parse_id(project, "project", 128))
-    async with office.accounts() as accounts:
-        if as_token:
-            token = secrets.token_urlsafe(32)
-            await accounts.create_token(token, project_id)
-            office.out.print(f"X-Auth-Token  {token}\nproject       {project_id}")
-            return
-        credential = Credential(secrets.token_hex(10).upper(), secrets.token_hex(20), (project_id,), project_id)
-        await accounts.create_credential(credential, utc_now())
-    office.out.print(f"AK       {credential.access_key}\nSK       {credential.secret_key}\nproject  {project_id}")
-
-
 async def app_created(office: Office, app_name: str, project: str, vp8: str) -> None:
     """Make and print an app; no quota holds for the operator.
 
@@ -174,13 +159,15 @@ async def app_shown(office: Office, app_id: str) -> None:
 async def join_token_created(office: Office, app_id: str, room: str, user: str, minutes: int) -> None:  # noqa: PLR0917 - the command's options
     """Make and print a token for one user of one room."""
     found = await find_app(office, app_id)
+    now = utc_now()
     token = mint_join_token(
         found.join_key,
         app_id=found.app_id,
         room_id=RoomId(parse_id(room, "room")),
         participant_id=ParticipantId(parse_id(user, "user")),
         role=JoinRole.PUBLISHER,
-        expires_at=utc_now() + timedelta(minutes=minutes),
+        expires_at=now + timedelta(minutes=minutes),
+        issued_at=now,
     )
     office.out.print(token)
 

@@ -1,6 +1,7 @@
 """Join tokens: who may enter which room, signed with an app's join key so that a customer's backend mints its own.
 
-A token is a JWT (RFC 7519) under HS256 with the claims app, room, user, role and exp; nothing else is read from it.
+A token is a JWT (RFC 7519) under HS256 with the claims app, room, user, role and exp. Besides these `iat` is read, if
+it is there: a token issued after its user was removed from the room lets in again.
 """
 
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ class JoinClaims:
     participant_id: ParticipantId
     role: JoinRole
     expires_at: datetime
+    issued_at: datetime | None = None
+    """None of a token that does not say; parts of a second count."""
 
     def require_path(self, app_id: str, room_id: str, participant_id: str) -> None:
         """Hold the token against the path it is used on.
@@ -68,7 +71,14 @@ class JoinClaims:
 
 
 def mint_join_token(
-    key: str, *, app_id: AppId, room_id: RoomId, participant_id: ParticipantId, role: JoinRole, expires_at: datetime
+    key: str,
+    *,
+    app_id: AppId,
+    room_id: RoomId,
+    participant_id: ParticipantId,
+    role: JoinRole,
+    expires_at: datetime,
+    issued_at: datetime | None = None,
 ) -> str:
     """Return a token for one participant of one room, valid until `expires_at` (aware; whole seconds count).
 
@@ -76,13 +86,15 @@ def mint_join_token(
         JoinTokenError: the key is shorter than 32 bytes.
     """
     _require_key(key)
-    claims = {
+    claims: dict[str, object] = {
         "app": app_id,
         "room": room_id,
         "user": participant_id,
         "role": role.value,
         "exp": int(expires_at.timestamp()),
     }
+    if issued_at is not None:
+        claims["iat"] = round(issued_at.timestamp(), 3)
     return jwt.encode(claims, key, algorithm=ALGORITHM)
 
 
@@ -130,7 +142,18 @@ def _parse_claims(claims: dict[str, object], now: datetime) -> JoinClaims:
         participant_id=ParticipantId(_id_claim(claims, "user")),
         role=role,
         expires_at=expires_at,
+        issued_at=_issued_at(claims.get("iat"), now),
     )
+
+
+def _issued_at(claim: object, now: datetime) -> datetime | None:
+    """Return when a token says it was issued; None if it does not, or names no moment."""
+    if isinstance(claim, bool) or not isinstance(claim, int | float):
+        return None
+    try:
+        return datetime.fromtimestamp(claim, tz=now.tzinfo)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _id_claim(claims: dict[str, object], name: str) -> str:

@@ -1,14 +1,13 @@
 """The `soloist` command: parses arguments, and imports a command's parts only when it runs, so that --help is quick."""
 
-import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from soloist.service.settings import Settings
+from soloist.cli.accounts import KeepOld, credential, projects, tokens
+from soloist.cli.buckets import buckets
+from soloist.cli.office import Data, Project, administer, complain, read_settings, run_process
 
 EPILOG = """
 Try it: [bold]soloist serve --dev[/bold], then in another terminal
@@ -26,15 +25,15 @@ app = typer.Typer(
     add_completion=False,
 )
 jobs = typer.Typer(help="Look at recording jobs.", no_args_is_help=True)
-credential = typer.Typer(help="Who may use the API.", no_args_is_help=True)
 apps = typer.Typer(help="Applications: the scope of rooms, rules and jobs.", no_args_is_help=True)
 join_token = typer.Typer(help="Tokens by which a participant publishes.", no_args_is_help=True)
-buckets = typer.Typer(help="Which buckets, or folders of them, a project may see and name.", no_args_is_help=True)
 rules = typer.Typer(help="Record rules: how an app's recordings are cut, named and stored.", no_args_is_help=True)
 events = typer.Typer(help="What customers are told of their recordings (callbacks).", no_args_is_help=True)
 GROUPS = {
     "jobs": jobs,
+    "project": projects,
     "credential": credential,
+    "token": tokens,
     "app": apps,
     "bucket": buckets,
     "rule": rules,
@@ -44,8 +43,6 @@ GROUPS = {
 for name, group in GROUPS.items():
     app.add_typer(group, name=name)
 
-Data = Annotated[Path | None, typer.Option(help="Data folder. [dim]Default: /var/lib/soloist as root.[/dim]")]
-Project = Annotated[str, typer.Option(help="Project id.")]
 Vp8 = Annotated[str, typer.Option(help="What MP4 and HLS rules make of VP8: webm, as it came, or h264, transcoded.")]
 
 
@@ -65,7 +62,7 @@ def serve(  # noqa: PLR0913 - the command's options
     tls_key: Annotated[Path | None, typer.Option(help="PEM key of the certificate.")] = None,
 ) -> None:
     """Start everything: database, API and recorders. Ctrl-C stops it cleanly."""
-    settings = _settings(
+    settings = read_settings(
         dev=dev or None,
         host=host,
         port=port,
@@ -78,25 +75,25 @@ def serve(  # noqa: PLR0913 - the command's options
     )
     from soloist.app import serve as run_serve  # noqa: PLC0415 - see the module
 
-    _run(run_serve(settings), settings, "supervisor")
+    run_process(run_serve(settings), settings, "supervisor")
 
 
 @app.command()
 def api() -> None:
     """Run the API alone, over SOLOIST_DATABASE_URL; `serve` starts it as a child."""
-    settings = _settings()
+    settings = read_settings()
     from soloist.app import run_api  # noqa: PLC0415 - see the module
 
-    _run(run_api(settings), settings, "api")
+    run_process(run_api(settings), settings, "api")
 
 
 @app.command()
 def recorder(slot: Annotated[int, typer.Option(help="Number of the slot this recorder serves.")] = 0) -> None:
     """Run one recorder alone, over SOLOIST_DATABASE_URL; `serve` starts them as children."""
-    settings = _settings()
+    settings = read_settings()
     from soloist.app import run_recorder  # noqa: PLC0415 - see the module
 
-    _run(run_recorder(settings, slot), settings, f"recorder-{slot}")
+    run_process(run_recorder(settings, slot), settings, f"recorder-{slot}")
 
 
 @app.command(hidden=True)
@@ -108,7 +105,7 @@ def forwarder() -> None:
     try:
         run_forwarder()
     except StartError as error:
-        _complain(str(error))
+        complain(str(error))
 
 
 @app.command(epilog="Example: soloist publish clip.mp4 --room r --user u --loop")
@@ -155,7 +152,7 @@ def backup(
     """
     from soloist.service.backup import backup_written  # noqa: PLC0415 - see the module
 
-    _administer(lambda office: backup_written(office, file), data)
+    administer(lambda office: backup_written(office, file), data)
 
 
 @app.command(epilog="Example: soloist restore /srv/backups/soloist-monday.zip --data /var/lib/soloist")
@@ -172,8 +169,8 @@ def restore(
     try:
         contents = read_contents(file)  # First: nothing is made in the data folder for a file that is none.
     except StartError as error:
-        _complain(str(error))
-    _administer(lambda office: backup_restored(office, file, contents), data)
+        complain(str(error))
+    administer(lambda office: backup_restored(office, file, contents), data)
 
 
 @jobs.command("list", epilog="Example: soloist jobs list --state RUNNING")
@@ -186,7 +183,7 @@ def list_jobs(
     """List recording jobs of all projects, newest first."""
     from soloist.service.admin import jobs_listed  # noqa: PLC0415 - see the module
 
-    _administer(lambda office: jobs_listed(office, state, limit), data)
+    administer(lambda office: jobs_listed(office, state, limit), data)
 
 
 @jobs.command("show")
@@ -194,20 +191,7 @@ def show_job(job_id: str, *, data: Data = None) -> None:
     """Show a job with its files and events."""
     from soloist.service.admin import job_shown  # noqa: PLC0415 - see the module
 
-    _administer(lambda office: job_shown(office, job_id), data)
-
-
-@credential.command("create", epilog="Example: soloist credential create --project acme --token")
-def create_credential(
-    *,
-    project: Project = "default",
-    token: Annotated[bool, typer.Option("--token", help="A static X-Auth-Token instead of an AK/SK pair.")] = False,
-    data: Data = None,
-) -> None:
-    """Make an AK/SK pair or a token for a project. What is shown once cannot be shown again."""
-    from soloist.service.admin import credential_created  # noqa: PLC0415 - see the module
-
-    _administer(lambda office: credential_created(office, project, as_token=token), data)
+    administer(lambda office: job_shown(office, job_id), data)
 
 
 @apps.command("create", epilog="Example: soloist app create shop --project acme")
@@ -215,7 +199,7 @@ def create_app(app_name: str, *, project: Project = "default", vp8: Vp8 = "webm"
     """Make an app and show its id and join key."""
     from soloist.service.admin import app_created  # noqa: PLC0415 - see the module
 
-    _administer(lambda office: app_created(office, app_name, project, vp8), data)
+    administer(lambda office: app_created(office, app_name, project, vp8), data)
 
 
 @apps.command("set", epilog="Example: soloist app set 5ff9701f2346968bb306cb43 --vp8 h264")
@@ -223,7 +207,15 @@ def set_app(app_id: str, *, vp8: Vp8, data: Data = None) -> None:
     """Change what becomes of VP8 in an app's jobs from the next one on, and show the app."""
     from soloist.service.admin import app_changed  # noqa: PLC0415 - see the module
 
-    _administer(lambda office: app_changed(office, app_id, vp8), data)
+    administer(lambda office: app_changed(office, app_id, vp8), data)
+
+
+@apps.command("rotate-join-key", epilog="Example: soloist app rotate-join-key 5ff9701f2346968bb306cb43 --keep-old 24h")
+def rotate_join_key(app_id: str, *, keep_old: KeepOld = "24h", data: Data = None) -> None:
+    """Give an app a new join key and show it. Tokens of the old one are good for a while, of any older one no more."""
+    from soloist.service.credentials import join_key_rotated  # noqa: PLC0415 - see the module
+
+    administer(lambda office: join_key_rotated(office, app_id, keep_old), data)
 
 
 @apps.command("show")
@@ -231,7 +223,7 @@ def show_app(app_id: str, *, data: Data = None) -> None:
     """Show an app with its join key, by which your backend signs join tokens (HS256)."""
     from soloist.service.admin import app_shown  # noqa: PLC0415 - see the module
 
-    _administer(lambda office: app_shown(office, app_id), data)
+    administer(lambda office: app_shown(office, app_id), data)
 
 
 @rules.command("create", epilog="Example: soloist rule create --app 5ff9701f2346968bb306cb43 --bucket recordings")
@@ -256,7 +248,7 @@ def create_rule(  # noqa: PLR0913 - the command's options
     from soloist.service.rules import RuleChoice, rule_created  # noqa: PLC0415 - see the module
 
     choice = RuleChoice(app_id, location, bucket, folder, cycle, merge_gap, prefix, audio, keep_damaged)
-    _administer(lambda office: rule_created(office, choice), data)
+    administer(lambda office: rule_created(office, choice), data)
 
 
 @rules.command("list", epilog="Example: soloist rule list --app 5ff9701f2346968bb306cb43")
@@ -264,57 +256,7 @@ def list_rules(*, app_id: Annotated[str, typer.Option("--app", help="App id.")],
     """List an app's record rules."""
     from soloist.service.rules import rules_listed  # noqa: PLC0415 - see the module
 
-    _administer(lambda office: rules_listed(office, app_id), data)
-
-
-GrantProject = Annotated[str, typer.Option("--project", help="Project id.")]
-GrantLocation = Annotated[str, typer.Option("--location", help="Storage region id of SOLOIST_STORAGE.")]
-GrantBucket = Annotated[
-    str, typer.Option("--bucket", help="Bucket; * for every one that no other project was granted by name.")
-]
-GrantFolder = Annotated[
-    str, typer.Option("--folder", help="Only keys below this. [dim]Default: all of the bucket[/dim]")
-]
-
-
-@buckets.command("grant", epilog="Example: soloist bucket grant --project acme --bucket recordings --folder acme")
-def grant_bucket(
-    *,
-    project: GrantProject,
-    bucket: GrantBucket,
-    location: GrantLocation = "cn-north-4",
-    folder: GrantFolder = "",
-    data: Data = None,
-) -> None:
-    """Let a project see a bucket, or a folder of it, name it in record rules and read what is in it by the API."""
-    from soloist.service.buckets import GrantChoice, bucket_granted  # noqa: PLC0415 - see the module
-
-    _administer(lambda office: bucket_granted(office, GrantChoice(project, location, bucket, folder)), data)
-
-
-@buckets.command("revoke", epilog="Example: soloist bucket revoke --project acme --bucket recordings --folder acme")
-def revoke_bucket(
-    *,
-    project: GrantProject,
-    bucket: GrantBucket,
-    location: GrantLocation = "cn-north-4",
-    folder: GrantFolder = "",
-    data: Data = None,
-) -> None:
-    """Take a grant back, named as it was given. Jobs that run go on; rules that record there start no other."""
-    from soloist.service.buckets import GrantChoice, bucket_revoked  # noqa: PLC0415 - see the module
-
-    _administer(lambda office: bucket_revoked(office, GrantChoice(project, location, bucket, folder)), data)
-
-
-@buckets.command("list", epilog="Example: soloist bucket list --project acme")
-def list_buckets(
-    *, project: Annotated[str | None, typer.Option(help="Only of this project.")] = None, data: Data = None
-) -> None:
-    """List what is granted to whom."""
-    from soloist.service.buckets import grants_listed  # noqa: PLC0415 - see the module
-
-    _administer(lambda office: grants_listed(office, project), data)
+    administer(lambda office: rules_listed(office, app_id), data)
 
 
 @events.command("list", epilog="Example: soloist events list --app shop --state DEAD")
@@ -335,7 +277,7 @@ def list_events(
     """List what customers were told, or are to be told, with what their servers answered last."""
     from soloist.service.events import events_listed  # noqa: PLC0415 - see the module
 
-    _administer(lambda office: events_listed(office, app_id, job, state, limit), data)
+    administer(lambda office: events_listed(office, app_id, job, state, limit), data)
 
 
 @events.command(
@@ -352,7 +294,7 @@ def replay_events(
     """Tell customers again: one event, or all that an app's server never took."""
     from soloist.service.events import events_replayed  # noqa: PLC0415 - see the module
 
-    _administer(lambda office: events_replayed(office, event_id, app_id), data)
+    administer(lambda office: events_replayed(office, event_id, app_id), data)
 
 
 @events.command("pause", epilog="Example: soloist events pause shop")
@@ -360,7 +302,7 @@ def pause_events(app_id: str, *, data: Data = None) -> None:
     """Hold back an app's callbacks while its server is being repaired; nothing is lost."""
     from soloist.service.events import events_paused  # noqa: PLC0415 - see the module
 
-    _administer(lambda office: events_paused(office, app_id, paused=True), data)
+    administer(lambda office: events_paused(office, app_id, paused=True), data)
 
 
 @events.command("resume", epilog="Example: soloist events resume shop")
@@ -368,7 +310,7 @@ def resume_events(app_id: str, *, data: Data = None) -> None:
     """Send an app's callbacks again, what was held back first."""
     from soloist.service.events import events_paused  # noqa: PLC0415 - see the module
 
-    _administer(lambda office: events_paused(office, app_id, paused=False), data)
+    administer(lambda office: events_paused(office, app_id, paused=False), data)
 
 
 @join_token.command("create", epilog="Example: soloist join-token create --app demo --room r --user u --minutes 60")
@@ -383,69 +325,9 @@ def create_join_token(
     """Make a token with which one user may publish into one room."""
     from soloist.service.admin import join_token_created  # noqa: PLC0415 - see the module
 
-    _administer(lambda office: join_token_created(office, app_id, room, user, minutes), data)
+    administer(lambda office: join_token_created(office, app_id, room, user, minutes), data)
 
 
 def run() -> None:
     """Run the command line; faults that have a remedy are told in one sentence."""
     app()
-
-
-def _settings(**chosen: object) -> "Settings":
-    """Return the settings of the environment, with what was given as options put over them."""
-    from pydantic import ValidationError  # noqa: PLC0415 - see the module
-    from pydantic_settings import SettingsError  # noqa: PLC0415 - see the module
-
-    from soloist.service.settings import Settings, unreadable  # noqa: PLC0415 - see the module
-
-    try:
-        return Settings(**{name: value for name, value in chosen.items() if value is not None})  # type: ignore[arg-type]
-    except SettingsError as error:
-        _complain(unreadable(str(error)))
-    except ValidationError as error:
-        faults = "; ".join(
-            ": ".join([*(f"SOLOIST_{str(name).upper()}" for name in fault["loc"][:1]), fault["msg"]])
-            for fault in error.errors()
-        )
-        _complain(faults)
-
-
-def _run(work: Coroutine[Any, Any, None], settings: "Settings", process: str) -> None:
-    """Run a long-lived process to its end."""
-    import uvloop  # noqa: PLC0415 - see the module
-
-    from soloist.model.errors import SoloistError  # noqa: PLC0415 - see the module
-    from soloist.service.errors import StartError  # noqa: PLC0415 - see the module
-    from soloist.service.logs import configure_logs  # noqa: PLC0415 - see the module
-
-    configure_logs(process=process, as_json=settings.logs_are_json, level=settings.log_level)
-    try:
-        uvloop.run(work)
-    except (StartError, SoloistError) as error:
-        _complain(str(error))
-
-
-def _administer(command: Any, data: Path | None) -> None:
-    """Run one operator's command on the database of the running server, or of one started for it."""
-    import asyncio  # noqa: PLC0415 - see the module
-
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - see the module
-
-    from soloist.model.errors import SoloistError  # noqa: PLC0415 - see the module
-    from soloist.service.admin import open_office  # noqa: PLC0415 - see the module
-    from soloist.service.errors import StartError  # noqa: PLC0415 - see the module
-
-    settings = _settings(data=data)
-    try:
-        with open_office(settings) as office:
-            asyncio.run(command(office))
-    except (StartError, SoloistError) as error:
-        _complain(str(error))
-    except SQLAlchemyError as error:
-        cause = str(getattr(error, "orig", None) or type(error).__name__).strip().partition("\n")[0]
-        _complain(f"The database refused: {cause}. Is SOLOIST_DATABASE_URL right, and is its server up?")
-
-
-def _complain(text: str) -> NoReturn:
-    typer.secho(f"soloist: {text}", fg=typer.colors.RED if sys.stderr.isatty() else None, err=True)
-    raise typer.Exit(1)
