@@ -73,6 +73,23 @@ class ApiLimits:
     requests_per_minute_max: int = 0
     """Vendor operations a project may ask for within a minute; 0 for any number."""
 
+    def bounds(self) -> Bounds:
+        """Return what is held at once."""
+        return Bounds(
+            bodies_bytes_max=self.bodies_bytes_max,
+            downloads_max=self.downloads_max,
+            downloads_per_source_max=self.downloads_per_source_max,
+        )
+
+    def throttle(self, bounds: Bounds) -> FailureThrottle:
+        """Return what counts refused credentials, and tells `bounds` of them."""
+        return FailureThrottle(
+            failures_max=self.auth_failures_max,
+            window=self.auth_window,
+            source_failures_max=self.source_failures_max,
+            on_failure=bounds.refuse,
+        )
+
 
 class Jobs(JobCommands, JobPages, Protocol):
     """What is asked of jobs."""
@@ -153,18 +170,9 @@ def create_app(
     """
     registry = CollectorRegistry()
     known = Known(accounts)
-    bounds = Bounds(
-        bodies_bytes_max=limits.bodies_bytes_max,
-        downloads_max=limits.downloads_max,
-        downloads_per_source_max=limits.downloads_per_source_max,
-    )
+    bounds = limits.bounds()
     ways = Recorders(recorders)
-    throttle = FailureThrottle(
-        failures_max=limits.auth_failures_max,
-        window=limits.auth_window,
-        source_failures_max=limits.source_failures_max,
-        on_failure=bounds.refuse,
-    )
+    throttle = limits.throttle(bounds)
     whip = WhipProxy(
         known, ways, bans=commands.bans, throttle=throttle, bodies=bounds.bodies, clock=clock, is_dev=is_dev
     )

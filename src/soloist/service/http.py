@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -231,6 +232,20 @@ class Server(uvicorn.Server):
             self._exit.set()
         else:
             self._exit.clear()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, then serve on `sockets`; uvicorn would give a TLS handshake a minute."""
+        await super().startup(sockets=[])
+        config, timeout_s = self.config, HEAD_TIMEOUT_S if self.config.ssl else None
+
+        def create_protocol() -> asyncio.Protocol:
+            return config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn itself makes it
+                config=config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+
+        create = functools.partial(asyncio.get_running_loop().create_server, create_protocol, backlog=config.backlog)
+        for listener in sockets or []:
+            self.servers.append(await create(sock=listener, ssl=config.ssl, ssl_handshake_timeout=timeout_s))
 
     async def main_loop(self) -> None:
         """Renew the Date header and look after connections once a second; return as soon as `should_exit` is set."""
