@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.forwarded import ForwardJob, clip_pictures, flv_pictures, is_unbroken, mp4_pictures
-from support.instance import Instance, descendants, instance, is_running, until
+from support.forwarded import ForwardJob, clip_pictures, flv_pictures, forwarders, is_unbroken, mp4_pictures
+from support.instance import Instance, instance, is_running, until
 from support.nginx_rtmp import NginxRtmp, nginx_rtmp
 from support.recorded import wait_for_files
 from support.scripted_rtmp import scripted_rtmp, silent_target, swallowing_target
@@ -27,20 +27,6 @@ def forwarder_service() -> Iterator[Instance]:
 def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NginxRtmp]:
     with nginx_rtmp(tmp_path_factory.mktemp("nginx")) as running:
         yield running
-
-
-def forwarders(service: Instance) -> list[int]:
-    """Return the forwarder processes of a service."""
-    assert service.process is not None
-    found = []
-    for pid in descendants(service.process.pid):
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except OSError:
-            continue
-        if b"\0forwarder\0" in command and is_running(pid):
-            found.append(pid)
-    return found
 
 
 def test_five_targets_of_which_four_are_broken_cost_the_recording_and_the_good_one_nothing(

@@ -13,6 +13,7 @@ import av
 
 from soloist.wire.flv import nal_units
 from support.flv import pictures
+from support.instance import Instance, descendants, is_running
 
 NOT_KEPT = (7, 8, 9)
 
@@ -125,3 +126,17 @@ class ForwardJob:
         """What the events list says of it, oldest first: type and body."""
         found = call(self.url, "GET", f"/soloist/v1/events?job_id={self.job_id}")[1]["events"]
         return [(event["event_type"], event["body"]) for event in reversed(found)]
+
+
+def forwarders(service: Instance) -> list[int]:
+    """Return the forwarder processes of a service."""
+    assert service.process is not None
+    found = []
+    for pid in descendants(service.process.pid):
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"\0forwarder\0" in command and is_running(pid):
+            found.append(pid)
+    return found
