@@ -139,7 +139,7 @@ async def _telling(settings: Settings, database: AsyncEngine, url: str) -> Async
     from soloist.jobs.deliverer import Deliverer, DeliverySettings  # noqa: PLC0415 - likewise
     from soloist.jobs.events import Events  # noqa: PLC0415 - likewise
 
-    guard = OutgoingGuard(settings.outgoing_networks)
+    guard = OutgoingGuard(settings.outgoing_networks, settings.outgoing_denied_networks)
     poster = Poster(guard)
     options = NoticeOptions(settings.callback_user_id, settings.callback_standard_headers)
     notices = Notices(object_urls(settings), poster.post, options, clock=utc_now)
@@ -222,7 +222,7 @@ def _job_service(settings: Settings, database: AsyncEngine, url: str) -> "JobSer
     shares = (settings.live_jobs_max, settings.recordings_per_project_max, settings.jobs_per_recorder_max)
     limits = Shares(*shares, quota=quota)
     urls = object_urls(settings)
-    guard = OutgoingGuard(settings.outgoing_networks)
+    guard = OutgoingGuard(settings.outgoing_networks, settings.outgoing_denied_networks)
     return JobService(
         database, open_engine(url), slots, limits=limits, locations=settings.storage_locations, urls=urls, guard=guard
     )
@@ -343,6 +343,7 @@ def _forward_settings(settings: Settings) -> "ForwardSettings":
 
     return ForwardSettings(
         allowed_networks=settings.outgoing_networks,
+        denied_networks=settings.outgoing_denied_networks,
         stalled_s=settings.forward_stalled_s,
         log_format="json" if settings.logs_are_json else "text",
         log_level=settings.log_level,

@@ -112,7 +112,9 @@ def told(arguments, environment):
     return done.output
 
 
-@pytest.mark.parametrize("name", ["STORAGE", "PUBLIC_ADDRESS", "ICE_SERVERS", "METRICS_FROM", "OUTGOING_ALLOWED"])
+@pytest.mark.parametrize(
+    "name", ["STORAGE", "PUBLIC_ADDRESS", "ICE_SERVERS", "METRICS_FROM", "OUTGOING_ALLOWED", "OUTGOING_DENIED_NETWORKS"]
+)
 def test_a_setting_that_is_not_json_is_named_with_an_example(name):
     done = soloist("jobs", "list", **{f"SOLOIST_{name}": "/srv/recordings"})
     assert done.returncode == 1

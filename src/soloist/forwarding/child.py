@@ -62,7 +62,7 @@ class Forwarder:
     def obey(self, order: Mapping[str, Any]) -> None:
         """Carry out an order."""
         if "allowed" in order:
-            self._guard = OutgoingGuard(order["allowed"])
+            self._guard = OutgoingGuard(order["allowed"], order["denied"])
             self._patience = Patience(stalled_s=order["stalled_s"])
         if "expect" in order:
             self._feed.expect(frozenset(Kind(kind) for kind in order["expect"]))

@@ -62,6 +62,7 @@ class ForwardSettings:
     """What forwarders are told by the operator."""
 
     allowed_networks: tuple[str, ...] = ()
+    denied_networks: tuple[str, ...] = ()
     """Beside the public ones."""
     stalled_s: float = 30.0
     log_format: str = "json"
@@ -307,7 +308,8 @@ class Forwarding:
         reader, writer = await asyncio.open_connection(sock=ours.dup())
         try:
             self._on_media(lambda: self.tap.connect(ours))
-            self._order({"allowed": self._settings.allowed_networks, "stalled_s": self._settings.stalled_s})
+            networks = {"allowed": self._settings.allowed_networks, "denied": self._settings.denied_networks}
+            self._order({**networks, "stalled_s": self._settings.stalled_s})
             self._order({"hold": self._is_held, **self._aimed})
             await self._listen(reader)
         finally:

@@ -28,6 +28,7 @@ JSON_EXAMPLES = {
     "metrics_from": '["127.0.0.0/8", "10.0.0.0/8"]',
     "trusted_proxies": '["127.0.0.1", "10.0.0.0/8"]',
     "outgoing_allowed": '["10.0.0.0/8"]',
+    "outgoing_denied_networks": '["198.51.100.0/24"]',
 }
 """How the settings that are lists or objects are written."""
 
@@ -209,6 +210,10 @@ class Settings(BaseSettings):
     """Networks beside the public ones that addresses named by customers may lead to (callbacks, RTMP), as JSON list.
     Default none, in dev mode loopback. Whatever is allowed here, every customer can have a request sent to."""
 
+    outgoing_denied_networks: tuple[str, ...] = ()
+    """Networks that addresses named by customers may not lead to though they are public, or allowed, as JSON list: the
+    operator's own. Default none."""
+
     forward_stalled_s: float = Field(default=30.0, ge=1, le=600)
     """Seconds an RTMP server may take no media before it is connected anew. Default 30."""
 
@@ -281,7 +286,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"{text!r} is no IP address; give one such as 192.0.2.1, without a port") from None
         return texts
 
-    @field_validator("metrics_from", "outgoing_allowed", "trusted_proxies")
+    @field_validator("metrics_from", "outgoing_allowed", "outgoing_denied_networks", "trusted_proxies")
     @classmethod
     def _networks_are_networks(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
         for text in texts:

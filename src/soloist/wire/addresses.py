@@ -1,4 +1,4 @@
-"""Which IP addresses an outgoing request may go to: public ones, and the networks an operator allows.
+"""Which IP addresses an outgoing request may go to: public ones but those an operator denies, and what one allows.
 
 A customer names the URLs we call (callbacks, forwarding, storage), so a name of theirs must not lead us into the
 operator's own network. Judged is the address a connection is about to be made to, never the name. Knows nothing of
@@ -74,13 +74,16 @@ _NUMBER = re.compile("[0-9]+|0[xX][0-9a-fA-F]*")
 class OutgoingGuard:
     """Judges addresses for one operator."""
 
-    def __init__(self, allowed: Iterable[str] = ()) -> None:
+    def __init__(self, allowed: Iterable[str] = (), denied: Iterable[str] = ()) -> None:
         """`allowed` are networks in CIDR form that are permitted though they are not public.
+
+        `denied` ones are refused though they are public, or allowed.
 
         Raises:
             ValueError: one of them is no network.
         """
         self._allowed = tuple(ip_network(text) for text in allowed)
+        self._denied = tuple(ip_network(text) for text in denied)
 
     def check(self, text: str) -> None:
         """Return if a connection may be made to the IP address `text`.
@@ -89,9 +92,12 @@ class OutgoingGuard:
             AddressRefusedError: it may not.
         """
         try:
-            address = _carried(ip_address(text))
+            named = ip_address(text)
         except ValueError:
             raise AddressRefusedError(f"{text!r} is no IP address") from None
+        address = _carried(named)
+        if any(each in network for network in self._denied for each in (named, address)):
+            raise AddressRefusedError(f"{text} is denied to outgoing requests here (SOLOIST_OUTGOING_DENIED_NETWORKS)")
         if not is_public(address) and not any(address in network for network in self._allowed):
             raise AddressRefusedError(
                 f"{text} is not a public address; an operator can allow its network in SOLOIST_OUTGOING_ALLOWED"

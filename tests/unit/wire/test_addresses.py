@@ -95,3 +95,22 @@ def test_an_address_in_any_spelling_is_judged_before_anybody_connects(host):
 @pytest.mark.parametrize("host", ["example.com", "127.example.com", "localhost", "0x7f.example", "", "1.1.1.1", "a1"])
 def test_names_are_judged_when_they_are_resolved(host):
     OutgoingGuard().check_host(host)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "8.8.8.8",
+        "::ffff:8.8.8.8",
+        "64:ff9b::808:808",
+        "2002:808:808::1",
+        "2a00:1450:4001::1",
+        "10.1.2.3",
+    ],
+)
+def test_a_denied_network_is_refused_however_it_is_spelt_and_whatever_is_allowed(text):
+    guard = OutgoingGuard(["10.0.0.0/8", "8.8.8.0/24"], ["8.8.8.0/24", "2a00:1450::/32", "10.1.0.0/16"])
+    with pytest.raises(AddressRefusedError, match="SOLOIST_OUTGOING_DENIED_NETWORKS"):
+        guard.check(text)
+    guard.check("8.8.4.4")
+    guard.check("10.2.0.1")
