@@ -4,11 +4,10 @@ Spec: ITU-T H.264 §7.3.1, §7.3.2.1 (parameter sets); VP9 Bitstream Specificati
 Bitstream Specification §5.3.1 (OBU).
 """
 
-import re
-
 from soloist.model.media import Codec
+from soloist.sinks.av1 import LEB128_BYTES_MAX, OBUS_MAX
 
-_START_CODE = re.compile(rb"\x00*\x00\x00\x01")
+_START_CODE = b"\0\0\1"
 _SPS, _PPS, _SLICES = 7, 8, frozenset(range(1, 6))
 _HEAD_BYTES_MAX = 4096
 """Parameter sets stand before the picture and are much smaller than this."""
@@ -37,19 +36,21 @@ def profile(codec: Codec, keyframe: bytes) -> bytes:
 
 def _units(keyframe: bytes) -> list[bytes]:
     """Return the NAL units of Annex B before the picture itself."""
-    units = [unit for unit in _START_CODE.split(keyframe[:_HEAD_BYTES_MAX]) if unit]
+    # Zeros before a start code belong to it; a pattern that said so would look at each of them again and again.
+    units = [unit for part in keyframe[:_HEAD_BYTES_MAX].split(_START_CODE) if (unit := part.rstrip(b"\0"))]
     pictures = (n for n, unit in enumerate(units) if unit[0] & 0x1F in _SLICES)
     return units[: next(pictures, len(units))]
 
 
 def _sequence_header(keyframe: bytes) -> bytes:
     """Return the sequence header of a temporal unit; empty without one, or where its OBUs cannot be followed."""
-    at = 0
-    while at < len(keyframe):
+    at = count = 0
+    while at < len(keyframe) and count < OBUS_MAX:
+        count += 1
         header = keyframe[at]
         at += 2 if header & 0x04 else 1
         size = shift = 0
-        while header & 0x02 and at < len(keyframe):
+        while header & 0x02 and at < len(keyframe) and shift < 7 * LEB128_BYTES_MAX:
             byte = keyframe[at]
             at += 1
             size |= (byte & 0x7F) << shift

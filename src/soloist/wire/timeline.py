@@ -47,6 +47,8 @@ LEAP_NS = 60 * NS
 """No network holds a packet back for so long: what is further off goes by another clock."""
 PROBATION_NS = NS
 """How long frames that came too late are held to see whether the network was slow or the sender's clock stood still."""
+SUSPECTS_MAX = 4096
+"""More frames than a backlog of a minute has; a sender that stays late by ever less would have more and more held."""
 CREEP_PER = 1000
 """The least delay seen is forgotten at this rate: 1 ms/s, more than any clock drifts."""
 VIDEO_TOLERANCE_NS = 2 * NS
@@ -341,7 +343,9 @@ class Timeline:
             track.suspected_at = (frame.received_ns, late_ns)
         track.suspects.append(frame)
         since_ns, late_then_ns = track.suspected_at
-        if late_ns < min(STALL_NS, late_then_ns // 2):
+        if len(track.suspects) >= SUSPECTS_MAX:
+            self._judge(track)
+        elif late_ns < min(STALL_NS, late_then_ns // 2):
             self._acquit(track, 0)
         elif frame.received_ns - since_ns >= PROBATION_NS:
             if late_then_ns - late_ns < min(PROBATION_NS // 2, late_then_ns // 4):

@@ -13,12 +13,13 @@ import pytest
 from support.frames import MS, NS, START_NS
 from support.jobs import a_job, a_rule
 from support.media import opus_samples, video_samples
+from support.picture_line import FPS, STEP, Script, opus, vp8
 from support.probe import counters, decode_warnings, packet_times, sync
 from support.stage import Stage, a_publisher, frames_of, merged
 
 from soloist.jobs.apps import check_vp8
 from soloist.model.errors import InternalError, InvalidValueError
-from soloist.model.media import Codec, Kind, Sample
+from soloist.model.media import Codec, Kind
 from soloist.model.rule import AudioMode, HlsConfig, RecordFormat, Vp8Mode
 from soloist.model.timing import Cause, Missing
 from soloist.recording import transcoding
@@ -35,11 +36,6 @@ from soloist.recording.transcoding import (
 from soloist.sinks import h264
 from soloist.sinks.h264_process import H264Process
 from soloist.wire.picture_pipe import Flag, PictureParser, PipedPicture, render_picture
-from soloist.wire.places import Places
-
-FPS = 30
-STEP = 90_000 // FPS
-NONE = Flag(0)
 
 
 def h264_job(**changes):
@@ -245,77 +241,6 @@ def test_an_app_cannot_ask_for_h264_where_ffmpeg_lacks_the_encoder(monkeypatch):
 # What the line does while a child does something else; time and the child are the test's.
 
 
-class ScriptedChild:
-    """Answers when it is told to."""
-
-    def __init__(self):
-        self.has_died = self.is_ended = False
-        self.taken = []
-        self._answers = []
-
-    def push(self, picture):
-        self.taken.append(picture)
-
-    def answers(self):
-        found, self._answers = self._answers, []
-        return found
-
-    def end(self):
-        self.has_died = self.is_ended = True
-
-    def answer(self, count=None, flags=NONE):
-        for picture in self.taken[:count]:
-            is_key = picture.flags & (Flag.KEYFRAME | Flag.FORCED)
-            told = flags | (Flag.KEYFRAME if is_key else NONE)
-            self._answers.append(PipedPicture(told, picture.pts_ticks, b"h264", 320, 180))
-        del self.taken[:count]
-
-
-class Script:
-    """A line, its children, and a clock."""
-
-    def __init__(self, places=None):
-        self.children = []
-        self.now_ns = NS
-        self.line = PictureLine("job1", spawn=self._spawn, places=places, project="acme")
-        self.out = []
-
-    def _spawn(self):
-        self.children.append(ScriptedChild())
-        return self.children[-1]
-
-    @property
-    def child(self):
-        return self.children[-1]
-
-    def push(self, *samples):
-        for sample in samples:
-            self.now_ns = max(self.now_ns, NS + sample.pts_ns)
-            self.line.push([sample], self.now_ns)
-            self.look()
-
-    def look(self, seconds=0.0):
-        self.now_ns += int(seconds * NS)
-        for step in self.line.ready(self.now_ns):
-            self.out.append(step if isinstance(step, Sample) else step())
-
-    @property
-    def pictures(self):
-        return [s.pts_ticks // STEP for s in self.out if isinstance(s, Sample) and s.kind is Kind.VIDEO]
-
-    @property
-    def missing(self):
-        return [(round(m.start_ns * FPS / NS), round(m.end_ns * FPS / NS), m.detail) for m in self.line.missing]
-
-
-def vp8(n, gop=30):
-    return Sample(Kind.VIDEO, n * STEP, STEP, 90_000, n % gop == 0, b"vp8", Codec.VP8.value)
-
-
-def opus(n):
-    return Sample(Kind.AUDIO, n * 960, 960, 48_000, is_keyframe=True, data=b"opus", codec=Codec.OPUS.value)
-
-
 def test_sound_and_what_is_to_be_done_wait_for_the_pictures_before_them():
     script = Script()
     script.push(vp8(0), opus(0), vp8(1))
@@ -450,41 +375,6 @@ def test_a_system_that_refuses_a_process_costs_the_picture_alone():
     assert list(line.ready(NS)) == [opus(0)]
     line.push([vp8(30)], NS + 100 * MS)
     assert list(line.ready(NS + 100 * MS)) == []
-
-
-def test_without_a_place_there_is_no_child_until_another_gives_its_own_back():
-    places = Places(in_all_max=9, project_max=1)
-    first, second = Script(places), Script(places)
-    first.push(vp8(0))
-    second.push(vp8(0), opus(0))
-    assert (len(first.children), len(second.children)) == (1, 0)
-    assert second.out == [opus(0)]
-
-    first.line.end()
-    second.push(vp8(30), vp8(90))
-    second.child.answer()
-    second.look()
-    assert second.pictures == [90]
-    assert second.missing == [(0, 90, "transcoder_refused")]
-    second.line.end()
-    assert places.taken == {}
-
-
-def test_what_is_shed_has_no_child_until_it_is_restored_and_what_it_had_is_declared():
-    script = Script()
-    script.push(vp8(0), vp8(1))
-    script.child.answer(1)
-    script.line.shed()
-    script.push(vp8(30), vp8(60))
-    assert script.child.is_ended
-    assert len(script.children) == 1
-
-    script.line.is_shed = False
-    script.push(vp8(150))
-    script.child.answer()
-    script.look()
-    assert script.pictures[-1] == 150
-    assert script.missing[-1][1:] == (150, "overload")
 
 
 # The pipe, and the process itself.
