@@ -28,7 +28,7 @@ from soloist.model.job import Job
 from soloist.model.media import Kind
 from soloist.model.rule import ALWAYS_APPEND, HlsConfig
 from soloist.recording.cutting import Fact, FileEnded, FileOpened, SegmentEnded
-from soloist.recording.recording import MediaFacts
+from soloist.recording.facts import MediaFacts
 from soloist.recording.terms import segments_zero_ns
 from soloist.sinks.hls import HlsFile
 from soloist.sinks.matrix import SEGMENTED

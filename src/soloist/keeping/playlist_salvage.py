@@ -27,7 +27,7 @@ from soloist.keeping.summary import resumed
 from soloist.model.errors import SoloistError
 from soloist.model.media import Kind
 from soloist.model.timing import Cause, Missing
-from soloist.recording.recording import TimelineFacts
+from soloist.recording.facts import TimelineFacts
 from soloist.sinks.hls import HOLE_NS, ClosedSegment
 from soloist.sinks.repair import HOLE_NS_MIN, FoundMedia, repair_segment
 from soloist.wire.clock import NS

@@ -38,7 +38,7 @@ from soloist.model.errors import InternalError, SoloistError
 from soloist.model.event import FileCompleted
 from soloist.model.media import Kind
 from soloist.model.timing import Cause, Missing
-from soloist.recording.recording import TimelineFacts
+from soloist.recording.facts import TimelineFacts
 from soloist.sinks.hls import ClosedSegment
 from soloist.sinks.matrix import Container
 from soloist.sinks.repair import HOLE_NS_MIN

@@ -27,7 +27,7 @@ from soloist.model.job import Job
 from soloist.model.media import Kind
 from soloist.model.timing import Cause, Missing
 from soloist.recording.cutting import FileSummary
-from soloist.recording.recording import TimelineFacts
+from soloist.recording.facts import TimelineFacts
 from soloist.sinks.mp4_index import HEADER_BYTES_MAX
 from soloist.sinks.repair import FoundMedia, repair
 

@@ -9,7 +9,7 @@ from soloist.model.job import Job
 from soloist.model.media import Codec, Kind
 from soloist.model.timing import Cause, Missing
 from soloist.recording.cutting import FileSummary
-from soloist.recording.recording import TimelineFacts
+from soloist.recording.facts import TimelineFacts
 from soloist.storage.bucket import Committed
 from soloist.wire.manifest import ClockMapping, Manifest, ManifestFile, ManifestJob, ManifestTrack, render_manifest
 from soloist.wire.timeline import Placement

@@ -7,12 +7,10 @@ Spec: API section 6.3 (interruptions); rules R12, R14, R16, R41, R46.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
@@ -25,6 +23,7 @@ from soloist.model.rule import RecordFormat, RecordRule
 from soloist.model.timing import Cause, Missing
 from soloist.recording.absences import Absences
 from soloist.recording.cutting import Fact, FileEnded, FileSeries, FileSummary
+from soloist.recording.facts import Emit, MediaFacts, Tap
 from soloist.recording.selection import LAYER_SILENT, Selection
 from soloist.recording.selfcheck import SelfCheck
 from soloist.recording.terms import UNIX_EPOCH, cuts_of, segments_zero_ns, transcodes_vp8
@@ -37,7 +36,7 @@ from soloist.wire.clock import NS
 from soloist.wire.interleave import Interleaver
 from soloist.wire.left_out import PICTURE_TOO_LARGE
 from soloist.wire.places import Places
-from soloist.wire.timeline import Placement, Timeline
+from soloist.wire.timeline import Timeline
 
 log = structlog.get_logger("soloist.recording")
 
@@ -56,44 +55,6 @@ END_TOLERANCE_NS = 100_000_000
 
 COUNTS = {"clocks_leapt": 0, "pictures_refused": 0}
 """Since the start, in all recordings of this process; written on the media thread, read by metrics."""
-
-
-@dataclass(frozen=True, slots=True)
-class TimelineFacts:
-    """What the timeline knows of a file."""
-
-    origin_ns: int
-    missing: tuple[Missing, ...] = ()
-    """What is missing from the file and was not told before: by a segment of the same playlist."""
-    placements: tuple[Placement, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MediaFacts(TimelineFacts):
-    """What is known beside a file fact, taken at the same moment."""
-
-    rule: RecordRule
-    """The rule in force then; a file's own is the one told when it opened."""
-
-
-Emit = Callable[[Fact | RecordingTroubled, MediaFacts], None]
-
-
-class Tap(Protocol):
-    """Takes a recording's samples beside its files, on the media thread: it must neither wait nor raise (rule R39)."""
-
-    @property
-    def wants_keyframe(self) -> bool:
-        """True while it cannot go on without one."""
-
-    def expect(self, kinds: frozenset[Kind]) -> None:
-        """Learn which tracks there may be."""
-
-    def push(self, samples: Sequence[Sample]) -> None:
-        """Take samples of both tracks, in time order."""
-
-    def flush(self) -> None:
-        """Go on with what could not be done at once."""
 
 
 class Recording:

@@ -25,7 +25,7 @@ from soloist.model.event import FileCompleted, FileStarted
 from soloist.model.media import Codec, Kind
 from soloist.model.rule import Mp4Config, StorageAddress
 from soloist.model.timing import Cause, Missing
-from soloist.recording.recording import MediaFacts
+from soloist.recording.facts import MediaFacts
 from soloist.storage.errors import KeyTakenError
 from soloist.storage.spool import Spool
 
