@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::Input;
 use str0m::net::{Protocol, Receive};
@@ -15,10 +15,15 @@ use str0m::net::{Protocol, Receive};
 use crate::error::OfferError;
 use crate::item::{CloseReason, SessionId};
 use crate::outbox::Outbox;
+use crate::policing::{Budget, Policer};
 use crate::session::Session;
 
 /// Source addresses remembered per session; a phone that roams needs a handful.
 const SOURCES_MAX: usize = 32;
+/// Of those, connections; each takes a descriptor, and a publisher needs one.
+const TCP_SOURCES_MAX: usize = 8;
+/// How long ICE and DTLS may take together, whatever a publisher sends meanwhile.
+pub const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 const STUN_HEADER_BYTES: usize = 20;
 const STUN_USERNAME: u16 = 0x0006;
 
@@ -37,6 +42,20 @@ type Source = (Protocol, SocketAddr);
 struct Entry {
     session: Session,
     sources: Vec<Source>,
+    policer: Policer,
+    /// Until when it must be connected.
+    connects_until: Instant,
+}
+
+impl Entry {
+    fn deadline(&self) -> Instant {
+        let deadline = self.session.deadline();
+        if self.session.is_connecting() { deadline.min(self.connects_until) } else { deadline }
+    }
+
+    fn is_late(&self, now: Instant) -> bool {
+        self.session.is_connecting() && now >= self.connects_until
+    }
 }
 
 /// All sessions of one receiver.
@@ -46,14 +65,21 @@ pub struct Engine {
     by_source: HashMap<Source, SessionId>,
     by_ufrag: HashMap<String, SessionId>,
     outbox: Outbox,
+    budget: Budget,
 }
 
 impl Engine {
+    /// Let each session send what `budget` says.
+    pub fn new(budget: Budget) -> Self {
+        Self { budget, ..Self::default() }
+    }
+
     /// Take over a session that was just answered.
-    pub fn open(&mut self, session: Session) {
+    pub fn open(&mut self, now: Instant, session: Session) {
         let id = session.id();
         self.by_ufrag.insert(session.ufrag().to_owned(), id);
-        self.sessions.insert(id, Entry { session, sources: Vec::new() });
+        let (policer, connects_until) = (Policer::new(&self.budget, now), now + CONNECT_PATIENCE);
+        self.sessions.insert(id, Entry { session, sources: Vec::new(), policer, connects_until });
         self.outbox.stats.sessions = self.count();
     }
 
@@ -79,15 +105,20 @@ impl Engine {
     /// Do what is due at `now` in every session.
     pub fn tick(&mut self, now: Instant) {
         let due: Vec<SessionId> =
-            self.sessions.iter().filter(|(_, entry)| entry.session.deadline() <= now).map(|(id, _)| *id).collect();
+            self.sessions.iter().filter(|(_, entry)| entry.deadline() <= now).map(|(id, _)| *id).collect();
         for id in due {
-            self.with_session(now, id, |session, outbox| session.tick(now, outbox));
+            if self.sessions.get(&id).is_some_and(|entry| entry.is_late(now)) {
+                self.outbox.stats.connects_late += 1;
+                self.with_session(now, id, |session, outbox| session.close(CloseReason::Timeout, now, outbox));
+            } else {
+                self.with_session(now, id, |session, outbox| session.tick(now, outbox));
+            }
         }
     }
 
     /// Return when the next session has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        self.sessions.values().map(|entry| entry.session.deadline()).min()
+        self.sessions.values().map(Entry::deadline).min()
     }
 
     /// Tell whether no session is still connecting.
@@ -151,10 +182,15 @@ impl Engine {
         };
         let input = Input::Receive(now, receive);
         let is_known = self.by_source.get(&source) == Some(&id);
-        if !is_known && !entry.session.accepts(&input, payload) {
+        let must_prove_itself = !is_known || payload.first().is_some_and(|first| *first <= 3);
+        if must_prove_itself && !entry.session.accepts(&input, payload) {
             self.outbox.stats.datagrams_unknown += 1;
-            return false;
+            return is_known;
         }
+        let Some(_charge) = entry.policer.admit(payload, &entry.session.roles, now) else {
+            self.refuse(now, id);
+            return true;
+        };
         let Input::Receive(_, receive) = input else {
             return false;
         };
@@ -167,6 +203,15 @@ impl Engine {
         true
     }
 
+    /// Pass over a datagram of a session that has used up its budget, and say so now and then.
+    fn refuse(&mut self, now: Instant, id: SessionId) {
+        self.outbox.stats.packets_refused += 1;
+        if let Some(Entry { session, policer, .. }) = self.sessions.get_mut(&id) {
+            let told = policer.tell_due(now, |kind| session.media.layer_names(kind));
+            self.outbox.items.extend(told.into_iter().map(|item| (id, item)));
+        }
+    }
+
     fn remember_source(&mut self, id: SessionId, source: Source) {
         if let Some(former) = self.by_source.insert(source, id)
             && let Some(entry) = self.sessions.get_mut(&former)
@@ -175,9 +220,11 @@ impl Engine {
         }
         if let Some(entry) = self.sessions.get_mut(&id) {
             entry.sources.push(source);
-            if entry.sources.len() > SOURCES_MAX {
-                let oldest = entry.sources.remove(0);
-                self.by_source.remove(&oldest);
+            let is_tcp = |known: &Source| known.0 != Protocol::Udp;
+            let has_many_tcp = entry.sources.iter().filter(|known| is_tcp(known)).count() > TCP_SOURCES_MAX;
+            if has_many_tcp || entry.sources.len() > SOURCES_MAX {
+                let oldest = entry.sources.iter().position(|known| !has_many_tcp || is_tcp(known)).unwrap_or(0);
+                self.by_source.remove(&entry.sources.remove(oldest));
             }
         }
     }
@@ -188,9 +235,13 @@ impl Engine {
             return;
         };
         let outbox = &mut self.outbox;
+        let from = outbox.items.len();
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut entry.session, outbox)));
         if outcome.is_err() {
             entry.session.end(CloseReason::Failed, now, outbox);
+        }
+        if entry.policer.has_refused(now) {
+            entry.policer.weave(&mut outbox.items, from, now, |kind| entry.session.media.layer_names(kind));
         }
         if entry.session.is_closed() {
             self.forget(id);

@@ -108,9 +108,11 @@ pub enum Item {
         reason: CloseReason,
         received_ns: i64,
     },
-    /// Frames were dropped because the reader did not come in time.
+    /// Media was dropped at this place: the reader did not come in time, or the session sent more than it may.
     Overflow {
         layer: LayerName,
         frames_count: u64,
+        /// Packets refused before they were frames, of this layer or of another of its kind.
+        packets_count: u64,
     },
 }

@@ -8,7 +8,9 @@
 //! [`intake::Intake`] whether it is the publisher's, hands it to str0m and turns what comes back into [`Item`]s, the [`Queue`] holds them until their reader comes.
 #![forbid(unsafe_code)]
 
+pub mod backlog;
 pub mod beginning;
+pub mod bucket;
 pub mod checks;
 pub mod clock;
 pub mod codec;
@@ -25,6 +27,7 @@ pub mod offer;
 pub mod outbox;
 pub mod pace;
 pub mod picture;
+pub mod policing;
 pub mod queue;
 pub mod roles;
 pub mod routing;
@@ -42,6 +45,7 @@ pub use error::OfferError;
 pub use item::{CloseReason, Frame, Item, SenderReport, SessionId, Track};
 pub use machine::{Settings, Wishes, crypto};
 pub use outbox::Outbox;
+pub use policing::Budget;
 pub use queue::Queue;
 pub use session::Session;
 pub use stats::Stats;

@@ -87,6 +87,19 @@ impl MediaTable {
         Some(LayerName { mid: media.name.clone(), rid })
     }
 
+    /// Return the names of all layers of a kind.
+    pub fn layer_names(&self, kind: Kind) -> Vec<LayerName> {
+        let mut names = Vec::new();
+        for media in self.0.values().filter(|media| media.kind == kind) {
+            let layer = |rid: Option<Arc<str>>| LayerName { mid: media.name.clone(), rid };
+            match media.rids.as_slice() {
+                [] => names.push(layer(None)),
+                rids => names.extend(rids.iter().map(|(_, name)| layer(Some(name.clone())))),
+            }
+        }
+        names
+    }
+
     /// Return the state an RTP stream begins with.
     pub fn new_layer(&self, (mid, _): LayerKey) -> Layer {
         let mut layer = Layer::default();

@@ -1,19 +1,33 @@
-//! The bounded store between the receive core and its reader.
+//! The bounded store between the receive core and its reader, fair by session.
 //!
-//! Policy when full: what is stored stays, in order. Video may fill all but a sixteenth of the room, the rest is kept for
-//! audio, which is small and cannot be asked for again. A video layer that meets the limit is dropped up to its next
-//! keyframe that fits, audio frame by frame. Each drop is told by an `Overflow` item and the frame after it carries
-//! `follows_gap`. Facts about sessions and sender reports are small and few, and always stored.
+//! Each session has a backlog of its own, and hands out from it in turn, so that nobody waits behind another's. Policy
+//! when full: whoever holds no more than its share (what there is, by the sessions that wait) is given room, taken from
+//! the newest frames of the session that holds most over its share. One that is over its share loses what it brings.
+//! Video may fill all but a sixteenth of the room, the rest is kept for audio, which is small and cannot be asked for
+//! again. Besides, a session has a number of items that may wait, and of frames a second.
+//!
+//! A video layer that loses a frame is dropped up to its next keyframe that fits, audio frame by frame. Each drop is told
+//! by an `Overflow` item, and the frame after it carries `follows_gap`. Facts about sessions are small and few, and
+//! always stored.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
 
+use crate::backlog::{Backlog, Waiting, cost_of, cost_of_frame};
 use crate::codec::Kind;
 use crate::item::{Frame, Item, LayerName, SessionId};
+use crate::policing::Budget;
 
-/// Bytes charged for an item besides its data.
-const ITEM_BYTES: usize = 256;
 /// Share of the room kept free of video.
 const AUDIO_SHARE: usize = 16;
+/// Items of one session that may wait: a minute and a half of a stream with three layers.
+pub const ITEMS_PER_SESSION_MAX: usize = 16_384;
+/// Items of one session handed out at a time: a second of a stream.
+pub const ITEMS_PER_TURN: usize = 128;
+/// Items handed out at a time: what a reader takes less than half a second for.
+const ITEMS_MAX: usize = 4_096;
+/// Room is made for more than one item at a time.
+const SHED_BYTES_MIN: usize = 64 * 1024;
 
 /// What became of a pushed item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,56 +37,104 @@ pub enum Pushed {
     Dropped,
 }
 
-/// Items in order of arrival, of all sessions.
+/// Items of all sessions, in order of arrival within each.
 #[derive(Debug)]
 pub struct Queue {
-    items: VecDeque<(SessionId, Item)>,
+    backlogs: HashMap<SessionId, Backlog>,
+    /// Sessions with something to hand out, next first.
+    turns: VecDeque<SessionId>,
+    budget: Budget,
     bytes: usize,
     bytes_max: usize,
     bytes_peak: usize,
-    dropping: HashMap<(SessionId, LayerName), u64>,
+    /// Layers that lost frames which had been stored.
+    starved: Vec<(SessionId, LayerName)>,
+    number: u64,
     dropped_total: u64,
 }
 
 impl Queue {
     /// Hold at most `bytes_max` bytes of frames.
-    pub fn new(bytes_max: usize) -> Self {
-        Self { items: VecDeque::new(), bytes: 0, bytes_max, bytes_peak: 0, dropping: HashMap::new(), dropped_total: 0 }
+    pub fn new(bytes_max: usize, budget: Budget) -> Self {
+        Self {
+            backlogs: HashMap::new(),
+            turns: VecDeque::new(),
+            budget,
+            bytes: 0,
+            bytes_max,
+            bytes_peak: 0,
+            starved: Vec::new(),
+            number: 0,
+            dropped_total: 0,
+        }
     }
 
-    /// Store an item, or drop it by the policy.
-    pub fn push(&mut self, session: SessionId, item: Item) -> Pushed {
+    /// Store an item that came at `now`, or drop it by the policy.
+    pub fn push(&mut self, now: Instant, session: SessionId, item: Item) -> Pushed {
         match item {
-            Item::Frame(frame) => self.push_frame(session, frame),
-            Item::Closed { .. } => {
-                self.tell_drops(Some(session));
-                self.dropping.retain(|(owner, _), _| *owner != session);
-                self.store(session, item, ITEM_BYTES)
+            Item::Frame(frame) => return self.push_frame(now, session, frame),
+            Item::SenderReport(report) => {
+                let backlog = self.backlog(session);
+                if backlog.len() < ITEMS_PER_SESSION_MAX && backlog.may_report(report.received_ns) {
+                    self.store(now, session, Item::SenderReport(report));
+                }
             }
-            _ => self.store(session, item, ITEM_BYTES),
+            Item::Closed { .. } => {
+                self.tell_drops(now, session);
+                self.store(now, session, item);
+            }
+            _ => self.store(now, session, item),
         }
+        Pushed::Stored
     }
 
-    /// Take everything, grouped by session in order of first appearance; each session's items keep their order.
-    pub fn drain(&mut self) -> Vec<(SessionId, Vec<Item>)> {
-        self.tell_drops(None);
-        let mut groups: Vec<(SessionId, Vec<Item>)> = Vec::new();
-        let mut index_of: HashMap<SessionId, usize> = HashMap::new();
-        for (session, item) in self.items.drain(..) {
-            let index = *index_of.entry(session).or_insert_with(|| {
-                groups.push((session, Vec::new()));
-                groups.len() - 1
-            });
-            if let Some((_, items)) = groups.get_mut(index) {
-                items.push(item);
+    /// Take what there is, as far as it is the sessions' turn: each session's items in their order.
+    pub fn drain(&mut self, now: Instant) -> Vec<(SessionId, Vec<Item>)> {
+        let sessions: Vec<SessionId> = self.backlogs.keys().copied().collect();
+        for session in sessions {
+            self.tell_drops(now, session);
+        }
+        let (mut groups, mut count) = (Vec::new(), 0);
+        for _ in 0..self.turns.len() {
+            if count >= ITEMS_MAX {
+                break;
+            }
+            let Some(session) = self.turns.pop_front() else {
+                break;
+            };
+            let items = self.take(session);
+            count += items.len();
+            if !items.is_empty() {
+                groups.push((session, items));
             }
         }
-        self.bytes = 0;
         groups
     }
 
+    /// Tell whether there is nothing to take.
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.backlogs.values().all(Backlog::is_empty)
+    }
+
+    /// Return since when the oldest item waits.
+    pub fn oldest_at(&self) -> Option<Instant> {
+        self.fronts().map(|waiting| waiting.since).min()
+    }
+
+    /// Return the number the next item gets.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Tell whether everything of these sessions with a number below `number` was handed out.
+    pub fn has_handed_out(&self, number: u64, sessions: &[SessionId]) -> bool {
+        let fronts = sessions.iter().filter_map(|session| self.backlogs.get(session)?.front());
+        fronts.into_iter().all(|waiting| waiting.number >= number)
+    }
+
+    /// Take the layers that lost frames which had been stored; they want a keyframe.
+    pub fn take_starved(&mut self) -> Vec<(SessionId, LayerName)> {
+        std::mem::take(&mut self.starved)
     }
 
     /// Return bytes held now.
@@ -90,54 +152,140 @@ impl Queue {
         self.dropped_total
     }
 
-    fn push_frame(&mut self, session: SessionId, mut frame: Frame) -> Pushed {
-        let cost = frame.data.len().saturating_add(ITEM_BYTES);
+    fn fronts(&self) -> impl Iterator<Item = &Waiting> {
+        self.turns.iter().filter_map(|session| self.backlogs.get(session)?.front())
+    }
+
+    fn backlog(&mut self, session: SessionId) -> &mut Backlog {
+        let Budget { audio_packets_per_s, pictures_per_s, .. } = self.budget;
+        self.backlogs.entry(session).or_insert_with(|| Backlog::new(audio_packets_per_s, pictures_per_s))
+    }
+
+    fn push_frame(&mut self, now: Instant, session: SessionId, mut frame: Frame) -> Pushed {
         let is_video = frame.codec.kind() == Kind::Video;
-        let room = if is_video { self.bytes_max - self.bytes_max / AUDIO_SHARE } else { self.bytes_max };
-        let key = (session, frame.layer.clone());
-        let dropped = self.dropping.get(&key).copied();
-        let must_wait = is_video && dropped.is_some() && !frame.is_keyframe;
-        if must_wait || self.bytes.saturating_add(cost) > room {
-            *self.dropping.entry(key).or_insert(0) += 1;
+        let cost = cost_of_frame(&frame);
+        let backlog = self.backlog(session);
+        let items_max = room(ITEMS_PER_SESSION_MAX, is_video);
+        let must_wait = is_video && backlog.is_dropping(&frame.layer) && !frame.is_keyframe;
+        let is_within = !must_wait && backlog.len() < items_max && backlog.is_within_rate(&frame);
+        if !is_within || !self.has_room(session, cost, is_video) {
+            self.backlog(session).drop_frame(frame.layer);
             self.dropped_total += 1;
             return Pushed::Dropped;
         }
-        if let Some(frames_count) = self.dropping.remove(&key) {
+        if let Some(told) = self.backlog(session).resume(&frame.layer) {
             frame.follows_gap = true;
-            if frames_count > 0 {
-                let layer = frame.layer.clone();
-                self.store(session, Item::Overflow { layer, frames_count }, ITEM_BYTES);
+            if let Some(overflow) = told {
+                self.store(now, session, overflow);
             }
         }
-        self.store(session, Item::Frame(frame), cost)
-    }
-
-    fn store(&mut self, session: SessionId, item: Item, cost: usize) -> Pushed {
-        self.bytes = self.bytes.saturating_add(cost);
-        self.bytes_peak = self.bytes_peak.max(self.bytes);
-        self.items.push_back((session, item));
+        self.store(now, session, Item::Frame(frame));
         Pushed::Stored
     }
 
-    /// Report the drops not reported yet, of one session or of all; the layers stay in the state they are in.
-    fn tell_drops(&mut self, only: Option<SessionId>) {
-        let untold: Vec<_> = self
-            .dropping
-            .iter_mut()
-            .filter(|((session, _), count)| **count > 0 && only.is_none_or(|only| only == *session))
-            .map(|((session, layer), count)| (*session, layer.clone(), std::mem::take(count)))
-            .collect();
-        for (session, layer, frames_count) in untold {
-            self.store(session, Item::Overflow { layer, frames_count }, ITEM_BYTES);
+    /// Tell whether `cost` more bytes of a session fit, and make room if they are within its share.
+    fn has_room(&mut self, session: SessionId, cost: usize, is_video: bool) -> bool {
+        let room = room(self.bytes_max, is_video);
+        if self.bytes.saturating_add(cost) <= room {
+            return true;
+        }
+        let share = self.share(session);
+        let is_within = self.backlog(session).bytes().saturating_add(cost) <= share;
+        while is_within && self.bytes.saturating_add(cost) > room {
+            if !self.shed_greediest(share, cost) {
+                return false;
+            }
+        }
+        is_within
+    }
+
+    /// Return what each session may hold for itself, `session` among those that wait.
+    fn share(&self, session: SessionId) -> usize {
+        let others = self.backlogs.iter().filter(|(id, backlog)| **id != session && !backlog.is_empty());
+        room(self.bytes_max, true) / (others.count() + 1)
+    }
+
+    /// Drop the newest frames of whoever holds most over the share; false if nobody does.
+    fn shed_greediest(&mut self, share: usize, needed: usize) -> bool {
+        let greediest = self.backlogs.iter_mut().max_by_key(|(_, backlog)| backlog.bytes());
+        let Some((session, backlog)) = greediest.filter(|(_, backlog)| backlog.bytes() > share) else {
+            return false;
+        };
+        let before = backlog.bytes();
+        let (frames, stopped) = backlog.shed(needed.max(SHED_BYTES_MIN).min(before - share));
+        let freed = before - backlog.bytes();
+        self.starved.extend(stopped.into_iter().map(|layer| (*session, layer)));
+        self.bytes -= freed;
+        self.dropped_total += frames;
+        freed > 0
+    }
+
+    fn store(&mut self, now: Instant, session: SessionId, item: Item) {
+        self.bytes = self.bytes.saturating_add(cost_of(&item));
+        self.bytes_peak = self.bytes_peak.max(self.bytes);
+        let number = self.number;
+        self.number += 1;
+        let backlog = self.backlog(session);
+        let was_empty = backlog.is_empty();
+        backlog.push(Waiting { number, since: now, item });
+        if was_empty && !self.turns.contains(&session) {
+            self.turns.push_back(session);
+        }
+    }
+
+    /// Take a turn's worth of a session; what is left waits for the next turn. After its end nothing is kept of it.
+    fn take(&mut self, session: SessionId) -> Vec<Item> {
+        let Some(backlog) = self.backlogs.get_mut(&session) else {
+            return Vec::new();
+        };
+        let before = backlog.bytes();
+        let items: Vec<Item> = std::iter::from_fn(|| backlog.pop()).take(ITEMS_PER_TURN).collect();
+        self.bytes -= before - backlog.bytes();
+        if !backlog.is_empty() {
+            self.turns.push_back(session);
+        } else if matches!(items.last(), Some(Item::Closed { .. })) {
+            self.backlogs.remove(&session);
+        }
+        items
+    }
+
+    /// Report the drops of a session not reported yet; the layers stay in the state they are in.
+    fn tell_drops(&mut self, now: Instant, session: SessionId) {
+        for overflow in self.backlog(session).untold() {
+            self.store(now, session, overflow);
         }
     }
 }
 
+/// Return the part of `whole` a kind of media may fill.
+const fn room(whole: usize, is_video: bool) -> usize {
+    if is_video { whole - whole / AUDIO_SHARE } else { whole }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Pushed, Queue};
+    use super::Pushed;
     use crate::codec::Codec;
     use crate::item::{CloseReason, Frame, Item, LayerName, SessionId};
+    use crate::policing::Budget;
+    use std::time::Instant;
+
+    /// A queue whose time stands still.
+    struct Queue(super::Queue, Instant);
+
+    impl Queue {
+        fn new(bytes_max: usize) -> Self {
+            Self(super::Queue::new(bytes_max, Budget::default()), Instant::now())
+        }
+
+        fn push(&mut self, session: SessionId, item: Item) -> Pushed {
+            self.0.push(self.1, session, item)
+        }
+
+        fn drain(&mut self) -> Vec<(SessionId, Vec<Item>)> {
+            self.0.drain(self.1)
+        }
+    }
 
     const SESSION: SessionId = SessionId(1);
 
@@ -191,7 +339,7 @@ mod tests {
         assert_eq!(queue.push(SESSION, frame(Codec::Opus, 0, true)), Pushed::Stored);
         assert_eq!(queue.push(SESSION, frame(Codec::Opus, 1, true)), Pushed::Stored);
         assert_eq!(queue.push(SESSION, frame(Codec::Opus, 2, true)), Pushed::Dropped);
-        assert_eq!(queue.dropped_total(), 11);
+        assert_eq!(queue.0.dropped_total(), 11);
     }
 
     #[test]
@@ -211,7 +359,7 @@ mod tests {
             queue.push(SESSION, frame(Codec::H264, ticks, ticks % 30 == 0));
             queue.push(SESSION, frame(Codec::Opus, ticks, true));
         }
-        assert!(queue.bytes_peak() <= 10_000);
+        assert!(queue.0.bytes_peak() <= 10_000);
     }
 
     #[test]
@@ -232,7 +380,7 @@ mod tests {
             })
             .collect();
         assert_eq!(ticks, [(2, vec![0, 2]), (1, vec![1, 3])]);
-        assert!(queue.is_empty());
+        assert!(queue.0.is_empty());
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub struct Session {
     offer: Offer,
     clock: Clock,
     phase: Phase,
-    media: MediaTable,
+    pub(crate) media: MediaTable,
     layers: HashMap<LayerKey, Layer>,
     keyframes: KeyframePolicy<LayerKey>,
     intake: Intake,
@@ -57,7 +57,7 @@ pub struct Session {
     routing: Routing,
     transport_sequence: TransportSequence,
     /// What a payload type carries, by number.
-    roles: [Role; 128],
+    pub(crate) roles: [Role; 128],
     has_video: bool,
     /// Packets asked for again, and packets that came, at the last look.
     ingress: HashMap<LayerKey, (u64, u64)>,

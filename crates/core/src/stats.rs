@@ -21,8 +21,18 @@ pub struct Stats {
     pub queue_bytes: u64,
     /// The most they ever were.
     pub queue_bytes_max: u64,
-    /// Frames dropped because the queue was full.
+    /// How long the oldest item waits for the reader now, milliseconds.
+    pub queue_age_ms: u64,
+    /// Frames dropped because the queue was full or their session over its rate.
     pub frames_dropped: u64,
+    /// Datagrams passed over because their session had used up its budget.
+    pub packets_refused: u64,
+    /// Sessions ended because ICE and DTLS took too long.
+    pub connects_late: u64,
+    /// ICE-TCP connections open now.
+    pub tcp_connections: u64,
+    /// ICE-TCP connections refused or closed to make room for others.
+    pub tcp_refused: u64,
     /// Sessions open now.
     pub sessions: u64,
     /// Datagrams that belong to no session.
@@ -34,7 +44,7 @@ pub struct Stats {
 
 impl Stats {
     /// Return every counter with the name Python sees.
-    pub const fn named(&self) -> [(&'static str, u64); 14] {
+    pub const fn named(&self) -> [(&'static str, u64); 19] {
         [
             ("packets_received", self.packets_received),
             ("bytes_received", self.bytes_received),
@@ -46,7 +56,12 @@ impl Stats {
             ("nacks_sent", self.nacks_sent),
             ("queue_bytes", self.queue_bytes),
             ("queue_bytes_max", self.queue_bytes_max),
+            ("queue_age_ms", self.queue_age_ms),
             ("frames_dropped", self.frames_dropped),
+            ("packets_refused", self.packets_refused),
+            ("connects_late", self.connects_late),
+            ("tcp_connections", self.tcp_connections),
+            ("tcp_refused", self.tcp_refused),
             ("sessions", self.sessions),
             ("datagrams_unknown", self.datagrams_unknown),
             ("datagrams_forged", self.datagrams_forged),

@@ -116,7 +116,7 @@ fn the_end_of_one_session_leaves_the_others_alone() {
         let Ok((session, _, _)) = Session::answer(&settings(now), SessionId(id), offer, &wishes(true), now) else {
             unreachable!("the offer can be answered");
         };
-        rig.engine.open(session);
+        rig.engine.open(now, session);
     }
     assert_eq!(rig.engine.outbox().stats.sessions, 101);
     rig.engine.close(now, SessionId(2));

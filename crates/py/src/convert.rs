@@ -55,12 +55,13 @@ pub struct Closed {
     received_ns: i64,
 }
 
-/// Frames were dropped because Python did not drain in time.
+/// Media was dropped at this place: Python did not drain in time, or the session sent more than it may.
 #[pyclass(frozen, get_all, module = "soloist._core")]
 pub struct Overflow {
     mid: Py<PyString>,
     rid: Option<Py<PyString>>,
     frames_count: u64,
+    packets_count: u64,
 }
 
 pub fn track(track: &core::Track) -> Track {
@@ -93,9 +94,9 @@ fn item(py: Python<'_>, item: core::Item) -> PyResult<Py<PyAny>> {
         core::Item::Closed { reason, received_ns } => {
             Py::new(py, Closed { reason: reason.name(), received_ns })?.into_any()
         }
-        core::Item::Overflow { layer, frames_count } => {
+        core::Item::Overflow { layer, frames_count, packets_count } => {
             let (mid, rid) = names(py, &layer);
-            Py::new(py, Overflow { mid, rid, frames_count })?.into_any()
+            Py::new(py, Overflow { mid, rid, frames_count, packets_count })?.into_any()
         }
     })
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
-use soloist_core::{Clock, Codec, OfferError, Session, SessionId, Settings, Wishes};
+use soloist_core::{Budget, Clock, Codec, OfferError, Session, SessionId, Settings, Wishes};
 
 use run_loop::{Handle, LoopSettings};
 
@@ -34,7 +34,7 @@ struct Receiver {
 #[pymethods]
 impl Receiver {
     #[new]
-    #[pyo3(signature = (*, bind, port, public_addresses, batch_interval_ms=100, queue_bytes_max=268_435_456, socket_buffer_bytes=33_554_432, silence_timeout_ms=15_000, with_tcp=true))]
+    #[pyo3(signature = (*, bind, port, public_addresses, batch_interval_ms=100, queue_bytes_max=268_435_456, socket_buffer_bytes=33_554_432, silence_timeout_ms=15_000, with_tcp=true, budget=None))]
     #[allow(clippy::needless_pass_by_value, reason = "PyO3 extracts lists of strings by value")]
     #[expect(clippy::too_many_arguments, reason = "keyword-only in Python")]
     fn new(
@@ -46,12 +46,14 @@ impl Receiver {
         socket_buffer_bytes: usize,
         silence_timeout_ms: u64,
         with_tcp: bool,
+        budget: Option<HashMap<String, u32>>,
     ) -> PyResult<Self> {
         let settings = LoopSettings {
             bind: SocketAddr::new(parse_ip(bind, "bind")?, port),
             with_tcp,
             socket_buffer_bytes,
             queue_bytes_max,
+            budget: parse_budget(&budget.unwrap_or_default())?,
             batch_interval: Duration::from_millis(batch_interval_ms),
         };
         let public = public_addresses.iter().map(|text| parse_ip(text, "public_addresses"));
@@ -110,6 +112,20 @@ impl Receiver {
         convert::batch(py, batch)
     }
 
+    fn mark(&self) -> u64 {
+        self.handle.mark()
+    }
+
+    #[allow(clippy::needless_pass_by_value, reason = "PyO3 extracts lists of numbers by value")]
+    fn has_handed_out(&self, mark: u64, sessions: Vec<u64>) -> bool {
+        let sessions: Vec<SessionId> = sessions.into_iter().map(SessionId).collect();
+        self.handle.has_handed_out(mark, &sessions)
+    }
+
+    fn forget_mark(&self, mark: u64) {
+        self.handle.forget_mark(mark);
+    }
+
     fn wake(&self) {
         self.handle.wake();
     }
@@ -155,6 +171,21 @@ fn parse_codecs(names: &[String]) -> PyResult<Vec<Codec>> {
             .ok_or_else(|| PyValueError::new_err(format!("{name:?} is none of h264, vp8, vp9, av1")))
     };
     names.iter().map(codec).collect()
+}
+
+fn parse_budget(limits: &HashMap<String, u32>) -> PyResult<Budget> {
+    let mut budget = Budget::default();
+    for (name, limit) in limits {
+        let field = match name.as_str() {
+            "audio_packets_per_s" => &mut budget.audio_packets_per_s,
+            "video_packets_per_s" => &mut budget.video_packets_per_s,
+            "bytes_per_s" => &mut budget.bytes_per_s,
+            "pictures_per_s" => &mut budget.pictures_per_s,
+            _ => return Err(PyValueError::new_err(format!("a session's budget has no {name:?}"))),
+        };
+        *field = *limit;
+    }
+    Ok(budget)
 }
 
 #[pymodule]

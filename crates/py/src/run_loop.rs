@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::Builder;
@@ -21,7 +22,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use soloist_core::net::Protocol;
 use soloist_core::pace::{Pace, Rest};
 use soloist_core::queue::Pushed;
-use soloist_core::{Datagram, Engine, Item, Outbox, Queue, Stats};
+use soloist_core::{Budget, Datagram, Engine, Item, Outbox, Queue, Stats};
 
 pub use handle::{Batch, Handle};
 use handle::{Command, Shared, State};
@@ -40,6 +41,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 const DEADLINE_GRID_MS: u128 = 5;
 /// Batches read before commands and deadlines get their turn.
 const READS_PER_TURN: usize = 16;
+/// How long a mark waits for the socket to be read to its end.
+const MARK_PATIENCE: Duration = Duration::from_millis(500);
 /// Local addresses remembered for publishers.
 const LOCAL_ADDRESSES_MAX: usize = 4_096;
 
@@ -50,6 +53,8 @@ pub struct LoopSettings {
     pub with_tcp: bool,
     pub socket_buffer_bytes: usize,
     pub queue_bytes_max: usize,
+    /// What each session may send.
+    pub budget: Budget,
     pub batch_interval: Duration,
 }
 
@@ -77,7 +82,8 @@ impl Bound {
     pub fn start(self, settings: &LoopSettings, candidates: Vec<SocketAddr>) -> io::Result<Handle> {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
-                queue: Queue::new(settings.queue_bytes_max),
+                queue: Queue::new(settings.queue_bytes_max, settings.budget),
+                marks: HashMap::new(),
                 first_at: None,
                 is_woken: false,
                 is_closed: false,
@@ -107,10 +113,12 @@ impl Bound {
             bell: bell.clone(),
             has_commands: false,
             orders: Vec::new(),
+            is_emptied: true,
             pace,
             first_at: None,
             inbox,
-            engine: Engine::default(),
+            marks: Vec::new(),
+            engine: Engine::new(settings.budget),
             shared: shared.clone(),
             batch_interval: settings.batch_interval,
             port: self.address.port(),
@@ -123,7 +131,8 @@ impl Bound {
         };
         let thread = Builder::new().name("soloist-io".into()).spawn(move || run_guarded(io_loop))?;
         let batch_interval = settings.batch_interval;
-        Ok(Handle { shared, commands, bell, batch_interval, thread: Mutex::new(Some(thread)) })
+        let (thread, next_mark) = (Mutex::new(Some(thread)), AtomicU64::new(1));
+        Ok(Handle { shared, commands, bell, batch_interval, thread, next_mark })
     }
 }
 
@@ -140,6 +149,10 @@ struct IoLoop {
     bell: Arc<EventFd>,
     has_commands: bool,
     orders: Vec<Command>,
+    /// Marks not placed yet, and when they were asked for.
+    marks: Vec<(u64, Instant)>,
+    /// The last reading left nothing in the socket.
+    is_emptied: bool,
     pace: Pace,
     /// When the oldest item came that Python has not taken, as of the last turn.
     first_at: Option<Instant>,
@@ -167,6 +180,7 @@ impl IoLoop {
             self.hear();
             let (udp_bytes, is_emptied) = self.read();
             let bytes = udp_bytes + self.read_tcp(woken_at);
+            self.is_emptied = is_emptied;
             let may_rest = is_emptied && self.engine.is_settled();
             self.pace.note(bytes, woken_at.saturating_duration_since(read_at), may_rest);
             read_at = woken_at;
@@ -222,6 +236,7 @@ impl IoLoop {
     /// Take the commands that wait. Sessions open before the socket is read, so that their first datagrams find them; all
     /// else comes after it, so that what was sent before a goodbye is not lost to it.
     fn hear(&mut self) {
+        let now = Instant::now();
         if !self.has_commands {
             return;
         }
@@ -229,7 +244,7 @@ impl IoLoop {
         let _ = self.bell.read();
         while let Ok(command) = self.inbox.try_recv() {
             match command {
-                Command::Open(session) => self.engine.open(*session),
+                Command::Open(session) => self.engine.open(now, *session),
                 later => self.orders.push(later),
             }
         }
@@ -240,7 +255,7 @@ impl IoLoop {
         let mut goes_on = true;
         for command in std::mem::take(&mut self.orders) {
             match command {
-                Command::Open(session) => self.engine.open(*session),
+                Command::Open(session) => self.engine.open(now, *session),
                 Command::RequestKeyframe { session, mid, rid } => {
                     self.engine.request_keyframe(now, session, &mid, rid.as_deref());
                 }
@@ -249,6 +264,7 @@ impl IoLoop {
                     let _ = reply.send(self.engine.restart_ice(now, session, &ufrag, &password));
                 }
                 Command::Close(session) => self.engine.close(now, session),
+                Command::Mark { number, asked_at } => self.marks.push((number, asked_at)),
                 Command::Stop => goes_on = false,
             }
         }
@@ -333,8 +349,9 @@ impl IoLoop {
             });
         }
         let Outbox { items, stats, .. } = outbox;
-        self.stats =
-            Stats { kernel_drops: self.stats.kernel_drops, loop_gap_ms_max: self.stats.loop_gap_ms_max, ..*stats };
+        let Stats { kernel_drops, loop_gap_ms_max, .. } = self.stats;
+        let (tcp_connections, tcp_refused) = self.tcp.as_ref().map_or((0, 0), TcpPort::counts);
+        self.stats = Stats { kernel_drops, loop_gap_ms_max, tcp_connections, tcp_refused, ..*stats };
         let mut state = self.shared.lock();
         state.stats = self.stats;
         let mut starved = Vec::new();
@@ -343,15 +360,17 @@ impl IoLoop {
                 Item::Frame(frame) => Some(frame.layer.clone()),
                 _ => None,
             };
-            if state.queue.push(session, item) == Pushed::Dropped {
+            if state.queue.push(now, session, item) == Pushed::Dropped {
                 starved.extend(layer.map(|layer| (session, layer)));
             }
         }
-        if state.first_at.is_none() && !state.queue.is_empty() {
-            state.first_at = Some(now);
+        starved.extend(state.queue.take_starved());
+        place_marks(&mut self.marks, self.is_emptied, now, &mut state);
+        if state.first_at.is_none() {
+            state.first_at = state.queue.oldest_at();
         }
         self.first_at = state.first_at;
-        let is_due = state.first_at.is_some_and(|first_at| now >= first_at + self.batch_interval);
+        let is_due = state.is_woken || state.first_at.is_some_and(|first_at| now >= first_at + self.batch_interval);
         drop(state);
         if is_due {
             self.shared.ready.notify_all();
@@ -364,6 +383,20 @@ impl IoLoop {
             tcp.flush();
         }
     }
+}
+
+/// Place the marks whose time has come: the socket was read to its end, or has been full for too long. Their reader is
+/// woken.
+fn place_marks(marks: &mut Vec<(u64, Instant)>, is_emptied: bool, now: Instant, state: &mut State) {
+    let number = state.queue.number();
+    marks.retain(|(mark, asked_at)| {
+        let is_due = is_emptied || now.saturating_duration_since(*asked_at) >= MARK_PATIENCE;
+        if is_due {
+            state.marks.insert(*mark, number);
+            state.is_woken = true;
+        }
+        !is_due
+    });
 }
 
 /// Run the loop to its end; whatever ends it, readers are told.

@@ -65,7 +65,7 @@ impl Rig {
     fn around(session: Session, now: Instant) -> Self {
         let ufrag = session.ufrag().to_owned();
         let mut engine = Engine::default();
-        engine.open(session);
+        engine.open(now, session);
         Self { engine, ufrag, now, is_new: true }
     }
 

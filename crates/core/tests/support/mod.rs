@@ -128,7 +128,7 @@ impl Rig {
         publisher.sdp_api().accept_answer(pending, for_publisher).expect("the answer fits the offer");
         resend_without_limit(&mut publisher, video, &scenario.rids);
         let mut engine = Engine::default();
-        engine.open(session);
+        engine.open(start, session);
         let mut rig = Self {
             start,
             now: start,

@@ -1,5 +1,7 @@
 //! Python's side of the I/O thread: commands in, batches out, and the store between the two threads.
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -17,9 +19,23 @@ const REPLY_LIMIT: Duration = Duration::from_secs(5);
 /// What Python asks of the I/O thread.
 pub(super) enum Command {
     Open(Box<Session>),
-    RequestKeyframe { session: SessionId, mid: String, rid: Option<String> },
-    RestartIce { session: SessionId, ufrag: String, password: String, reply: SyncSender<Result<String, OfferError>> },
+    RequestKeyframe {
+        session: SessionId,
+        mid: String,
+        rid: Option<String>,
+    },
+    RestartIce {
+        session: SessionId,
+        ufrag: String,
+        password: String,
+        reply: SyncSender<Result<String, OfferError>>,
+    },
     Close(SessionId),
+    /// Note the place of `number` behind everything that had reached the socket when it was asked for.
+    Mark {
+        number: u64,
+        asked_at: Instant,
+    },
     Stop,
 }
 
@@ -30,6 +46,8 @@ pub(super) struct Shared {
 
 pub(super) struct State {
     pub queue: Queue,
+    /// The queue's number at each mark.
+    pub marks: HashMap<u64, u64>,
     /// When the oldest item in the queue came.
     pub first_at: Option<Instant>,
     pub is_woken: bool,
@@ -57,6 +75,7 @@ pub struct Handle {
     pub(super) bell: Arc<EventFd>,
     pub(super) batch_interval: Duration,
     pub(super) thread: Mutex<Option<JoinHandle<()>>>,
+    pub(super) next_mark: AtomicU64,
 }
 
 impl Handle {
@@ -88,13 +107,40 @@ impl Handle {
             let is_due = state.first_at.is_some_and(|first_at| now >= first_at + self.batch_interval);
             if state.is_woken || state.is_closed || is_due || now >= until {
                 state.is_woken = false;
-                state.first_at = None;
-                let batch = state.queue.drain();
+                let batch = state.queue.drain(now);
+                state.first_at = state.queue.oldest_at();
                 return if batch.is_empty() && state.is_broken { Err(Broken) } else { Ok(batch) };
             }
             let waited = self.shared.ready.wait_timeout(state, until - now);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Put a mark behind everything received so far; return its number.
+    pub fn mark(&self) -> u64 {
+        let number = self.next_mark.fetch_add(1, Ordering::Relaxed);
+        self.send(Command::Mark { number, asked_at: Instant::now() });
+        number
+    }
+
+    /// Tell whether everything of these sessions before a mark was handed out; the mark is then forgotten.
+    pub fn has_handed_out(&self, mark: u64, sessions: &[SessionId]) -> bool {
+        let mut state = self.shared.lock();
+        let number = match state.marks.get(&mark) {
+            Some(number) => *number,
+            None if state.is_closed => u64::MAX,
+            None => return false,
+        };
+        let has = state.queue.has_handed_out(number, sessions);
+        if has {
+            state.marks.remove(&mark);
+        }
+        has
+    }
+
+    /// Give up waiting for a mark.
+    pub fn forget_mark(&self, mark: u64) {
+        self.shared.lock().marks.remove(&mark);
     }
 
     pub fn wake(&self) {
@@ -108,6 +154,8 @@ impl Handle {
         stats.queue_bytes = u64::try_from(state.queue.bytes()).unwrap_or(u64::MAX);
         stats.queue_bytes_max = u64::try_from(state.queue.bytes_peak()).unwrap_or(u64::MAX);
         stats.frames_dropped = state.queue.dropped_total();
+        let age = state.queue.oldest_at().map_or(Duration::ZERO, |oldest| oldest.elapsed());
+        stats.queue_age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         stats
     }
 
