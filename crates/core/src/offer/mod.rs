@@ -4,6 +4,7 @@
 //! a minimal offer of the accepted ones is written for str0m to answer; the refused ones are added to the answer again
 //! with port 0. Spec: RFC 8866 (SDP), RFC 8829 §5.3.1 (answers), RFC 9143 (BUNDLE), RFC 8853 (simulcast), RFC 9725 §4.2.
 
+mod payloads;
 mod render;
 mod section;
 mod sprop;
@@ -23,6 +24,10 @@ pub use transport::{Transport, check_credentials};
 /// Longest offer read, bytes; a browser's offer with three tracks is about 12 kB.
 pub const OFFER_BYTES_MAX: usize = 256 * 1024;
 const SECTIONS_MAX: usize = 32;
+/// Sections accepted; a publisher sends one of sound and one of pictures.
+const ACCEPTED_MAX: usize = 8;
+/// Longest line read, bytes; an m-line of all payload types has 400.
+const LINE_BYTES_MAX: usize = 4_096;
 const MID_BYTES_MAX: usize = 16;
 const RID_BYTES_MAX: usize = 8;
 
@@ -51,10 +56,16 @@ impl Offer {
     pub fn parse(text: &str, preference: &Preference<'_>) -> Result<Self, OfferError> {
         let (session_attributes, mut sections) = split(text)?;
         let bundle = bundle_of(&session_attributes);
-        let mut refusals = Vec::new();
+        let (mut refusals, mut accepted_count) = (Vec::new(), 0);
         for section in &mut sections {
+            if accepted_count == ACCEPTED_MAX {
+                break;
+            }
             match section::judge(section, &bundle, preference) {
-                Ok(accepted) => section.accepted = Some(accepted),
+                Ok(accepted) => {
+                    section.accepted = Some(accepted);
+                    accepted_count += 1;
+                }
                 Err(reason) => refusals.push(format!("{}: {reason}", section.media)),
             }
         }
@@ -142,7 +153,13 @@ fn split(text: &str) -> Result<(Vec<String>, Vec<Section>), OfferError> {
     let mut session_attributes = Vec::new();
     let mut sections: Vec<Section> = Vec::new();
     for line in lines {
+        if line.len() > LINE_BYTES_MAX {
+            return Err(malformed("a line is longer than 4,096 bytes"));
+        }
         if let Some(media) = line.strip_prefix("m=") {
+            if sections.len() == SECTIONS_MAX {
+                return Err(malformed("it has more than 32 media sections"));
+            }
             sections.push(section::parse_media_line(media, sections.len())?);
         } else if let Some(attribute) = line.strip_prefix("a=") {
             let attributes = sections.last_mut().map_or(&mut session_attributes, |section| &mut section.attributes);
@@ -154,12 +171,11 @@ fn split(text: &str) -> Result<(Vec<String>, Vec<Section>), OfferError> {
     if sections.is_empty() {
         return Err(malformed("it has no media section; offer at least one audio or video track"));
     }
-    if sections.len() > SECTIONS_MAX {
-        return Err(malformed("it has more than 32 media sections"));
-    }
+    section::check_attributes(&session_attributes, "the session")?;
     for (index, section) in sections.iter_mut().enumerate() {
+        section::check_attributes(&section.attributes, &format!("media section {}", index + 1))?;
         section.mid = value_of(&section.attributes, "mid:").map_or_else(|| index.to_string(), str::to_owned);
-        section.rids = section::rids_of(&section.attributes);
+        section.rids = section::rids_of(&section.attributes)?;
         if section.rids.is_empty() {
             section.ssrc_layers = section::ssrc_layers_of(&section.attributes);
         }

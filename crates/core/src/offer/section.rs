@@ -1,11 +1,25 @@
 //! One media section of an offer: whether it can be recorded, and by which payload types.
 
-use super::{Preference, has};
+use std::collections::HashSet;
+
+use super::payloads::PayloadTable;
+use super::{Preference, has, malformed};
 use crate::codec::{Codec, Kind};
 use crate::error::OfferError;
 
-/// Layers by SSRC looked at; browsers send three.
+/// Layers of one section; browsers send three.
 const LAYERS_MAX: usize = 8;
+/// Formats an m-line may list; there are 128 payload types.
+const FORMATS_MAX: usize = 128;
+/// Attributes a section, or the session, may have; browsers write about 150.
+pub(super) const ATTRIBUTES_MAX: usize = 1_024;
+/// Attributes of one of these kinds a section, or the session, may have; browsers write about 25 of each.
+pub(super) const REPEATED_MAX: usize = 64;
+const REPEATED: [&str; 4] = ["extmap:", "ssrc:", "ssrc-group:", "rid:"];
+/// Longest `a=simulcast` line, bytes; one of three layers each way has 40.
+const SIMULCAST_BYTES_MAX: usize = 256;
+/// Codings named in a refusal.
+const NAMED_MAX: usize = 16;
 
 /// A payload type of an accepted section.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +100,13 @@ pub(super) fn parse_media_line(line: &str, index: usize) -> Result<Section, Offe
     if number.parse::<u16>().is_err() {
         return Err(OfferError::Malformed(format!("its m-line number {} has no valid port", index + 1)));
     }
+    let mut formats: Vec<String> = words.collect();
+    // A payload type that stands twice means nothing more; what is looked up for each must not be looked up twice.
+    let mut seen = HashSet::new();
+    formats.retain(|format| seen.insert(format.clone()));
+    if formats.len() > FORMATS_MAX {
+        return Err(OfferError::Malformed(format!("its m-line number {} lists more than 128 formats", index + 1)));
+    }
     let mut attributes = Vec::new();
     if number == "0" {
         attributes.push("x-port-zero".to_owned());
@@ -93,7 +114,7 @@ pub(super) fn parse_media_line(line: &str, index: usize) -> Result<Section, Offe
     Ok(Section {
         media,
         protocol,
-        formats: words.collect(),
+        formats,
         attributes,
         mid: String::new(),
         rids: Vec::new(),
@@ -102,16 +123,38 @@ pub(super) fn parse_media_line(line: &str, index: usize) -> Result<Section, Offe
     })
 }
 
+/// Refuse more attributes than anybody needs: each costs the one who answers.
+pub(super) fn check_attributes(attributes: &[String], whose: &str) -> Result<(), OfferError> {
+    if attributes.len() > ATTRIBUTES_MAX {
+        return Err(malformed(&format!("{whose} has more than {ATTRIBUTES_MAX} attributes")));
+    }
+    let mut simulcast = attributes.iter().filter(|attribute| attribute.starts_with("simulcast:"));
+    if simulcast.next().is_some_and(|line| line.len() > SIMULCAST_BYTES_MAX) || simulcast.next().is_some() {
+        return Err(malformed(&format!(
+            "{whose} has several a=simulcast lines, or one above {SIMULCAST_BYTES_MAX} bytes"
+        )));
+    }
+    for name in REPEATED {
+        if attributes.iter().filter(|attribute| attribute.starts_with(name)).count() > REPEATED_MAX {
+            return Err(malformed(&format!("{whose} has more than {REPEATED_MAX} lines a={name}")));
+        }
+    }
+    Ok(())
+}
+
 /// Read the layers a section says it sends. Spec: RFC 8851 §4.
-pub(super) fn rids_of(attributes: &[String]) -> Vec<String> {
+pub(super) fn rids_of(attributes: &[String]) -> Result<Vec<String>, OfferError> {
     let lines = attributes.iter().filter_map(|attribute| attribute.strip_prefix("rid:"));
-    lines
-        .filter_map(|line| {
-            let mut words = line.split_ascii_whitespace();
-            let rid = words.next()?;
-            (words.next() == Some("send")).then(|| rid.to_owned())
-        })
-        .collect()
+    let sent = lines.filter_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        let rid = words.next()?;
+        (words.next() == Some("send")).then(|| rid.to_owned())
+    });
+    let rids: Vec<String> = sent.collect();
+    if rids.len() > LAYERS_MAX {
+        return Err(malformed("a section sends more than 8 layers (a=rid)"));
+    }
+    Ok(rids)
 }
 
 /// Read the layers of a section that names them by SSRC. Spec: RFC 5576 §4.2; `SIM` is browsers' own.
@@ -144,76 +187,20 @@ pub(super) fn judge(section: &Section, bundle: &[String], preference: &Preferenc
     if has(&section.attributes, "recvonly") || has(&section.attributes, "inactive") {
         return Err("not sent; offer a=sendonly".into());
     }
-    let payloads = payloads_of(section, kind, preference);
+    let table = PayloadTable::new(section);
+    let payloads = table.payloads(kind, preference);
     if payloads.is_empty() {
-        return Err(no_codec(section, kind, preference));
+        return Err(no_codec(&table, kind, preference));
     }
     Ok(Accepted { kind, payloads })
 }
 
-fn no_codec(section: &Section, kind: Kind, preference: &Preference<'_>) -> String {
-    let offered: Vec<&str> = rtpmaps(section).map(|(_, name, _)| name).collect();
+fn no_codec(table: &PayloadTable<'_>, kind: Kind, preference: &Preference<'_>) -> String {
+    let offered: Vec<&str> = table.names().take(NAMED_MAX).collect();
     let offered = if offered.is_empty() { "none".to_owned() } else { offered.join(", ") };
     let wanted = match kind {
         Kind::Audio => "opus".to_owned(),
         Kind::Video => preference.video_codecs.iter().map(|codec| codec.name()).collect::<Vec<_>>().join(", "),
     };
     format!("codecs offered: {offered}; offer one of: {wanted}")
-}
-
-/// Iterate over (payload type, encoding name, rest) of a section's rtpmap lines, in the order of its m-line.
-fn rtpmaps(section: &Section) -> impl Iterator<Item = (u8, &str, &str)> {
-    section.formats.iter().filter_map(|format| {
-        let pt: u8 = format.parse().ok().filter(|pt| *pt < 128)?;
-        let value = value_of_payload(&section.attributes, "rtpmap:", pt).next()?;
-        let (name, rest) = value.split_once('/')?;
-        Some((pt, name, rest))
-    })
-}
-
-/// Iterate over the values of `a=<name><pt> <value>`.
-fn value_of_payload<'a>(attributes: &'a [String], name: &'a str, pt: u8) -> impl Iterator<Item = &'a str> {
-    attributes.iter().filter_map(move |attribute| {
-        let (number, value) = attribute.strip_prefix(name)?.split_once(' ')?;
-        (number.parse() == Ok(pt)).then(|| value.trim())
-    })
-}
-
-fn payloads_of(section: &Section, kind: Kind, preference: &Preference<'_>) -> Vec<Payload> {
-    let mut payloads: Vec<Payload> = rtpmaps(section)
-        .filter_map(|(pt, name, rest)| {
-            let codec = Codec::from_name(name).filter(|codec| codec.kind() == kind)?;
-            let clock = rest.split('/').next()?;
-            (clock.parse() == Ok(codec.rate_hz())).then(|| payload_of(section, codec, pt, preference))
-        })
-        .filter(|payload| kind == Kind::Audio || preference.video_codecs.contains(&payload.codec))
-        .collect();
-    payloads.sort_by_key(|payload| preference.video_codecs.iter().position(|codec| *codec == payload.codec));
-    payloads
-}
-
-fn payload_of(section: &Section, codec: Codec, pt: u8, preference: &Preference<'_>) -> Payload {
-    let refers_to_us =
-        |other: u8| value_of_payload(&section.attributes, "fmtp:", other).any(|fmtp| apt_of(fmtp) == Some(pt));
-    let rtx = rtpmaps(section).find(|(other, name, _)| name.eq_ignore_ascii_case("rtx") && refers_to_us(*other));
-    let wraps_us = |other: u8| {
-        value_of_payload(&section.attributes, "fmtp:", other)
-            .any(|fmtp| fmtp.split('/').all(|word| word.trim().parse() == Ok(pt)))
-    };
-    let red = rtpmaps(section)
-        .find(|(other, name, _)| preference.with_red && name.eq_ignore_ascii_case("red") && wraps_us(*other))
-        .filter(|_| codec == Codec::Opus);
-    let any_payload = section.attributes.iter().filter_map(|attribute| attribute.strip_prefix("rtcp-fb:* "));
-    Payload {
-        codec,
-        pt,
-        rtx: rtx.map(|(other, _, _)| other),
-        red: red.map(|(other, _, _)| other),
-        fmtp: value_of_payload(&section.attributes, "fmtp:", pt).next().unwrap_or_default().to_owned(),
-        feedback: value_of_payload(&section.attributes, "rtcp-fb:", pt).chain(any_payload).map(str::to_owned).collect(),
-    }
-}
-
-fn apt_of(fmtp: &str) -> Option<u8> {
-    fmtp.split(';').find_map(|pair| pair.trim().strip_prefix("apt="))?.trim().parse().ok()
 }
