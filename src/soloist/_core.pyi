@@ -74,11 +74,16 @@ class Closed:
 
 @final
 class Overflow:
-    """Frames were dropped because Python did not drain in time; video resumes at its next keyframe."""
+    """Media was dropped here: Python did not drain in time, or the session sent more than it may.
+
+    Video resumes at its next keyframe.
+    """
 
     mid: str
     rid: str | None
     frames_count: int
+    packets_count: int
+    """Packets refused before they were frames, of this layer or of another of its kind."""
 
 Item = Frame | SenderReport | Connected | Closed | Overflow
 
@@ -100,13 +105,16 @@ class Receiver:
         socket_buffer_bytes: int = 33554432,
         silence_timeout_ms: int = 15000,
         with_tcp: bool = True,
+        budget: dict[str, int] | None = None,
     ) -> None:
         """Bind a UDP port (0 chooses one) and, `with_tcp`, the TCP port of the same number if it is free.
 
         Without `public_addresses` publishers are told the bound address, or for a wildcard all of this machine's.
+        `budget` is what one session may send a second: audio_packets_per_s, video_packets_per_s, bytes_per_s,
+        pictures_per_s; the core's own limits where it says nothing.
 
         Raises:
-            ValueError: an address is not an IP address.
+            ValueError: an address is not an IP address, or the budget names something else.
             OSError: the UDP port is taken or not ours to bind.
         """
     def accept_offer(
@@ -132,9 +140,17 @@ class Receiver:
     def wait(self, timeout_ms: int) -> list[tuple[int, list[Item]]]:
         """Block without the GIL until items, a `wake` or the time limit; return items grouped by session, in order.
 
+        Each session gets its turn: of one with much to say the rest waits for the next call, which returns at once.
+
         Raises:
             RuntimeError: the I/O thread has failed and everything it had received was returned before.
         """
+    def mark(self) -> int:
+        """Put a mark behind everything received so far, also what the socket holds; return its number."""
+    def has_handed_out(self, mark: int, sessions: list[int]) -> bool:
+        """Return whether `wait` has returned all items of these sessions before a mark; it is then forgotten."""
+    def forget_mark(self, mark: int) -> None:
+        """Give up waiting for a mark."""
     def wake(self) -> None:
         """Make a `wait` in another thread return at once."""
     def stats(self) -> dict[str, int]:

@@ -27,3 +27,4 @@ class OverflowValue:
     mid: str = "1"
     rid: str | None = None
     frames_count: int = 3
+    packets_count: int = 0

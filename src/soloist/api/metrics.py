@@ -51,7 +51,12 @@ CORE = {
     "nacks_sent": Shown("media_nacks_sent", "Requests for lost packets", grows=True),
     "queue_bytes": Shown("media_queue_bytes", "Frames between the I/O thread and the media thread"),
     "queue_bytes_max": Shown("media_queue_max_bytes", "The most they ever were; the limit is 256 MiB"),
-    "frames_dropped": Shown("media_frames_dropped", "Frames dropped because that queue was full", grows=True),
+    "queue_age_ms": Shown("media_queue_age_seconds", "How long the oldest of them waits", scale=0.001),
+    "frames_dropped": Shown("media_frames_dropped", "Frames dropped: queue full, or session over its rate", grows=True),
+    "packets_refused": Shown("media_packets_refused", "Packets of sessions over their budget, unread", grows=True),
+    "connects_late": Shown("media_connects_late", "Sessions that were not connected in 10 s", grows=True),
+    "tcp_connections": Shown("media_tcp_connections", "ICE-TCP connections open"),
+    "tcp_refused": Shown("media_tcp_refused", "ICE-TCP connections closed to make room, or refused", grows=True),
     "sessions": Shown("media_sessions", "WHIP sessions the core holds"),
     "datagrams_unknown": Shown("media_datagrams_unknown", "Datagrams of no session: noise or attacks", grows=True),
     "datagrams_forged": Shown(
