@@ -321,6 +321,7 @@ def _recorder_server(
         rooms,
         media,
         video_codecs_of=_codecs_of(Accounts(database)),
+        project_of=_project_of(Accounts(database)),
         ice_servers=_ice_servers(settings),
         more_health=health,
     )
@@ -387,6 +388,14 @@ def _codecs_of(accounts: Accounts) -> Callable[[AppId], Awaitable[Sequence[Codec
         return app.video_codecs if app else ()
 
     return codecs_of
+
+
+def _project_of(accounts: Accounts) -> Callable[[AppId], Awaitable[str]]:
+    async def project_of(app_id: AppId) -> str:
+        app = await accounts.app_anywhere(app_id)
+        return app.project_id if app else ""
+
+    return project_of
 
 
 def _ice_servers(settings: Settings) -> list[IceServer]:

@@ -1,10 +1,12 @@
 """Jobs, rooms and join tokens of our own paths, over a real server: only ever those of the caller's project."""
 
 import asyncio
+import contextlib
 import json
 
 import pytest
 from support.database import connected
+from support.flood import TINY_OPUS, flood
 from support.offers import SOUND_OFFER
 
 from soloist.jobs.accounts import Accounts
@@ -78,9 +80,25 @@ def test_jobs_come_newest_first_in_pages(get, sdk, who):
         sdk.stop(job_id)
 
 
-def test_rooms_show_to_the_project_of_their_app_and_to_nobody_else(get, publish, who):
-    assert (publish(who), publish(who, app="theirs")) == (201, 201)
+@pytest.fixture
+def publishing(server, who):
+    """Publish sound into a room of each project, connected."""
+    with contextlib.ExitStack() as stack:
+        for app in ("demo", "theirs"):
+            url = server.whip_url(who["room_id"], who["user_id"], app)
+            stack.enter_context(flood(url, TINY_OPUS, per_s=50, seconds=60))
+        yield
 
+
+def test_who_has_an_answer_and_never_connects_is_in_no_room(get, publish, who):
+    assert publish(who) == 201
+
+    rooms = get("rooms", MINE)["rooms"]
+    assert [room for room in rooms if room["room_id"] == who["room_id"]] == []
+
+
+@pytest.mark.usefixtures("publishing")
+def test_rooms_show_to_the_project_of_their_app_and_to_nobody_else(get, who):
     for headers, app in ((MINE, "demo"), (STRANGERS, "theirs")):
         answer = get("rooms", headers)
         assert answer["complete"]

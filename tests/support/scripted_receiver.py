@@ -31,14 +31,17 @@ class ScriptedReceiver:
         self.sessions_closed = []
         self._tracks = list(tracks)
         self._batches = queue.SimpleQueue()
-        self._sessions_count = 0
+        self.sessions_count = 0
         self._is_closed = False
+        self._emitted = 0
+        self._taken = 0
 
     def accept_offer(self, offer, *, video_codecs, with_red=True):
-        self._sessions_count += 1
-        return self._sessions_count, f"v=0\r\ns=answer to {offer[:3]}\r\n", self._tracks
+        self.sessions_count += 1
+        return self.sessions_count, f"v=0\r\ns=answer to {offer[:3]}\r\n", self._tracks
 
     def emit(self, session, *items):
+        self._emitted += 1
         self._batches.put((session, list(items)))
 
     def request_keyframe(self, session, mid, rid=None):
@@ -62,7 +65,19 @@ class ScriptedReceiver:
             while True:
                 batches.append(self._batches.get_nowait())
         except queue.Empty:
-            return [batch for batch in batches if batch is not None]
+            batches = [batch for batch in batches if batch is not None]
+            self._taken += len(batches)
+            return batches
+
+    def mark(self):
+        self.wake()
+        return self._emitted
+
+    def has_handed_out(self, mark, sessions):
+        return not sessions or self._taken >= mark
+
+    def forget_mark(self, mark):
+        pass
 
     def wake(self):
         self._batches.put(None)

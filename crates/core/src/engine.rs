@@ -187,7 +187,7 @@ impl Engine {
             self.outbox.stats.datagrams_unknown += 1;
             return is_known;
         }
-        let Some(_charge) = entry.policer.admit(payload, &entry.session.roles, now) else {
+        let Some(charge) = entry.policer.admit(payload, &entry.session.roles, now) else {
             self.refuse(now, id);
             return true;
         };
@@ -199,7 +199,13 @@ impl Engine {
         }
         self.outbox.stats.packets_received += 1;
         self.outbox.stats.bytes_received += u64::try_from(payload.len()).unwrap_or(0);
+        let unproven = self.outbox.stats.unproven();
         self.with_session(now, id, |session, outbox| session.receive(now, receive, payload, outbox));
+        if self.outbox.stats.unproven() != unproven
+            && let Some(entry) = self.sessions.get_mut(&id)
+        {
+            entry.policer.put_back(charge);
+        }
         true
     }
 

@@ -67,7 +67,7 @@ impl Intake {
         };
         match judgement {
             Judgement::Authentic(opened) => return Some(Proven { header, opened }),
-            Judgement::Repeated => {}
+            Judgement::Repeated => stats.datagrams_repeated += 1,
             Judgement::Forged => stats.datagrams_forged += 1,
         }
         None

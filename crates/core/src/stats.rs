@@ -40,11 +40,18 @@ pub struct Stats {
     /// What came under a publisher's address and was not the publisher's: RTP and RTCP packets whose tag was wrong, DTLS
     /// records and STUN requests that cannot be authentic. What the network damaged is among them.
     pub datagrams_forged: u64,
+    /// Authentic packets that had come before: the network's duplicates, or replays.
+    pub datagrams_repeated: u64,
 }
 
 impl Stats {
+    /// Return how many datagrams proved to be nobody's so far, or a copy anybody can send.
+    pub const fn unproven(&self) -> u64 {
+        self.datagrams_forged + self.datagrams_repeated
+    }
+
     /// Return every counter with the name Python sees.
-    pub const fn named(&self) -> [(&'static str, u64); 19] {
+    pub const fn named(&self) -> [(&'static str, u64); 20] {
         [
             ("packets_received", self.packets_received),
             ("bytes_received", self.bytes_received),
@@ -65,6 +72,7 @@ impl Stats {
             ("sessions", self.sessions),
             ("datagrams_unknown", self.datagrams_unknown),
             ("datagrams_forged", self.datagrams_forged),
+            ("datagrams_repeated", self.datagrams_repeated),
         ]
     }
 }

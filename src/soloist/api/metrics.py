@@ -51,6 +51,7 @@ CORE = {
     "nacks_sent": Shown("media_nacks_sent", "Requests for lost packets", grows=True),
     "queue_bytes": Shown("media_queue_bytes", "Frames between the I/O thread and the media thread"),
     "queue_bytes_max": Shown("media_queue_max_bytes", "The most they ever were; the limit is 256 MiB"),
+    "datagrams_repeated": Shown("media_datagrams_repeated", "Packets that had come before, or replays", grows=True),
     "queue_age_ms": Shown("media_queue_age_seconds", "How long the oldest of them waits", scale=0.001),
     "frames_dropped": Shown("media_frames_dropped", "Frames dropped: queue full, or session over its rate", grows=True),
     "packets_refused": Shown("media_packets_refused", "Packets of sessions over their budget, unread", grows=True),
@@ -68,6 +69,14 @@ CORE = {
 HEALTH = {
     "rooms": Shown("rooms", "Rooms with somebody in them"),
     "publishers": Shown("publishers", "Streams being published"),
+    "publishers_pending": Shown("publishers_pending", "Publishers answered and not connected yet"),
+    "publishers_pending_replaced": Shown(
+        "publishers_pending_replaced", "Of those, given up for a newer one of their stream", grows=True
+    ),
+    "publishers_refused": Shown("publishers_refused", "Publishers refused because a limit was reached", grows=True),
+    "offers_waiting": Shown("offers_waiting", "SDP offers that wait for their answer"),
+    "offers_refused": Shown("offers_refused", "SDP offers not looked at: too many waited", grows=True),
+    "offers_late": Shown("offers_late", "SDP offers given up: they took too long", grows=True),
     "spool_files": Shown("spool_files", "Files open or still to be published on this node's disk"),
     "objects_pending": Shown("objects_pending", "Closed files that do not stand verified in their bucket yet"),
     "troubles_waiting_keyframe": Shown(

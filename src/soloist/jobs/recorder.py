@@ -6,6 +6,7 @@ Spec: API section 5; design section 5 (spool); rules R36, R42.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -180,7 +181,7 @@ class RunningRecording:
 
     def update(self, rule: RecordRule) -> None:
         """Go on under `rule` from the next cut point."""
-        self._media.post(lambda: self._recording.update(rule))
+        self._behind_media(lambda: self._recording.update(rule))
 
     def forward(self, urls: Sequence[str]) -> None:
         """Forward to these servers from now on, beside what is recorded."""
@@ -193,7 +194,7 @@ class RunningRecording:
 
     def suspend(self, *, suspended: bool) -> None:
         """Record nothing until further notice, or go on from the next keyframe."""
-        self._media.post(lambda: self._recording.suspend(suspended=suspended))
+        self._behind_media(lambda: self._recording.suspend(suspended=suspended))
 
     async def finish(self, reason: StopReason | None) -> None:
         """Close the open file and publish everything; see `OpenRecording.finish`.
@@ -225,8 +226,15 @@ class RunningRecording:
         if self._forwarding is not None:
             await self._forwarding.abandon()
         if self._subscription is not None:
-            await self._subscription.close()
+            await self._subscription.close(at_once=True)
             await asyncio.wrap_future(self._media.call(self._recording.abort))
+
+    def _behind_media(self, work: Callable[[], None]) -> None:
+        """Run `work` on the media thread; what was received before is recorded as it was until now."""
+        if self._subscription is None:
+            self._media.post(work)
+        else:
+            self._subscription.behind(lambda _: work()).add_done_callback(_log_failure)
 
     async def _stop(self) -> None:
         """Hear no more, and close the open file."""
@@ -270,6 +278,11 @@ class RunningRecording:
 
     def _fail_from_media(self, error: Exception) -> None:
         self._loop.call_soon_threadsafe(self._fail, told(error))
+
+
+def _log_failure(done: Future[None]) -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        log.error("recording_not_told", error=repr(error))
 
 
 def _new_path(spool: Spool, job: Job, index: int, extension: str) -> Path:

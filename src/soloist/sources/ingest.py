@@ -5,18 +5,22 @@
 knows HTTP, asyncio or files. Spec: rules R14, R15, R20, R41.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import structlog
 
-from soloist.core import Frame, Item, SenderReport
+from soloist.core import Frame, Item, Overflow, SenderReport
 from soloist.model.ids import AppId, ParticipantId, RoomId
 from soloist.model.media import Kind, Layer, NegotiatedTrack, TrackSource
-from soloist.sources.items import Media, is_closed, is_connected, is_frame, is_media, is_report
+from soloist.sources.items import Media, Unheard, is_closed, is_connected, is_frame, is_media, is_overflow, is_report
 
 log = structlog.get_logger("soloist.media")
+
+LOSSES_LOGGED_S = 60.0
+"""How far apart two log lines about one session's losses are."""
 
 REPORTS_COUNT_MAX = 256
 """Sender reports kept per layer: at one a second more than four minutes, enough for any regression."""
@@ -61,6 +65,31 @@ class Subscriber(Protocol):
         """Take the time twice a second, publisher or not."""
 
 
+class _Losses:
+    """Says in the log what a session loses to its budget or to a full queue, at most once a minute."""
+
+    def __init__(self) -> None:
+        self._logged_s = float("-inf")
+        self._frames = self._packets = 0
+
+    def note(self, publisher: "PublisherMedia", overflow: Overflow) -> None:
+        """Count what was dropped."""
+        self._frames += overflow.frames_count
+        self._packets += overflow.packets_count
+        now_s = time.monotonic()
+        if now_s - self._logged_s >= LOSSES_LOGGED_S:
+            self._logged_s = now_s
+            log.warning(
+                "session_over_budget",
+                app_id=publisher.key.app_id,
+                room_id=publisher.key.room_id,
+                participant_id=publisher.key.participant_id,
+                session=publisher.session,
+                frames_dropped=self._frames,
+                packets_refused=self._packets,
+            )
+
+
 class PublisherMedia:
     """What one WHIP session sends: its tracks, what is known of them, and the frames passing through."""
 
@@ -83,6 +112,7 @@ class PublisherMedia:
         self.is_replaced = False
         """True once another publisher has taken its place."""
         self._reports: dict[tuple[str, str | None], deque[SenderReport]] = {}
+        self._losses = _Losses()
         self._receiver = receiver
         self._exchange = exchange
 
@@ -118,6 +148,11 @@ class PublisherMedia:
         """End the session."""
         self._receiver.close_session(self.session)
 
+    def unheard(self) -> list[Media]:
+        """Return what tells a listener that media of each layer was received and not handed on."""
+        # Of an overflow's shape, which is what items are told apart by.
+        return [cast("Overflow", Unheard(mid, rid)) for mid, rid in self.last_frame_ns]
+
     def on_items(self, items: Sequence[Item]) -> None:
         """Note what is learnt from a batch and hand its media on."""
         media: list[Media] = []
@@ -146,6 +181,8 @@ class PublisherMedia:
     def _note(self, item: Media) -> None:
         if is_frame(item):
             self._note_frame(item)
+        elif is_overflow(item):
+            self._losses.note(self, item)
         elif is_report(item):
             kept = self._reports.setdefault((item.mid, item.rid), deque(maxlen=REPORTS_COUNT_MAX))
             kept.append(item)
@@ -202,8 +239,13 @@ class Feed:
 class Exchange:
     """Who sends and who listens, by stream. Lives on the media thread."""
 
-    def __init__(self, on_dropped: Callable[[PublisherMedia, str], None]) -> None:
+    def __init__(
+        self,
+        on_dropped: Callable[[PublisherMedia, str], None],
+        on_admitted: Callable[[PublisherMedia], None] = lambda _: None,
+    ) -> None:
         self._on_dropped = on_dropped
+        self._on_admitted = on_admitted
         self._live: dict[StreamKey, PublisherMedia] = {}
         self._feeds: dict[StreamKey, list[Feed]] = {}
 
@@ -218,6 +260,7 @@ class Exchange:
             if earlier is not None:
                 feed.detach(earlier, REPLACED)
             feed.attach(publisher)
+        self._on_admitted(publisher)
         if earlier is not None:
             earlier.is_replaced = True
             earlier.close()
@@ -244,8 +287,15 @@ class Exchange:
             if publisher is not None:
                 feed.attach(publisher)
 
-    def close_feed(self, feed: Feed) -> None:
-        """Let a subscriber hear nothing more."""
+    def sessions_of(self, feed: Feed) -> list[int]:
+        """Return the sessions a subscriber hears now."""
+        return [self._live[key].session for key in feed.keys if key in self._live]
+
+    def close_feed(self, feed: Feed, *, is_complete: bool = True) -> None:
+        """Let a subscriber hear nothing more; it is told first if it has not heard all that was received."""
+        for publisher in [self._live[key] for key in feed.keys if key in self._live and not is_complete]:
+            if unheard := publisher.unheard():
+                feed.push(publisher, unheard)
         feed.is_open = False
         for key in feed.keys:
             kept = [other for other in self._feeds.get(key, ()) if other is not feed]

@@ -4,9 +4,21 @@ Not by class, because the native classes cannot be made in Python, and whoever t
 of the same shape.
 """
 
+from dataclasses import dataclass
 from typing import TypeGuard
 
 from soloist.core import Closed, Connected, Frame, Item, Overflow, SenderReport
+
+
+@dataclass(frozen=True, slots=True)
+class Unheard:
+    """Media that waited for too long to be handed out before a stop: an `Overflow` of our own, of unknown size."""
+
+    mid: str
+    rid: str | None
+    frames_count: int = 0
+    packets_count: int = 0
+
 
 Media = Frame | SenderReport | Overflow
 """What subscribers see."""

@@ -1,8 +1,9 @@
 """The media thread: the only opener of the native `Receiver`, and the one thread that sees its frames.
 
 It hands batches to the handler of their session, runs functions posted to it from other threads, and ticks twice a
-second. It knows nothing of rooms or recordings. Order within one turn: posted functions, items, tick; so a handler
-added before its session's answer leaves this process never misses an item.
+second. It knows nothing of rooms or recordings. Order within one turn: posted functions, items, what waited behind
+items, tick; so a handler added before its session's answer leaves this process never misses an item, and what is asked
+for behind media never overtakes it.
 
 Full queue of posted functions: the poster is refused (`MediaBusyError`). Items are bounded by the core.
 """
@@ -10,7 +11,7 @@ Full queue of posted functions: the poster is refused (`MediaBusyError`). Items 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Protocol, TypeVar
 
@@ -20,6 +21,7 @@ from soloist._core import Receiver  # noqa: TID251 - the only opener of the sock
 from soloist.core import Item
 from soloist.model.errors import InternalError, SourceError
 from soloist.model.media import Codec, Kind, NegotiatedTrack
+from soloist.sources.behind import PATIENCE_NS, Behind, Waiting
 
 T = TypeVar("T")
 log = structlog.get_logger("soloist.media")
@@ -67,14 +69,15 @@ class SteadyClock:
 class MediaThread:
     """Runs one `Receiver` and everything that handles its media, in one thread of its own.
 
-    `call`, `post`, `accept_offer`, `request_keyframe`, `close_session` and `stop` may be used from any thread;
-    `add_handler`, `remove_handler` and `add_ticker` only on the media thread itself (or before `start`).
+    `call`, `call_behind`, `post`, `accept_offer`, `request_keyframe`, `close_session` and `stop` may be used from any
+    thread; `add_handler`, `remove_handler` and `add_ticker` only on the media thread itself (or before `start`).
     """
 
     def __init__(self, receiver: Receiver, *, clock: SteadyClock | None = None) -> None:
         self._receiver = receiver
         self._clock = clock or SteadyClock()
         self._posted: deque[Callable[[], None]] = deque()
+        self._behind = Behind(receiver)
         self._handlers: dict[int, SessionHandler] = {}
         self._tickers: list[Ticker] = []
         self._tick_due_ns = 0
@@ -136,16 +139,27 @@ class MediaThread:
         Raises: as `post`.
         """
         future: Future[T] = Future()
+        self.post(lambda: _settle(future, work))
+        return future
 
-        def settle() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                future.set_result(work())
-            except Exception as error:  # noqa: BLE001 - handed to whoever waits for the future
-                future.set_exception(error)
+    def call_behind(self, sessions: Callable[[], Collection[int]], work: Callable[[bool], T]) -> Future[T]:
+        """Run `work` on the media thread after all media of `sessions` that was received until now.
 
-        self.post(settle)
+        Both are called there. `work` is told whether all of it was handed out; after 5 s it runs without.
+
+        Raises: as `post`.
+        """
+        future: Future[T] = Future()
+        mark, until_ns = self._receiver.mark(), self._clock.now_ns() + PATIENCE_NS
+
+        def run(is_complete: bool) -> None:  # noqa: FBT001 - its only argument
+            _settle(future, lambda: work(is_complete))
+
+        try:
+            self.post(lambda: self._behind.add(Waiting(mark, sessions, run, until_ns)))
+        except InternalError:
+            self._receiver.forget_mark(mark)
+            raise
         return future
 
     def accept_offer(self, offer: str, video_codecs: Sequence[Codec]) -> tuple[int, str, tuple[NegotiatedTrack, ...]]:
@@ -208,6 +222,7 @@ class MediaThread:
         for session, items in batches:
             self._route(session, items)
         now_ns = self._clock.now_ns()
+        self._behind.run_due(now_ns)
         if now_ns >= self._tick_due_ns:
             self._tick_due_ns = now_ns + TICK_INTERVAL_NS
             self._tick(now_ns)
@@ -219,6 +234,7 @@ class MediaThread:
         while batches := self._receiver.wait(0):
             self._turn(batches)
         self._run_posted()
+        self._behind.run_all()
 
     def _run_posted(self) -> None:
         # Only what waits now: work that posts more work must not keep media waiting.
@@ -263,19 +279,39 @@ class MediaThread:
         with self._state_lock:
             self._has_ended = True
         self._run_posted()
+        self._behind.run_all()
+
+
+def _settle(future: Future[T], work: Callable[[], T]) -> None:
+    """Give a future what `work` returns or raises; a cancelled one is passed over."""
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(work())
+    except Exception as error:  # noqa: BLE001 - handed to whoever waits for the future
+        future.set_exception(error)
 
 
 def open_media_thread(
-    *, bind: str, port: int, public_addresses: Sequence[str], batch_interval_ms: int = 100
+    *,
+    bind: str,
+    port: int,
+    public_addresses: Sequence[str],
+    batch_interval_ms: int = 100,
+    budget: Mapping[str, int] | None = None,
 ) -> MediaThread:
-    """Open the UDP port and return its media thread, not yet started.
+    """Open the UDP port and return its media thread, not yet started; `budget` is what one session may send.
 
     Raises:
         SourceError: the port cannot be bound; the message names it.
     """
     try:
         receiver = Receiver(
-            bind=bind, port=port, public_addresses=list(public_addresses), batch_interval_ms=batch_interval_ms
+            bind=bind,
+            port=port,
+            public_addresses=list(public_addresses),
+            batch_interval_ms=batch_interval_ms,
+            budget=dict(budget or {}),
         )
     except OSError as error:
         raise SourceError(f"UDP {bind}:{port} cannot be opened ({error}); choose another port") from error

@@ -1,35 +1,36 @@
 """Who is in which room, on the event loop: publishers, presence, subscriptions and the idle clock.
 
-A room exists from its first join to its last leave. A publisher is keyed by (participant, source); a newcomer of the
-same key takes its place once connected. Media never passes here: that is `ingest.py`, on the media thread.
+A room exists from its first join to its last leave. A publisher joins once it is connected; until then it is pending
+(`joining.py`) and counts for nothing. It is keyed by (participant, source); a newcomer of the same key takes its place
+once connected. Media never passes here: that is `ingest.py`, on the media thread.
 Spec: API section 5.2 (idle), design section 7 (rooms).
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 
-from soloist.model.errors import InternalError, SourceError
+from soloist.model.errors import InternalError
 from soloist.model.ids import AppId, ParticipantId, RoomId
-from soloist.model.media import Codec, Kind, NegotiatedTrack, TrackSource
-from soloist.sources.ingest import LEFT, REMOVED, Exchange, Feed, PublisherMedia, StreamKey, Subscriber
+from soloist.model.media import Kind, NegotiatedTrack, TrackSource
+from soloist.sources.ingest import LEFT, REMOVED, REPLACED, Exchange, Feed, PublisherMedia, StreamKey, Subscriber
+from soloist.sources.joining import Joining, Pending, RoomLimits
+from soloist.sources.offers import Answered
 from soloist.sources.receiver import MediaThread
 
+T = TypeVar("T")
 log = structlog.get_logger("soloist.rooms")
 
 RoomKey = tuple[AppId, RoomId]
 
 LINGER_S = 0.2
 """A session is received for this long after its DELETE: media sent before it may arrive later, or wait to be read."""
-
-
-class RoomsFullError(SourceError):
-    """This recorder holds as many rooms or publishers as it may; try again later or raise the limit."""
 
 
 class Clock(Protocol):
@@ -58,15 +59,6 @@ class MonotonicClock:
 
 
 @dataclass(frozen=True, slots=True)
-class RoomLimits:
-    """What one recorder admits."""
-
-    rooms_max: int = 1000
-    publishers_per_room_max: int = 500
-    """The vendor's limit of users in a room. Spec: API section 2.6."""
-
-
-@dataclass(frozen=True, slots=True)
 class Publisher:
     """One WHIP session as the room sees it."""
 
@@ -74,7 +66,9 @@ class Publisher:
     session: int
     tracks: tuple[NegotiatedTrack, ...]
     joined: float = field(default=0.0, compare=False)
-    """Monotonic seconds."""
+    """Monotonic seconds at which it was connected; before that, at which it was answered."""
+    project: str = field(default="", compare=False)
+    """Whose share it counts to."""
 
     @property
     def room(self) -> RoomKey:
@@ -131,9 +125,20 @@ class Subscription:
         self._exchange = exchange
         self._feed = feed
 
-    async def close(self) -> None:
-        """End it; when this returns the subscriber is not called again. Closing twice is harmless."""
-        await asyncio.wrap_future(self._media.call(lambda: self._exchange.close_feed(self._feed)))
+    async def close(self, *, at_once: bool = False) -> None:
+        """End it behind the media received so far, or `at_once`; then the subscriber is not called again.
+
+        Closing twice is harmless.
+        """
+        if at_once:
+            ending = self._media.call(lambda: self._exchange.close_feed(self._feed))
+        else:
+            ending = self.behind(lambda is_complete: self._exchange.close_feed(self._feed, is_complete=is_complete))
+        await asyncio.wrap_future(ending)
+
+    def behind(self, work: Callable[[bool], T]) -> "Future[T]":
+        """Run `work` on the media thread behind the media of its publishers received so far; see `call_behind`."""
+        return self._media.call_behind(lambda: self._exchange.sessions_of(self._feed), work)
 
 
 class Rooms:
@@ -150,9 +155,11 @@ class Rooms:
         self._media = media
         self._linger_s = linger_s
         self._clock = clock or MonotonicClock()
-        self._limits = limits or RoomLimits()
+        self.joining = Joining(limits or RoomLimits())
+        self._answered: dict[int, Publisher] = {}
+        """Pending publishers by session."""
         self._rooms: dict[RoomKey, _Room] = {}
-        self._exchange = Exchange(self._report_drop)
+        self._exchange = Exchange(self._report_drop, self._report_admitted)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_left: dict[int, Callable[[str], None]] = {}
         self._joined = asyncio.Event()
@@ -187,31 +194,43 @@ class Rooms:
         await self._clock.wait(self._joined, timeout_s)
         self._joined.clear()
 
+    def check_limits(self, key: StreamKey, project: str) -> None:
+        """Tell whether one more publisher may come.
+
+        Raises:
+            RoomsFullError: a limit is reached.
+        """
+        here = [room for room in self._rooms.values() if room.publishers]
+        room = self._rooms.get((key.app_id, key.room_id))
+        in_room = len(room.publishers) if room else 0
+        projects = (next(iter(room.publishers.values())).project for room in here)
+        self.joining.check(project, projects, is_new_room=not in_room, in_room=in_room)
+
     def publish(
-        self, key: StreamKey, offer: str, video_codecs: Sequence[Codec], on_left: Callable[[str], None]
-    ) -> tuple[Publisher, str]:
-        """Let a publisher join; return it and the SDP answer. The room exists from here on.
+        self, key: StreamKey, answered: Answered, on_left: Callable[[str], None], *, project: str = ""
+    ) -> Publisher:
+        """Await a publisher whose offer was answered; it joins its room once connected.
 
         `on_left` is called once on this loop with the reason when the publisher has gone.
 
         Raises:
-            RoomsFullError: a limit is reached.
-            OfferError: the offer cannot be answered.
-            InternalError: the media thread is overloaded or has stopped.
+            InternalError: the media thread is overloaded or has stopped; the session is closed.
         """
         self._loop = asyncio.get_running_loop()
-        self._check_limits((key.app_id, key.room_id))
-        session, answer, tracks = self._media.accept_offer(offer, video_codecs)
+        session, _, tracks = answered
         media = PublisherMedia(key, session=session, tracks=tracks, receiver=self._media, exchange=self._exchange)
         try:
             self._media.post(lambda: self._media.add_handler(session, media))
         except InternalError:
             self._media.close_session(session)
             raise
-        publisher = Publisher(key, session, tracks, self._clock.now())
+        publisher = Publisher(key, session, tracks, self._clock.now(), project)
         self._on_left[session] = on_left
-        self._join(publisher)
-        return publisher, answer
+        leaving = self.joining.add(Pending(session, key, project))
+        self._answered[session] = publisher
+        for other in leaving:
+            self._give_up(other, REPLACED)
+        return publisher
 
     async def restart_ice(self, publisher: Publisher, ufrag: str, pwd: str) -> str:
         """Take a publisher's new ICE credentials; return the SDP fragment with ours. Its media goes on meanwhile.
@@ -224,6 +243,9 @@ class Rooms:
 
     def leave(self, publisher: Publisher) -> None:
         """Let a publisher go at its own wish; its last frames still reach those who listen."""
+        if publisher.session in self._answered:
+            self._give_up(publisher.session, LEFT)
+            return
         self._remove(publisher, LEFT)
         if self._linger_s:
             asyncio.get_running_loop().call_later(self._linger_s, self._media.close_session, publisher.session)
@@ -240,7 +262,11 @@ class Rooms:
             if participants is None or publisher.key.participant_id in participants:
                 self._remove(publisher, REMOVED)
                 self._media.close_session(publisher.session)
-        return bool(publishers)
+        pending = self.joining.of_room(app_id, room_id)
+        for one in pending:
+            if participants is None or one.key.participant_id in participants:
+                self._give_up(one.session, REMOVED)
+        return bool(publishers or pending)
 
     async def subscribe(
         self,
@@ -289,13 +315,17 @@ class Rooms:
             # A millisecond more, because the comparison is strict and timers may fire a little early.
             await self._clock.wait(changed, timeout_s - idle_s + 0.001)
 
-    def _check_limits(self, key: RoomKey) -> None:
-        room = self._rooms.get(key)
-        is_new = room is None or not room.publishers
-        if is_new and self.rooms_count >= self._limits.rooms_max:
-            raise RoomsFullError(f"this recorder holds {self._limits.rooms_max} rooms, its limit; try again later")
-        if room is not None and len(room.publishers) >= self._limits.publishers_per_room_max:
-            raise RoomsFullError(f"the room holds {self._limits.publishers_per_room_max} publishers, its limit")
+    def _give_up(self, session: int, reason: str) -> None:
+        """End a pending publisher."""
+        self._remove(self._answered[session], reason)
+        self._media.close_session(session)
+
+    def _admit(self, session: int) -> None:
+        """Let a pending publisher join, connected now; one that has left meanwhile is passed over."""
+        publisher = self._answered.pop(session, None)
+        self.joining.pop(session)
+        if publisher is not None:
+            self._join(replace(publisher, joined=self._clock.now()))
 
     def _join(self, publisher: Publisher) -> None:
         room = self._rooms.setdefault(publisher.room, _Room())
@@ -308,13 +338,15 @@ class Rooms:
 
     def _remove(self, publisher: Publisher, reason: str) -> None:
         room = self._rooms.get(publisher.room)
-        if room is None or room.publishers.pop(publisher.session, None) is None:
-            return
-        if not room.publishers:
-            room.empty_since = self._clock.now()
-        room.tell_change()
-        self._forget_if_unused(publisher.room)
-        log.info("publisher_left", **_names(publisher), reason=reason)
+        if self._answered.pop(publisher.session, None) is not None:
+            self.joining.pop(publisher.session)
+            log.info("publisher_not_connected", **_names(publisher), reason=reason)
+        elif room is not None and room.publishers.pop(publisher.session, None) is not None:
+            if not room.publishers:
+                room.empty_since = self._clock.now()
+            room.tell_change()
+            self._forget_if_unused(publisher.room)
+            log.info("publisher_left", **_names(publisher), reason=reason)
         on_left = self._on_left.pop(publisher.session, None)
         if on_left is not None:
             on_left(reason)
@@ -323,6 +355,11 @@ class Rooms:
         room = self._rooms.get(key)
         if room is not None and not room.publishers and not room.waiters_count:
             del self._rooms[key]
+
+    def _report_admitted(self, media: PublisherMedia) -> None:
+        """Carry a publisher's beginning from the media thread to the loop."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._admit, media.session)
 
     def _report_drop(self, media: PublisherMedia, reason: str) -> None:
         """Carry a publisher's end from the media thread to the loop."""

@@ -21,9 +21,11 @@ from soloist.model.errors import InternalError, InvalidValueError
 from soloist.model.ids import AppId, ParticipantId, RoomId, parse_id
 from soloist.model.media import Codec, TrackSource
 from soloist.sources.ingest import REMOVED, REPLACED, StreamKey
+from soloist.sources.joining import RoomsFullError
+from soloist.sources.offers import Offers, OffersBusyError
 from soloist.sources.receiver import MediaThread
 from soloist.sources.removal import removal_route
-from soloist.sources.rooms import PublishedStream, Publisher, Rooms, RoomsFullError
+from soloist.sources.rooms import PublishedStream, Publisher, Rooms
 from soloist.wire.whip import (
     OFFER_BYTES_MAX,
     IceRestart,
@@ -57,6 +59,15 @@ VideoCodecsOf = Callable[[AppId], Awaitable[Sequence[Codec]]]
 """An app's video codecs, preferred first."""
 
 
+ProjectOf = Callable[[AppId], Awaitable[str]]
+"""The project an app belongs to, whose share its publishers count to."""
+
+
+async def app_alone(app_id: AppId) -> str:
+    """Let each app be a project of its own."""
+    return app_id
+
+
 async def default_video_codecs(app_id: AppId) -> Sequence[Codec]:
     """Prefer H.264, which every player takes, then the others in the order players do."""
     del app_id
@@ -76,9 +87,19 @@ class _Resource:
 class WhipShell:
     """Carries HTTP requests to the protocol and its verdicts to the rooms."""
 
-    def __init__(self, rooms: Rooms, video_codecs_of: VideoCodecsOf, ice_servers: Sequence[IceServer]) -> None:
+    def __init__(
+        self,
+        rooms: Rooms,
+        offers: Offers,
+        *,
+        video_codecs_of: VideoCodecsOf,
+        project_of: ProjectOf,
+        ice_servers: Sequence[IceServer],
+    ) -> None:
         self._rooms = rooms
+        self._offers = offers
         self._video_codecs_of = video_codecs_of
+        self._project_of = project_of
         self._ice_servers = tuple(ice_servers)
         self._resources: dict[str, _Resource] = {}
         self._gone: deque[tuple[str, StreamKey, str]] = deque(maxlen=GONE_COUNT_MAX)
@@ -106,20 +127,22 @@ class WhipShell:
 
     async def _publish(self, key: StreamKey, request: WhipRequest) -> WhipResponse:
         offer = parse_offer(request)
-        codecs = await self._video_codecs_of(key.app_id)
+        codecs, project = await self._video_codecs_of(key.app_id), await self._project_of(key.app_id)
         resource_id = secrets.token_urlsafe(24)
         session = WhipSession(secrets.token_urlsafe(12), offer.ufrag)
         try:
-            publisher, answer = self._rooms.publish(
-                key, offer.text, codecs, on_left=lambda reason: self._forget(resource_id, reason)
+            self._rooms.check_limits(key, project)
+            answered = await self._offers.answer(key[:3], offer.text, codecs)
+            publisher = self._rooms.publish(
+                key, answered, lambda reason: self._forget(resource_id, reason), project=project
             )
         except OfferError as error:
             raise WhipError(400, f"the offer cannot be answered: {error}") from error
-        except (RoomsFullError, InternalError) as error:
+        except (RoomsFullError, OffersBusyError, InternalError) as error:
             raise WhipError(503, str(error), (("Retry-After", "5"),)) from error
         self._resources[resource_id] = _Resource(session, publisher)
         location = f"/whip/{key.app_id}/{key.room_id}/{key.participant_id}/{resource_id}"
-        return created(location, session.etag, answer, self._ice_servers)
+        return created(location, session.etag, answered[1], self._ice_servers)
 
     async def _answer(self, key: StreamKey, resource_id: str, request: WhipRequest) -> WhipResponse:
         resource = self._resources.get(resource_id)
@@ -161,6 +184,7 @@ def create_whip_app(
     media: MediaThread,
     *,
     video_codecs_of: VideoCodecsOf = default_video_codecs,
+    project_of: ProjectOf = app_alone,
     ice_servers: Sequence[IceServer] = (),
     more_health: Callable[[], Mapping[str, object]] = dict,
 ) -> Starlette:
@@ -169,7 +193,8 @@ def create_whip_app(
     Serve it on a unix socket only: it asks for no password.
     `more_health` adds to the health answer what others of this process count; it must not block.
     """
-    shell = WhipShell(rooms, video_codecs_of, ice_servers)
+    offers = Offers(media.accept_offer, media.close_session)
+    shell = WhipShell(rooms, offers, video_codecs_of=video_codecs_of, project_of=project_of, ice_servers=ice_servers)
 
     async def health(_request: Request) -> Response:
         answer = {
@@ -177,6 +202,12 @@ def create_whip_app(
             "udp_port": media.port,
             "rooms": rooms.rooms_count,
             "publishers": rooms.publishers_count,
+            "publishers_pending": rooms.joining.count,
+            "publishers_pending_replaced": rooms.joining.replaced_count,
+            "publishers_refused": rooms.joining.refused_count,
+            "offers_waiting": offers.waiting_count,
+            "offers_refused": offers.refused_count,
+            "offers_late": offers.late_count,
             "core": media.stats(),
             **more_health(),
         }

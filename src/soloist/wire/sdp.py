@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 RECORDABLE = {"audio": frozenset({"opus"}), "video": frozenset({"h264", "vp8", "vp9", "av1"})}
 """Encoding names (lower case) the recorder keeps, by kind of section."""
 
+LINES_MAX = 4_096
+"""Lines of an offer or a fragment; a browser's longest offer has 400."""
+
 DIRECTIONS = frozenset({"sendrecv", "sendonly", "recvonly", "inactive"})
 
 
@@ -105,6 +108,8 @@ def _parse_lines(body: bytes) -> list[tuple[str, str]]:
         text = body.decode()
     except UnicodeDecodeError as error:
         raise SdpError("it is not UTF-8") from error
+    if text.count("\n") > LINES_MAX:
+        raise SdpError(f"it has more than {LINES_MAX} lines")
     lines: list[tuple[str, str]] = []
     for line in text.splitlines():
         if not line:

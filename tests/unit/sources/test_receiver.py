@@ -174,3 +174,37 @@ def test_answers_are_translated_into_our_nouns(media: MediaThread) -> None:
         ("0", "audio", ["opus"]),
         ("1", "video", ["h264"]),
     ]
+
+
+def test_work_behind_media_runs_after_what_was_received_before_it(core: ScriptedReceiver, media: MediaThread) -> None:
+    collector, busy, seen = Collector(), threading.Event(), []
+    media.call(lambda: media.add_handler(1, collector)).result(5)
+    media.post(lambda: busy.wait(5) and None)
+    core.emit(1, "a")
+    core.emit(1, "b")
+    behind = media.call_behind(lambda: [1], lambda is_complete: seen.append((is_complete, list(collector.items))))
+    at_once = media.call(lambda: list(collector.items))
+    busy.set()
+    behind.result(5)
+
+    assert at_once.result(5) == []
+    assert seen == [(True, ["a", "b"])]
+
+
+def test_work_behind_media_that_never_comes_runs_in_the_end_and_knows_it(
+    core: ScriptedReceiver, media: MediaThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiver_module, "PATIENCE_NS", 200_000_000)
+    monkeypatch.setattr(core, "has_handed_out", lambda mark, sessions: False)
+
+    assert media.call_behind(lambda: [1], lambda is_complete: is_complete).result(5) is False
+
+
+def test_work_behind_media_runs_when_the_thread_ends(core: ScriptedReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    thread = MediaThread(core)  # type: ignore[arg-type]
+    monkeypatch.setattr(core, "has_handed_out", lambda mark, sessions: False)
+    thread.start()
+    behind = thread.call_behind(lambda: [1], lambda is_complete: is_complete)
+    thread.stop()
+
+    assert behind.result(0) is True

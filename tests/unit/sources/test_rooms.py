@@ -1,6 +1,7 @@
 """Rooms live from first join to last leave, and the idle clock watches the room, not the recorded participant."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -13,8 +14,9 @@ from support.session_items import ClosedValue, ConnectedValue
 from soloist.model.ids import AppId, ParticipantId, RoomId
 from soloist.model.media import TrackSource
 from soloist.sources.ingest import StreamKey
+from soloist.sources.joining import RoomLimits, RoomsFullError
 from soloist.sources.receiver import MediaThread
-from soloist.sources.rooms import Publisher, RoomLimits, Rooms, RoomsFullError
+from soloist.sources.rooms import Publisher, Rooms
 
 pytestmark = pytest.mark.anyio
 APP, ROOM = AppId("demo"), RoomId("r")
@@ -64,9 +66,17 @@ class House:
         self.rooms = Rooms(self.media, clock=self.clock, limits=limits, linger_s=0)
         self.left: list[str] = []
 
-    def join(self, user: str = "alice", source: TrackSource = TrackSource.CAMERA, room: str = ROOM) -> Publisher:
+    def offer(self, user: str = "alice", source: TrackSource = TrackSource.CAMERA, room: str = ROOM) -> Publisher:
+        """Have an offer answered."""
         key = StreamKey(APP, RoomId(room), ParticipantId(user), source)
-        return self.rooms.publish(key, "v=0", [], self.left.append)[0]
+        self.rooms.check_limits(key, "project")
+        return self.rooms.publish(key, self.media.accept_offer("v=0", []), self.left.append, project="project")
+
+    async def join(self, user: str = "alice", source: TrackSource = TrackSource.CAMERA, room: str = ROOM) -> Publisher:
+        """Have an offer answered, and its publisher connected."""
+        publisher = self.offer(user, source, room)
+        await self.emit(publisher, ConnectedValue())
+        return publisher
 
     async def emit(self, publisher: Publisher, *items: object) -> None:
         """Have the session say something; return when it has had its effect."""
@@ -89,7 +99,7 @@ async def house() -> AsyncIterator[House]:
 
 
 async def test_a_room_exists_from_first_join_to_last_leave(house: House) -> None:
-    alice, bob = house.join("alice"), house.join("bob")
+    alice, bob = await house.join("alice"), await house.join("bob")
     assert (house.rooms.rooms_count, house.rooms.publishers_count) == (1, 2)
 
     house.rooms.leave(alice)
@@ -101,8 +111,8 @@ async def test_a_room_exists_from_first_join_to_last_leave(house: House) -> None
 
 
 async def test_users_removed_leave_with_all_they_publish_and_their_sessions_are_closed(house: House) -> None:
-    camera, screen = house.join(), house.join(source=TrackSource.SCREEN)
-    house.join("bob")
+    camera, screen = await house.join(), await house.join(source=TrackSource.SCREEN)
+    await house.join("bob")
 
     assert house.rooms.remove(APP, ROOM, [ParticipantId("alice"), ParticipantId("nobody")])
 
@@ -112,8 +122,8 @@ async def test_users_removed_leave_with_all_they_publish_and_their_sessions_are_
 
 
 async def test_a_dismissed_room_is_empty_and_its_idle_clock_runs(house: House) -> None:
-    house.join("alice")
-    house.join("bob")
+    await house.join("alice")
+    await house.join("bob")
     task = await house.watch_idle(30)
 
     assert house.rooms.remove(APP, ROOM)
@@ -127,20 +137,20 @@ async def test_a_dismissed_room_is_empty_and_its_idle_clock_runs(house: House) -
 
 
 async def test_a_publisher_whose_connection_dies_leaves_by_itself(house: House) -> None:
-    alice = house.join()
+    alice = await house.join()
 
-    await house.emit(alice, ConnectedValue(), ClosedValue("timeout"))
+    await house.emit(alice, ClosedValue("timeout"))
 
     assert house.rooms.publishers(APP, ROOM) == []
     assert house.left == ["timeout"]
 
 
 async def test_a_publisher_of_the_same_stream_replaces_the_earlier_one_once_connected(house: House) -> None:
-    first, second = house.join(), house.join()
-    await house.emit(first, ConnectedValue())
-    assert len(house.rooms.publishers(APP, ROOM)) == 2
+    first, second = await house.join(), house.offer()
+    assert house.rooms.publishers(APP, ROOM) == [first]
 
     await house.emit(second, ConnectedValue())
+    await settle()
 
     assert house.rooms.publishers(APP, ROOM) == [second]
     assert house.core.sessions_closed == [first.session]
@@ -152,8 +162,8 @@ async def test_a_subscription_before_the_room_exists_hears_the_first_frame(house
         APP, ROOM, ParticipantId("alice"), sources=frozenset({TrackSource.CAMERA}), subscriber=ear
     )
 
-    alice = house.join()
-    await house.emit(alice, ConnectedValue(), audio_frame(0))
+    alice = await house.join()
+    await house.emit(alice, audio_frame(0))
     await subscription.close()
     await house.emit(alice, audio_frame(1))
 
@@ -162,13 +172,13 @@ async def test_a_subscription_before_the_room_exists_hears_the_first_frame(house
 
 async def test_the_room_limit_refuses_one_more_room_but_not_one_more_publisher() -> None:
     house = House(RoomLimits(rooms_max=1, publishers_per_room_max=2))
-    house.join("alice")
-    house.join("bob")
+    await house.join("alice")
+    await house.join("bob")
 
     with pytest.raises(RoomsFullError, match="1 rooms"):
-        house.join("carol", room="other")
+        await house.join("carol", room="other")
     with pytest.raises(RoomsFullError, match="2 publishers"):
-        house.join("carol")
+        await house.join("carol")
     house.media.stop()
 
 
@@ -185,7 +195,7 @@ async def test_a_room_nobody_ever_enters_is_idle_after_the_timeout_and_not_befor
 async def test_a_co_host_stops_the_clock_and_the_last_to_leave_starts_it_anew(house: House) -> None:
     idle = await house.watch_idle(30)
     await house.clock.advance(29)
-    bob = house.join("bob")
+    bob = await house.join("bob")
     await house.clock.advance(1000)
     assert not idle.done()
 
@@ -198,7 +208,7 @@ async def test_a_co_host_stops_the_clock_and_the_last_to_leave_starts_it_anew(ho
 
 
 async def test_another_participant_keeps_the_recording_of_one_who_left_alive(house: House) -> None:
-    alice, _bob = house.join("alice"), house.join("bob")
+    alice, _bob = await house.join("alice"), await house.join("bob")
     idle = await house.watch_idle(5)
 
     house.rooms.leave(alice)
@@ -210,7 +220,7 @@ async def test_another_participant_keeps_the_recording_of_one_who_left_alive(hou
 
 async def test_time_before_the_job_began_does_not_count(house: House) -> None:
     other = await house.watch_idle(10_000)
-    house.rooms.leave(house.join())
+    house.rooms.leave(await house.join())
     await house.clock.advance(500)
 
     idle = await house.watch_idle(30)
@@ -241,9 +251,9 @@ async def test_a_given_up_wait_leaves_nothing_behind(house: House) -> None:
 
 
 async def test_published_streams_are_told_with_their_age_and_their_rooms(house: House) -> None:
-    house.join("alice")
+    await house.join("alice")
     await house.clock.advance(5)
-    house.join("bob", TrackSource.SCREEN)
+    await house.join("bob", TrackSource.SCREEN)
     await house.clock.advance(2)
 
     alice, bob = house.rooms.streams()
@@ -254,9 +264,9 @@ async def test_published_streams_are_told_with_their_age_and_their_rooms(house: 
 
 async def test_a_room_that_was_left_by_all_begins_anew_although_somebody_waits_on_it(house: House) -> None:
     waiting = await house.watch_idle(30)
-    house.rooms.leave(house.join("alice"))
+    house.rooms.leave(await house.join("alice"))
     await house.clock.advance(10)
-    house.join("alice")
+    await house.join("alice")
 
     (stream,) = house.rooms.streams()
     assert stream.room_age_s == 0
@@ -264,11 +274,82 @@ async def test_a_room_that_was_left_by_all_begins_anew_although_somebody_waits_o
 
 
 async def test_a_join_wakes_who_waits_for_one_and_is_not_told_twice(house: House) -> None:
-    house.join()
+    await house.join()
     await asyncio.wait_for(house.rooms.wait_join(60), 1)
     again = asyncio.ensure_future(house.rooms.wait_join(60))
     await settle()
     assert not again.done()
 
-    house.join("bob")
+    await house.join("bob")
     await asyncio.wait_for(again, 1)
+
+
+async def test_who_is_not_connected_counts_for_nothing(house: House) -> None:
+    idle = await house.watch_idle(30)
+    ghost = house.offer()
+    await house.clock.advance(31)
+
+    assert idle.done()
+    assert (house.rooms.rooms_count, house.rooms.publishers_count, house.rooms.streams()) == (0, 0, [])
+    assert house.rooms.joining.count == 1
+
+    await house.emit(ghost, ClosedValue("timeout"))
+    assert (house.left, house.rooms.joining.count, house.rooms._rooms) == (["timeout"], 0, {})
+
+
+async def test_of_one_stream_two_may_connect_and_a_newer_one_replaces_the_oldest(house: House) -> None:
+    connected = await house.join()
+    oldest, middle, newest = house.offer(), house.offer(), house.offer()
+
+    assert house.core.sessions_closed == [oldest.session]
+    assert house.left == ["replaced"]
+    assert house.rooms.publishers(APP, ROOM) == [connected]
+
+    await house.emit(middle, ConnectedValue())
+    await settle()
+    assert house.rooms.publishers(APP, ROOM) == [middle]
+    assert house.rooms.joining.count == 1
+    house.rooms.leave(newest)
+    assert house.rooms.joining.count == 0
+
+
+async def test_ghosts_fill_their_own_projects_places_only() -> None:
+    house = House(RoomLimits(pending_max=4, pending_per_project_max=3))
+    for index in range(3):
+        house.offer(f"ghost-{index}")
+
+    with pytest.raises(RoomsFullError, match="the project has 3 publishers that connect"):
+        house.offer("ghost-4")
+    other = StreamKey(AppId("other"), ROOM, ParticipantId("bob"), TrackSource.CAMERA)
+    house.rooms.check_limits(other, "other")
+    assert house.rooms.joining.refused_count == 1
+    house.media.stop()
+
+
+async def test_rooms_of_one_project_keep_nobody_else_out() -> None:
+    house = House(RoomLimits(rooms_max=4, rooms_per_project_max=4))
+    for index in range(4):
+        await house.join("alice", room=f"r{index}")
+
+    with pytest.raises(RoomsFullError, match="4 rooms"):
+        house.offer("alice", room="one more")
+    other = StreamKey(AppId("other"), ROOM, ParticipantId("bob"), TrackSource.CAMERA)
+    house.rooms.check_limits(other, "other")
+    house.media.stop()
+
+
+async def test_what_was_received_before_a_subscription_ends_is_heard(house: House) -> None:
+    ear = Ear()
+    subscription = await house.rooms.subscribe(
+        APP, ROOM, ParticipantId("alice"), sources=frozenset({TrackSource.CAMERA}), subscriber=ear
+    )
+    alice = await house.join()
+    busy = threading.Event()
+    house.media.post(lambda: busy.wait(5) and None)
+    house.core.emit(alice.session, audio_frame(0), audio_frame(1))
+    closing = asyncio.ensure_future(subscription.close())
+    await settle()
+    busy.set()
+    await closing
+
+    assert ("items", 1, 2) in ear.told
