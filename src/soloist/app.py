@@ -246,8 +246,10 @@ async def run_recorder(settings: Settings, index: int) -> None:
     slot = settings.slots(_node_id(settings))[index]
     port = settings.media_port + index if settings.media_port else 0
     async with _own_slot(settings.runtime_dir, index), _database(url) as database:
-        media = open_media_thread(bind=_media_host(settings), port=port, public_addresses=settings.public_address)
-        rooms = Rooms(media)
+        media = open_media_thread(
+            bind=_media_host(settings), port=port, public_addresses=settings.public_address, budget=_budget(settings)
+        )
+        rooms = _rooms(settings, media)
         shelf = _shelf(settings)
         recorder = Recorder(
             rooms,
@@ -388,6 +390,21 @@ def _codecs_of(accounts: Accounts) -> Callable[[AppId], Awaitable[Sequence[Codec
         return app.video_codecs if app else ()
 
     return codecs_of
+
+
+def _rooms(settings: Settings, media: "MediaThread") -> "Rooms":
+    from soloist.sources.joining import RoomLimits  # noqa: PLC0415 - only recorders need media
+    from soloist.sources.rooms import Rooms  # noqa: PLC0415 - likewise
+
+    return Rooms(media, limits=RoomLimits(rooms_per_project_max=settings.rooms_per_project_max))
+
+
+def _budget(settings: Settings) -> dict[str, int]:
+    """Return what one publisher may send a second, by the core's names."""
+    return {
+        "video_packets_per_s": settings.session_packets_per_s_max,
+        "bytes_per_s": settings.session_mbit_per_s_max * 125_000,
+    }
 
 
 def _project_of(accounts: Accounts) -> Callable[[AppId], Awaitable[str]]:

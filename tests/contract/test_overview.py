@@ -86,7 +86,7 @@ def publishing(server, who):
     with contextlib.ExitStack() as stack:
         for app in ("demo", "theirs"):
             url = server.whip_url(who["room_id"], who["user_id"], app)
-            stack.enter_context(flood(url, TINY_OPUS, per_s=50, seconds=60))
+            stack.enter_context(flood(url, TINY_OPUS, per_s=50, seconds=60, bearer=""))
         yield
 
 

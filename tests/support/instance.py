@@ -6,13 +6,16 @@ Says what the database holds of a job, and which process plays which part.
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +137,15 @@ class Instance:
         pid = until(lambda: self.pid(part), 20, f"there is no {part}")
         os.kill(pid, which)
         return int(pid)
+
+    def ask_recorder(self, path: str) -> dict[str, Any]:
+        """Return what recorder 0 answers on its own socket: `/health`, `/streams`."""
+        connection = HTTPConnection("recorder")
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as connection.sock:
+            connection.sock.connect(str(next(self.runtime.rglob("recorder-0.sock"))))
+            connection.request("GET", path)
+            answer: dict[str, Any] = json.loads(connection.getresponse().read())
+        return answer
 
     def query(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Return rows of the instance's database."""

@@ -154,6 +154,17 @@ class Settings(BaseSettings):
     """Jobs of all projects that a recorder may hold, waiting or recording. Default 5000, 35 kB each; beyond it a start
     answers RTC.00001007."""
 
+    rooms_per_project_max: int = Field(default=500, ge=1)
+    """Rooms with somebody in them that a project may have on one recorder, of 1000 in all. Default 500; beyond it a
+    publisher is answered 503."""
+
+    session_packets_per_s_max: int = Field(default=12_000, ge=100)
+    """RTP packets of pictures a publisher may send a second, beside 500 of sound. Default 12000, which is more than
+    100 Mbit/s; what exceeds it is refused, and missing as `fault`, `overload`."""
+
+    session_mbit_per_s_max: int = Field(default=100, ge=1, le=10_000)
+    """Mbit a publisher may send a second. Default 100; what exceeds it is refused in the same way."""
+
     recorder_memory_mb: int = Field(default=0, ge=0)
     """MiB of memory a recorder may hold; at nine tenths of it nothing new is taken. Default 0: its part of four fifths
     of the machine's memory, or the container's."""
