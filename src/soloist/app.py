@@ -31,8 +31,6 @@ from soloist.jobs.migrate import migrate
 from soloist.jobs.reaper import rehome_jobs
 from soloist.jobs.untaken import UntakenWatch
 from soloist.model.admission import Quota, Shares
-from soloist.model.ids import AppId
-from soloist.model.media import Codec
 from soloist.service.connections import Connections
 from soloist.service.descriptors import connections_within, raise_descriptor_limit
 from soloist.service.errors import StartError
@@ -239,7 +237,6 @@ async def run_recorder(settings: Settings, index: int) -> None:
     from soloist.jobs.recorder import Recorder  # noqa: PLC0415 - likewise
     from soloist.service.load import LoadMeter, limits_of  # noqa: PLC0415 - likewise
     from soloist.sources.receiver import open_media_thread  # noqa: PLC0415 - likewise
-    from soloist.sources.rooms import Rooms  # noqa: PLC0415 - likewise
 
     _begin_child()
     url = _database_url(settings)
@@ -322,8 +319,8 @@ def _recorder_server(
     app = create_whip_app(
         rooms,
         media,
-        video_codecs_of=_codecs_of(Accounts(database)),
-        project_of=_project_of(Accounts(database)),
+        video_codecs_of=Accounts(database).video_codecs_of,
+        project_of=Accounts(database).project_of,
         ice_servers=_ice_servers(settings),
         more_health=health,
     )
@@ -384,14 +381,6 @@ def _engine_settings(settings: Settings, url: str, slot: str) -> "EngineSettings
     return EngineSettings(url, slot, secrets.token_hex(4), settings.drain_s, keep_jobs)
 
 
-def _codecs_of(accounts: Accounts) -> Callable[[AppId], Awaitable[Sequence[Codec]]]:
-    async def codecs_of(app_id: AppId) -> Sequence[Codec]:
-        app = await accounts.app_anywhere(app_id)
-        return app.video_codecs if app else ()
-
-    return codecs_of
-
-
 def _rooms(settings: Settings, media: "MediaThread") -> "Rooms":
     from soloist.sources.joining import RoomLimits  # noqa: PLC0415 - only recorders need media
     from soloist.sources.rooms import Rooms  # noqa: PLC0415 - likewise
@@ -405,14 +394,6 @@ def _budget(settings: Settings) -> dict[str, int]:
         "video_packets_per_s": settings.session_packets_per_s_max,
         "bytes_per_s": settings.session_mbit_per_s_max * 125_000,
     }
-
-
-def _project_of(accounts: Accounts) -> Callable[[AppId], Awaitable[str]]:
-    async def project_of(app_id: AppId) -> str:
-        app = await accounts.app_anywhere(app_id)
-        return app.project_id if app else ""
-
-    return project_of
 
 
 def _ice_servers(settings: Settings) -> list[IceServer]:

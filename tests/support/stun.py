@@ -27,15 +27,22 @@ class Ghost:
             self.session = service.url + answer.headers["Location"]
         self._ufrag, self._password = (re.search(f"a=ice-{name}:(\\S+)", text)[1] for name in ("ufrag", "pwd"))
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._connection: socket.socket | None = None
         self._socket.connect(("127.0.0.1", service.media_port))
 
-    def knock(self) -> bool:
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
+        if self._connection is not None:
+            self._connection.close()
+
+    def knock(self, patience_s: float = 1.0) -> bool:
         """Send a valid STUN request; return whether it was answered."""
-        self._socket.settimeout(1)
+        self._socket.settimeout(patience_s)
         self._socket.send(binding_request(f"{self._ufrag}:abcd", self._password))
         try:
             return self._socket.recv(2048)[:2] == b"\1\1"
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError):
             return False
 
     def knock_by_tcp(self) -> bool:
@@ -46,6 +53,7 @@ class Ghost:
     def knock_again(self) -> bool:
         """Send another on the same connection."""
         request = binding_request(f"{self._ufrag}:abcd", self._password)
+        assert self._connection is not None
         with contextlib.suppress(OSError):
             self._connection.sendall(struct.pack("!H", len(request)) + request)
             return self._connection.recv(2048)[2:4] == b"\1\1"

@@ -222,7 +222,9 @@ impl IoLoop {
     fn timeout_until_due(&self) -> EpollTimeout {
         let batch_due = self.first_at.map(|first_at| first_at + self.batch_interval);
         let engine_due = self.engine.deadline().map(|deadline| self.on_grid(deadline));
-        let due = [batch_due, engine_due].into_iter().flatten().min();
+        let has_tcp = self.tcp.as_ref().is_some_and(|tcp| !tcp.is_empty());
+        let sweep_due = has_tcp.then(|| self.swept_at + SWEEP_INTERVAL);
+        let due = [batch_due, engine_due, sweep_due].into_iter().flatten().min();
         due.map_or(EpollTimeout::NONE, |due| timeout(due.saturating_duration_since(Instant::now())))
     }
 

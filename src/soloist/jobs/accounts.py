@@ -156,6 +156,16 @@ class Accounts:
             row = (await connection.execute(query)).one_or_none()
         return replace(app_of_row(row), is_project_enabled=not row.is_disabled) if row else None
 
+    async def video_codecs_of(self, app_id: AppId) -> tuple[Codec, ...]:
+        """Return what WHIP answers of an app prefer; empty if there is no such app."""
+        app = await self.app_anywhere(app_id)
+        return app.video_codecs if app else ()
+
+    async def project_of(self, app_id: AppId) -> str:
+        """Return the project an app belongs to; empty if there is no such app."""
+        app = await self.app_anywhere(app_id)
+        return app.project_id if app else ""
+
     async def require_app(self, project_id: ProjectId, app_id: AppId) -> App:
         """Return an app of this project.
 

@@ -150,7 +150,7 @@ async def test_a_publisher_of_the_same_stream_replaces_the_earlier_one_once_conn
     assert house.rooms.publishers(APP, ROOM) == [first]
 
     await house.emit(second, ConnectedValue())
-    await settle()
+    await house.emit(second)  # The earlier one's end comes after it.
 
     assert house.rooms.publishers(APP, ROOM) == [second]
     assert house.core.sessions_closed == [first.session]
@@ -306,7 +306,7 @@ async def test_of_one_stream_two_may_connect_and_a_newer_one_replaces_the_oldest
     assert house.rooms.publishers(APP, ROOM) == [connected]
 
     await house.emit(middle, ConnectedValue())
-    await settle()
+    await house.emit(middle)  # The earlier one's end comes after it.
     assert house.rooms.publishers(APP, ROOM) == [middle]
     assert house.rooms.joining.count == 1
     house.rooms.leave(newest)
