@@ -6,7 +6,6 @@ or HTTP; it only introduces parts to each other.
 
 import asyncio
 import contextlib
-import ctypes
 import fcntl
 import functools
 import ipaddress
@@ -38,7 +37,7 @@ from soloist.service.listeners import check_certificate, check_udp, open_tcp, op
 from soloist.service.parent import follow_supervisor, is_supervised, tell_ready
 from soloist.service.settings import Settings, node_id_of, object_key_of
 from soloist.service.supervisor import Supervisor
-from soloist.service.usage import process_usage
+from soloist.service.usage import give_back, process_usage
 from soloist.storage.object_urls import ObjectUrls
 from soloist.wire.addresses import OutgoingGuard
 from soloist.wire.places import Places
@@ -236,16 +235,12 @@ async def run_recorder(settings: Settings, index: int) -> None:
     from soloist.jobs.engine import Engine  # noqa: PLC0415 - likewise
     from soloist.jobs.recorder import Recorder  # noqa: PLC0415 - likewise
     from soloist.service.load import LoadMeter, limits_of  # noqa: PLC0415 - likewise
-    from soloist.sources.receiver import open_media_thread  # noqa: PLC0415 - likewise
 
     _begin_child()
     url = _database_url(settings)
     slot = settings.slots(_node_id(settings))[index]
-    port = settings.media_port + index if settings.media_port else 0
     async with _own_slot(settings.runtime_dir, index), _database(url) as database:
-        media = open_media_thread(
-            bind=_media_host(settings), port=port, public_addresses=settings.public_address, budget=_budget(settings)
-        )
+        media = _open_media(settings, index)
         rooms = _rooms(settings, media)
         shelf = _shelf(settings)
         recorder = Recorder(
@@ -286,15 +281,6 @@ async def run_recorder(settings: Settings, index: int) -> None:
         finally:
             await asyncio.to_thread(media.stop)
             socket_path.unlink(missing_ok=True)
-
-
-async def give_back(every_s: float = 60.0) -> None:
-    """Return to the system, again and again, what glibc keeps of moments in which many files ended together."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    while trim is not None:  # Other C libraries keep less.
-        await asyncio.sleep(every_s)
-        await asyncio.to_thread(trim, 0)
-    await asyncio.Event().wait()
 
 
 async def _tend_storage(database: AsyncEngine, shelf: "Shelf") -> None:
@@ -381,19 +367,19 @@ def _engine_settings(settings: Settings, url: str, slot: str) -> "EngineSettings
     return EngineSettings(url, slot, secrets.token_hex(4), settings.drain_s, keep_jobs)
 
 
+def _open_media(settings: Settings, index: int) -> "MediaThread":
+    from soloist.sources.receiver import open_media_thread  # noqa: PLC0415 - only recorders need media
+
+    host, port = _media_host(settings), settings.media_port + index if settings.media_port else 0
+    addresses, budget = settings.public_address, settings.session_budget
+    return open_media_thread(bind=host, port=port, public_addresses=addresses, budget=budget)
+
+
 def _rooms(settings: Settings, media: "MediaThread") -> "Rooms":
     from soloist.sources.joining import RoomLimits  # noqa: PLC0415 - only recorders need media
     from soloist.sources.rooms import Rooms  # noqa: PLC0415 - likewise
 
     return Rooms(media, limits=RoomLimits(rooms_per_project_max=settings.rooms_per_project_max))
-
-
-def _budget(settings: Settings) -> dict[str, int]:
-    """Return what one publisher may send a second, by the core's names."""
-    return {
-        "video_packets_per_s": settings.session_packets_per_s_max,
-        "bytes_per_s": settings.session_mbit_per_s_max * 125_000,
-    }
 
 
 def _ice_servers(settings: Settings) -> list[IceServer]:

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use soloist_core::{CloseReason, Codec, Item, Session, SessionId};
+use soloist_core::{CloseReason, Codec, Item, Session, SessionId, Settings};
 use support::media::publish;
 use support::{Rig, Scenario, settings, wishes};
 
@@ -61,7 +61,8 @@ fn what_is_sent_in_a_publishers_name_does_not_use_up_its_budget() {
 fn a_session_has_ten_seconds_to_connect_whatever_it_is_sent() {
     let mut rig = Rig::connected(Scenario::default());
     let offer = include_str!("vectors/ffmpeg-8.1-whip.sdp");
-    let Ok((ghost, _, _)) = Session::answer(&settings(rig.now), SessionId(2), offer, &wishes(true), rig.now) else {
+    let patient = Settings { silence_timeout: Duration::from_secs(60), ..settings(rig.now) };
+    let Ok((ghost, _, _)) = Session::answer(&patient, SessionId(2), offer, &wishes(true), rig.now) else {
         unreachable!("the offer can be answered");
     };
     rig.engine.open(rig.now, ghost);

@@ -311,6 +311,14 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def session_budget(self) -> dict[str, int]:
+        """What one publisher may send a second, by the core's names."""
+        return {
+            "video_packets_per_s": self.session_packets_per_s_max,
+            "bytes_per_s": self.session_mbit_per_s_max * 125_000,
+        }
+
+    @property
     def runtime_dir(self) -> Path:
         """Where this instance's sockets are."""
         return (self.runtime or _runtime_base()) / f"soloist-{self.instance}"

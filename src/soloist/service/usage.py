@@ -1,5 +1,7 @@
 """What a process of ours has used, as it tells in its health answer and in `/metrics`."""
 
+import asyncio
+import ctypes
 import resource
 from pathlib import Path
 
@@ -18,3 +20,12 @@ def process_usage() -> dict[str, float]:
 def resident_bytes() -> int:
     """Return the memory this process holds now."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+
+
+async def give_back(every_s: float = 60.0) -> None:
+    """Return to the system, again and again, what glibc keeps of moments in which many files ended together."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    while trim is not None:  # Other C libraries keep less.
+        await asyncio.sleep(every_s)
+        await asyncio.to_thread(trim, 0)
+    await asyncio.Event().wait()
