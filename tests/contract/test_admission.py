@@ -1,19 +1,23 @@
 """Who may start a job: exactly as many as a project's share, and nobody on a recorder that is full or does not run."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text, update
 from structlog.testing import capture_logs
-from support.engine import SLOT, a_recorder, an_office, until
+from support.engine import APP, RULE, SLOT, a_command, a_dying_recorder, a_recorder, an_office, until
 from support.recordings import ScriptedRecordings
 
+from soloist.clock import utc_now
 from soloist.jobs import schema
 from soloist.jobs.fence import Told
 from soloist.jobs.untaken import UntakenJobsError, UntakenWatch
 from soloist.model.admission import Condition, LoadState, Shares
 from soloist.model.errors import JobLimitError
-from soloist.model.ids import RoomId
+from soloist.model.event import FileStarted
+from soloist.model.ids import AppId, ProjectId, RoomId
+from soloist.model.rule import RecordFormat
 
 pytestmark = pytest.mark.anyio
 
@@ -135,3 +139,45 @@ async def starts(office):
         return await office.start(room_id=RoomId("once there is room"))
     except JobLimitError:
         return None
+
+
+async def test_a_project_that_starts_a_hundred_jobs_keeps_nobody_elses_waiting(database_url):
+    order = ScriptedRecordings()
+    async with an_office(database_url) as office:
+        for number in range(20):
+            await office.start(room_id=RoomId(f"room{number}"))
+        other = await another_project(office)
+        late = await office.jobs.start(other, a_command(app_id=AppId("theirs"), room_id=RoomId("late")))
+        async with a_recorder(database_url, order):
+            await until(lambda: len(order.opened) == 21)
+
+        assert late.job_id in [recording.job.job_id for recording in order.opened[:2]]
+
+
+async def test_after_a_crash_what_was_recorded_is_taken_first_and_then_each_project_in_turn(database_url):
+    first, second = ScriptedRecordings(), ScriptedRecordings()
+    async with an_office(database_url) as office:
+        other = await another_project(office)
+        async with a_dying_recorder(database_url, first):
+            for number in range(10):
+                await office.start(room_id=RoomId(f"room{number}"))
+            recorded = await office.start(room_id=RoomId("recorded"))
+            waiting = await office.jobs.start(other, a_command(app_id=AppId("theirs"), room_id=RoomId("late")))
+            await until(lambda: len(first.opened) == 12)
+            (journal,) = [each.journal for each in first.opened if each.job.job_id == recorded.job_id]
+            await journal.file_started(FileStarted("open.mp4", RecordFormat.MP4, utc_now()))
+        async with a_recorder(database_url, second):
+            await until(lambda: len(second.opened) == 12)
+
+    order = [recording.job.job_id for recording in second.opened]
+    assert order.index(recorded.job_id) <= 1
+    assert order.index(waiting.job_id) <= 3
+
+
+async def another_project(office):
+    """Return a project of its own, with the app `theirs`."""
+    app = await office.accounts.app_anywhere(APP)
+    rule = await office.accounts.rule(APP, RULE)
+    await office.accounts.create_app(replace(app, app_id=AppId("theirs"), project_id=ProjectId("other")))
+    await office.accounts.save_rule(replace(rule, app_id=AppId("theirs")), utc_now())
+    return ProjectId("other")

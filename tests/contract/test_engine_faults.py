@@ -1,27 +1,23 @@
 """What becomes of jobs when a recorder dies, is shut down, loses its jobs, or when PostgreSQL goes away for a while."""
 
 import asyncio
-import contextlib
-import os
 import signal
 from datetime import timedelta
 
 import pytest
 from procrastinate.jobs import Status
-from procrastinate.manager import JobManager
 from procrastinate.worker import Worker
 from sqlalchemy import insert, text, update
-from support.database import connected, restartable_server
-from support.engine import SLOT, a_recorder, an_office, until
+from support.database import restartable_server
+from support.engine import SLOT, a_dying_recorder, a_recorder, an_office, until
 from support.jobs import NOW
 from support.recordings import ScriptedRecordings, a_file
 
 from soloist.jobs import schema
-from soloist.jobs.engine import Engine, EngineSettings
 from soloist.jobs.outage import SILENCE_S
 from soloist.jobs.queue import open_engine, queue_of_slot
 from soloist.jobs.reaper import adopt_orphans, forget_old, reap, rehome_jobs
-from soloist.jobs.worker import TypedWorker, new_worker
+from soloist.jobs.worker import FencedJobManager, TypedWorker, new_worker
 from soloist.keeping.port import EpochLostError
 from soloist.model.errors import NotFoundError
 from soloist.model.ids import RoomId
@@ -273,7 +269,7 @@ async def test_nothing_may_be_published_while_postgresql_is_away():
 
 async def test_a_worker_that_fetches_nothing_although_the_database_answers_is_replaced(database_url, monkeypatch):
     monkeypatch.setattr("soloist.jobs.worker.FETCH_S_MAX", 0.5)
-    is_stuck, fetch = asyncio.Event(), JobManager.fetch_job
+    is_stuck, fetch = asyncio.Event(), FencedJobManager._take_next
 
     async def hang_once(self, queues, worker_id):
         if not is_stuck.is_set():
@@ -281,10 +277,10 @@ async def test_a_worker_that_fetches_nothing_although_the_database_answers_is_re
             await asyncio.Event().wait()
         return await fetch(self, queues, worker_id)
 
-    monkeypatch.setattr(JobManager, "fetch_job", hang_once)
+    monkeypatch.setattr(FencedJobManager, "_take_next", hang_once)
     port = ScriptedRecordings()
     async with an_office(database_url) as office, a_recorder(database_url, port):
-        await is_stuck.wait()
+        await asyncio.wait_for(is_stuck.wait(), 10)
         await office.start()
         await until(lambda: port.opened, seconds=15)
 
@@ -305,27 +301,6 @@ async def test_a_worker_that_holds_all_it_may_is_not_taken_for_stuck(database_ur
         await office.stop(held[0])
         await until(lambda: len(port.opened) == 3)
         assert port.opened[2].job.job_id == waiting.job_id
-
-
-@contextlib.asynccontextmanager
-async def a_dying_recorder(url, port):
-    """Run a recorder whose process ends without a word: no drain, nothing told to the engine."""
-    async with connected(url) as database:
-        engine = Engine(EngineSettings(url, SLOT, os.urandom(2).hex()), database, port)
-        task = asyncio.create_task(engine.run())
-        await asyncio.wait_for(engine.wait_ready(), 15)
-        before = asyncio.all_tasks()
-        yield engine
-        async with database.begin() as connection:
-            held = (await connection.execute(text("SELECT id FROM procrastinate_jobs WHERE status = 'doing'"))).all()
-        for one in [task, *(asyncio.all_tasks() - before), *(other for other in before if "job " in other.get_name())]:
-            one.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        async with database.begin() as connection:  # As the crash would have left it.
-            await connection.execute(
-                text("UPDATE procrastinate_jobs SET status = 'doing' WHERE id = ANY(:ids)"),
-                {"ids": [row.id for row in held]},
-            )
 
 
 async def _is_doing(office):

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from soloist.jobs import schema
@@ -87,6 +87,27 @@ async def a_recorder(url, port, *, slot=SLOT, drain_s=5.0, keep=timedelta(days=3
         finally:
             await engine.drain()
             await asyncio.wait_for(task, 15)
+
+
+@contextlib.asynccontextmanager
+async def a_dying_recorder(url, port):
+    """Run a recorder whose process ends without a word: no drain, nothing told to the engine."""
+    async with connected(url) as database:
+        engine = Engine(EngineSettings(url, SLOT, os.urandom(2).hex()), database, port)
+        task = asyncio.create_task(engine.run())
+        await asyncio.wait_for(engine.wait_ready(), 15)
+        before = asyncio.all_tasks()
+        yield engine
+        async with database.begin() as connection:
+            held = (await connection.execute(text("SELECT id FROM procrastinate_jobs WHERE status = 'doing'"))).all()
+        for one in [task, *(asyncio.all_tasks() - before), *(other for other in before if "job " in other.get_name())]:
+            one.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        async with database.begin() as connection:  # As the crash would have left it.
+            await connection.execute(
+                text("UPDATE procrastinate_jobs SET status = 'doing' WHERE id = ANY(:ids)"),
+                {"ids": [row.id for row in held]},
+            )
 
 
 def a_command(**changes):

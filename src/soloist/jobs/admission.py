@@ -18,6 +18,7 @@ _STANDING = text("""
     SELECT slots.state, slots.reason, slots.writing,
         (SELECT count(*) FROM jobs WHERE project_id = :project_id AND state <> 'STOPPED') AS live_count,
         (SELECT count(*) FROM jobs WHERE slot = :slot AND ended_at IS NULL) AS held_count,
+        (SELECT count(*) FROM jobs WHERE project_id = :project_id AND slot = :slot AND state = 'INIT') AS untaken_count,
         (SELECT coalesce(sum(CAST(writing ->> CAST(:project_id AS text) AS int)), 0) FROM slots
             WHERE seen_at > clock_timestamp() - make_interval(secs => :silent_s)) AS recordings_count,
         slots.seen_at < clock_timestamp() - make_interval(secs => :silent_s)
@@ -29,8 +30,10 @@ _STANDING = text("""
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('soloist admission ' || CAST(:project_id AS text), 0))")
 
 
-async def admit(connection: AsyncConnection, project_id: ProjectId, slot: str, shares: Shares) -> None:
-    """Return if one more job of a project may start on a slot, in the transaction that inserts it.
+async def admit(connection: AsyncConnection, project_id: ProjectId, slot: str, shares: Shares) -> int:
+    """Return how many jobs of a project are still to be taken on a slot, if one more may start; it comes behind them.
+
+    Runs in the transaction that inserts the job.
 
     Raises:
         JobLimitError: it may not; the message names the limit and the remedy.
@@ -41,6 +44,7 @@ async def admit(connection: AsyncConnection, project_id: ProjectId, slot: str, s
         standing = await _standing(connection, project_id, slot)
     if (why := refusal(project_id, standing, shares)) is not None:
         raise JobLimitError(why)
+    return standing.untaken_count
 
 
 async def _standing(connection: AsyncConnection, project_id: ProjectId, slot: str) -> Standing:
@@ -50,6 +54,7 @@ async def _standing(connection: AsyncConnection, project_id: ProjectId, slot: st
         live_count=row.live_count,
         recordings_count=row.recordings_count,
         held_count=row.held_count,
+        untaken_count=row.untaken_count,
         condition=_condition(row),
         writing=row.writing or {},
         is_silent=bool(row.is_silent),

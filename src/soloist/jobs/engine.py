@@ -99,6 +99,8 @@ class Engine:
         """Finish files of all recordings within the time limit and leave their jobs to the next run of this slot."""
         self._draining.set()
         if self._worker is not None:
+            if isinstance(self._worker.app.job_manager, FencedJobManager):
+                self._worker.app.job_manager.is_closing = True
             self._worker.shutdown_graceful_timeout = self._settings.drain_s + 1
             self._worker.stop()
         tasks = [task for _, task in self._assignments.values()]

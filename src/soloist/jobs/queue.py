@@ -67,10 +67,20 @@ def queue_of_slot(slot: str) -> str:
     return f"slot:{slot}"
 
 
-async def enqueue(connection: AsyncConnection, app: procrastinate.App, job_id: JobId, slot: str) -> int:
-    """Queue the recording of a job in the caller's transaction; return the engine's id. Rolled back with it."""
+async def enqueue(
+    connection: AsyncConnection, app: procrastinate.App, job_id: JobId, slot: str, *, priority: int = 0
+) -> int:
+    """Queue the recording of a job in the caller's transaction; return the engine's id. Rolled back with it.
+
+    What has a higher `priority` is taken first.
+    """
     deferrer = app.configure_task(
-        RECORD_TASK, allow_unknown=True, queue=queue_of_slot(slot), lock=job_id, connection=await _driver(connection)
+        RECORD_TASK,
+        allow_unknown=True,
+        queue=queue_of_slot(slot),
+        lock=job_id,
+        priority=priority,
+        connection=await _driver(connection),
     )
     return await deferrer.defer_async(job_id=job_id)
 

@@ -22,11 +22,20 @@ SLOT_SILENCE_S = 60
 """A slot of another node that was not renewed for this long has vanished."""
 
 _TAKE_BACK = text("""
-    UPDATE procrastinate_jobs
-    SET status = 'todo', worker_id = NULL, abort_requested = false, scheduled_at = NULL, attempts = attempts + 1
-    WHERE queue_name = :queue AND status = 'doing'
-    RETURNING id
+    WITH held AS (
+        SELECT work.id, CASE
+            WHEN EXISTS (SELECT 1 FROM files WHERE files.job_id = jobs.job_id AND files.state = 'STARTED') THEN 1
+            ELSE 1 - row_number() OVER (PARTITION BY jobs.project_id ORDER BY work.id) END AS priority
+        FROM procrastinate_jobs AS work LEFT JOIN jobs ON jobs.engine_id = work.id
+        WHERE work.queue_name = :queue AND work.status = 'doing'
+    )
+    UPDATE procrastinate_jobs AS work
+    SET status = 'todo', worker_id = NULL, abort_requested = false, scheduled_at = NULL, attempts = attempts + 1,
+        priority = held.priority
+    FROM held WHERE work.id = held.id
+    RETURNING work.id
 """)
+"""What was recorded when it was left comes first, then projects in turn: none waits for all of another's jobs."""
 
 _ORPHANS = text("""
     SELECT jobs.job_id FROM jobs LEFT JOIN procrastinate_jobs AS work ON work.id = jobs.engine_id

@@ -90,13 +90,14 @@ class JobService:
         slot = slot_of_room(command.app_id, command.room_id, self._slots)
         job = _new_job(app, command, rule, self._clock())
         async with self._database.begin() as connection:
-            await admit(connection, project_id, slot, self._limits)
+            ahead_count = await admit(connection, project_id, slot, self._limits)
             if rule is not None:
                 await _hold_rule(connection, rule)
                 await refuse_closed(connection, project_id, rule)
             await store.insert_job(connection, job, slot)
             await store.append_event(connection, store.Claim(job.job_id, job.epoch), JobAccepted(slot), job.created_at)
-            engine_id = await queue.enqueue(connection, self._engine, job.job_id, slot)
+            # Behind its own project's, before what others have more of: nobody waits for another's burst.
+            engine_id = await queue.enqueue(connection, self._engine, job.job_id, slot, priority=-ahead_count)
             await store.set_engine_id(connection, job.job_id, engine_id)
         return job
 

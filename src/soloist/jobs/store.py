@@ -5,7 +5,7 @@ such a write raises EpochLostError. The row lock of the `jobs` row orders everyt
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -133,8 +133,7 @@ async def take(connection: AsyncConnection, job_id: JobId, owner: str, now: date
         .values(epoch=epoch, owner=owner, state=job.state, updated_at=job.updated_at)
     )
     await append_event(connection, Claim(job_id, epoch), JobTaken(owner), now)
-    taken = await find_job(connection, jobs.c.job_id == job_id)
-    return taken[0] if taken else None
+    return replace(job, epoch=epoch)
 
 
 async def move(connection: AsyncConnection, claim: Claim, event: JobEvent, now: datetime) -> Job:

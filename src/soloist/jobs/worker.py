@@ -7,7 +7,7 @@ holds its row.
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -54,13 +54,17 @@ class _RequeueOnly(BaseRetryStrategy):
 
 
 class FencedJobManager(manager.JobManager):
-    """procrastinate's queries, with the two that end work made conditional on still holding it."""
+    """procrastinate's queries: the one that takes work is quick, the two that end it need to hold it still."""
 
     fetched_at: float
     """Monotonic time of the last answered fetch: what the watchdog looks at."""
 
+    is_closing: bool
+    """True from when this recorder is drained: thousands of jobs that wait need not be put back one by one."""
+
     def __init__(self, connector: Any) -> None:
         super().__init__(connector)
+        self.is_closing = False
         self.fetched_at = time.monotonic()
 
     async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> engine_jobs.Job | None:
@@ -70,9 +74,13 @@ class FencedJobManager(manager.JobManager):
             TimeoutError: no answer came; the worker ends by it, for no stop reaches it while it waits.
         """
         async with asyncio.timeout(FETCH_S_MAX):
-            job = await super().fetch_job(queues, worker_id)
+            job = await self._take_next(list(queues or ()), worker_id)
         self.fetched_at = time.monotonic()
         return job
+
+    async def _take_next(self, queues: Sequence[str], worker_id: int) -> engine_jobs.Job | None:
+        rows = await self.connector.execute_query_all_async(query=_FETCH, queues=queues, worker_id=worker_id)
+        return engine_jobs.Job.from_row(rows[0]) if rows else None
 
     async def finish_job(self, job: engine_jobs.Job, status: engine_jobs.Status, delete_job: bool) -> None:  # noqa: FBT001 - procrastinate's signature
         """End work if this worker still holds it."""
@@ -92,7 +100,9 @@ class FencedJobManager(manager.JobManager):
         queue: str | None = None,
         lock: str | None = None,
     ) -> None:
-        """Requeue work if this worker still holds it."""
+        """Requeue work if this worker still holds it, unless the next run of this slot takes all of it back anyway."""
+        if self.is_closing:
+            return
         await self.connector.execute_query_async(
             query=_RETRY_HELD,
             job_id=job.id,
@@ -139,6 +149,21 @@ def new_worker(url: str, queue: str, record: Record) -> TypedWorker:
         update_heartbeat_interval=HEARTBEAT_S,
     )
 
+
+_FETCH = """
+    WITH candidate AS MATERIALIZED (
+        SELECT jobs.id FROM procrastinate_jobs AS jobs
+        WHERE jobs.status = 'todo' AND jobs.queue_name = ANY (%(queues)s::varchar[])
+            AND (jobs.scheduled_at IS NULL OR jobs.scheduled_at <= now())
+            AND NOT EXISTS (
+                SELECT 1 FROM procrastinate_jobs AS other WHERE other.lock = jobs.lock AND other.status = 'doing'
+            )
+        ORDER BY jobs.priority DESC, jobs.id LIMIT 1 FOR UPDATE OF jobs SKIP LOCKED
+    )
+    UPDATE procrastinate_jobs AS work SET status = 'doing', worker_id = %(worker_id)s
+    FROM candidate WHERE work.id = candidate.id RETURNING work.*
+"""
+"""As procrastinate_fetch_job_v2, in the order of an index of ours: that one sorts all that waits, 24 ms for 3,000."""
 
 _FINISH_HELD = """
     WITH held AS (

@@ -142,6 +142,8 @@ class Standing:
     """Recordings of the project that write, on all recorders."""
     held_count: int = 0
     """Jobs the recorder holds."""
+    untaken_count: int = 0
+    """Jobs of the project that wait in the recorder's queue."""
     condition: Condition = field(default_factory=Condition)
     writing: Mapping[str, int] = field(default_factory=dict)
     """Recordings on this recorder that write, by project."""

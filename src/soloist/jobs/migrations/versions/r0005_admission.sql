@@ -12,3 +12,6 @@ CREATE INDEX jobs_untaken ON jobs (created_at) WHERE state = 'INIT';
 ALTER TABLE record_callbacks
     DROP CONSTRAINT record_callbacks_app_id_fkey,
     ADD COLUMN retired BOOLEAN DEFAULT false NOT NULL;
+
+-- What a recorder takes next from its queue, in order, however many wait and however old the statistics are.
+CREATE INDEX soloist_work_in_order ON procrastinate_jobs (queue_name, priority DESC, id) WHERE status = 'todo';
