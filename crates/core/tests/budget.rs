@@ -66,9 +66,9 @@ fn a_session_has_ten_seconds_to_connect_whatever_it_is_sent() {
         unreachable!("the offer can be answered");
     };
     rig.engine.open(rig.now, ghost);
-    publish(&mut rig, Codec::Vp8, 7, 60, 0);
+    publish(&mut rig, Codec::Vp8, 5, 60, 0); // And three seconds more.
     assert_eq!(rig.engine.outbox().stats.sessions, 2);
-    publish(&mut rig, Codec::Vp8, 4, 60, 0);
+    publish(&mut rig, Codec::Vp8, 1, 60, 0);
     assert_eq!((rig.engine.outbox().stats.sessions, rig.engine.outbox().stats.connects_late), (1, 1));
     let ends = rig.items.iter().filter(|item| matches!(item, Item::Closed { reason: CloseReason::Timeout, .. }));
     assert_eq!(ends.count(), 1);
