@@ -251,7 +251,7 @@ async def run_recorder(settings: Settings, index: int) -> None:
             forwarders=Places(settings.forwarders_max, settings.project_forwarders_max),
             transcoders=Places(settings.transcoders_max, settings.project_transcoders_max),
         )
-        meter = LoadMeter(media, limits_of(settings.recorder_memory_mb << 20, settings.recorders))
+        meter = LoadMeter(media, limits_of(settings.recorder_memory_mb << 20, settings.recorders), recorder)
         engine = Engine(_engine_settings(settings, url, slot), database, recorder, told=_told(meter, rooms))
         automatic = AutomaticRecording(database, rooms, _job_service(settings, database, url))
         server = _recorder_server(

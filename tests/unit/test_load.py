@@ -13,6 +13,20 @@ from soloist.service.load import LoadMeter, ThreadCpu, limits_of
 LIMITS = LoadLimits(queue_bytes=1 << 20, memory_bytes=1 << 40, descriptors=1 << 20)
 
 
+class Outputs:
+    """Counts what is asked of it."""
+
+    def __init__(self):
+        self.shed_count = 0
+
+    def shed_newest(self):
+        self.shed_count += 1
+        return True
+
+    def restore_one(self):
+        return False
+
+
 class Media:
     """A media thread that answers when the test lets it."""
 
@@ -61,7 +75,7 @@ def test_a_media_thread_that_answers_no_more_is_seen_while_it_is_stuck_and_forgi
     now = [0.0]
     monkeypatch.setattr("soloist.service.load.time.monotonic", lambda: now[0])
     media = Media()
-    meter = LoadMeter(media, LIMITS)
+    meter = LoadMeter(media, LIMITS, Outputs())
     states = []
     with capture_logs() as logs:
         for _ in range(8):
@@ -82,12 +96,13 @@ def test_a_media_thread_that_answers_no_more_is_seen_while_it_is_stuck_and_forgi
     told = [line["state"] for line in logs if line["event"] == "recorder_load"]
     assert told == ["shedding", "full", "shedding", "ok"]
     assert meter.health()["became_full"] == 1
+    assert meter.health()["outputs_shed"] == sum(state is not LoadState.OK for state in states)
 
 
 def test_the_health_answer_names_every_measure_its_limit_and_the_state():
     media = Media()
     media.counters = {"queue_bytes": (1 << 20) - 1}
-    meter = LoadMeter(media, LIMITS)
+    meter = LoadMeter(media, LIMITS, Outputs())
 
     meter.measure()
 

@@ -129,6 +129,8 @@ LOAD = {
     "shedding": Shown("load_shedding", "1 while nearly full or full: side outputs are shed"),
     "full": Shown("load_full", "1 while full: no new job is taken"),
     "became_full": Shown("load_became_full", "Times it became full", grows=True),
+    "outputs_shed": Shown("side_outputs_shed", "Times a side output was given up for the recordings", grows=True),
+    "outputs_restored": Shown("side_outputs_restored", "Times one of them went on", grows=True),
 }
 """Numbers of the health answer's `load`."""
 

@@ -19,6 +19,7 @@ import structlog
 
 from soloist.model.admission import Condition, Load, LoadLimits, LoadState, condition_after
 from soloist.model.errors import InternalError
+from soloist.service.shedding import Sheddable, Shedding
 from soloist.service.usage import resident_bytes
 from soloist.sources.forgeries import Forgeries
 
@@ -53,8 +54,10 @@ class Media(Protocol):
 class LoadMeter:
     """Measures this process. `run` it in a task."""
 
-    def __init__(self, media: Media, limits: LoadLimits) -> None:
+    def __init__(self, media: Media, limits: LoadLimits, outputs: Sheddable) -> None:
+        """`outputs` are what is given up under load."""
         self._media = media
+        self._shedding = Shedding(outputs)
         self.limits = limits
         self.load = Load()
         self.condition = Condition()
@@ -90,6 +93,7 @@ class LoadMeter:
             self._changes[self.condition.state] += 1
             tell = log.info if self.condition.state is LoadState.OK else log.warning
             tell("recorder_load", state=self.condition.state.value, reason=self.condition.reason)
+        self._shedding.step(self.condition.state)
 
     def health(self) -> dict[str, object]:
         """Return what the recorder's health answer says of its load; it names the limits beside what is used."""
@@ -102,6 +106,8 @@ class LoadMeter:
             "shedding": int(state is not LoadState.OK),
             "full": int(state is LoadState.FULL),
             "became_full": self._changes[LoadState.FULL],
+            "outputs_shed": self._shedding.shed_count,
+            "outputs_restored": self._shedding.restored_count,
         }
 
 

@@ -38,6 +38,8 @@ HEALTH = {
         "shedding": 1,
         "full": 0,
         "became_full": 2,
+        "outputs_shed": 3,
+        "outputs_restored": 1,
     },
     "core": dict.fromkeys(CORE, 10),
 }
