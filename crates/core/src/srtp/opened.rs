@@ -17,12 +17,13 @@ type Place = (usize, usize);
 
 enum Memory {
     Nothing,
-    Plain { iv: [u8; 12], input: Place },
+    Plain { iv: [u8; 12], input: Place, length: usize },
     Digest { key: [u8; 20], message: Place, roc: [u8; 4], digest: [u8; 20] },
 }
 
 struct Latest {
     memory: Memory,
+    /// Only grows, as filling it anew with zeros for each packet would cost as much as copying.
     plain: Vec<u8>,
 }
 
@@ -47,20 +48,24 @@ pub fn decrypted(
     tag_bytes: usize,
     decrypt: impl FnOnce(&mut [u8]) -> bool,
 ) -> Option<Opened> {
+    let length = input.len().checked_sub(tag_bytes)?;
     let mut plain = LATEST.with_borrow_mut(|latest| std::mem::take(&mut latest.plain));
-    plain.resize(input.len().checked_sub(tag_bytes)?, 0);
-    let is_right = decrypt(&mut plain);
-    LATEST.with_borrow_mut(|latest| latest.plain = plain);
-    is_right.then(|| remember(Memory::Plain { iv, input: place(input) }))
+    if plain.len() < length {
+        plain.resize(length.next_multiple_of(2_048), 0);
+    }
+    let is_right = decrypt(&mut plain[..length]);
+    LATEST.with_borrow_mut(|latest| {
+        latest.plain = plain;
+        is_right.then(|| {
+            latest.memory = Memory::Plain { iv, input: place(input), length };
+            Opened(())
+        })
+    })
 }
 
 /// Remember a digest.
 pub fn digested(key: [u8; 20], message: &[u8], roc: [u8; 4], digest: [u8; 20]) -> Opened {
-    remember(Memory::Digest { key, message: place(message), roc, digest })
-}
-
-fn remember(memory: Memory) -> Opened {
-    LATEST.with_borrow_mut(|latest| latest.memory = memory);
+    LATEST.with_borrow_mut(|latest| latest.memory = Memory::Digest { key, message: place(message), roc, digest });
     Opened(())
 }
 
@@ -71,9 +76,9 @@ fn place(bytes: &[u8]) -> Place {
 /// Write the plain text of `input` if it is remembered; return its length.
 fn recall_plain(iv: &[u8; 12], input: &[u8], output: &mut [u8]) -> Option<usize> {
     LATEST.with_borrow(|latest| match &latest.memory {
-        Memory::Plain { iv: known, input: at } if known == iv && *at == place(input) => {
-            output.get_mut(..latest.plain.len())?.copy_from_slice(&latest.plain);
-            Some(latest.plain.len())
+        Memory::Plain { iv: known, input: at, length } if known == iv && *at == place(input) => {
+            output.get_mut(..*length)?.copy_from_slice(latest.plain.get(..*length)?);
+            Some(*length)
         }
         _ => None,
     })
