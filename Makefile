@@ -1,7 +1,7 @@
 # One verb each; `make` alone lists them. CI calls `make test` and nothing else.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: bench-transcode help setup demo serve check unit contract e2e faults fidelity attack crash interop bench soak fuzz wheel screenshot test
+.PHONY: bench-transcode help setup demo serve check unit contract e2e faults fidelity attack crash interop bench soak fuzz audit wheel screenshot test
 
 VENV := .venv/bin
 PYTEST := $(VENV)/python -W error::pytest.PytestWarning -m pytest
@@ -23,6 +23,10 @@ serve: ## Start the service in development mode on http://127.0.0.1:8080
 check: ## Format, lint, strict types, import contracts, stub check, clippy
 	@scripts/setup.sh tests
 	@scripts/check.sh
+
+audit: ## Hold locked dependencies against known advisories (OSV, RustSec); needs the Internet, fails without it
+	@scripts/setup.sh base
+	@scripts/audit.sh
 
 unit: ## Unit tests of both languages
 	@scripts/setup.sh tests

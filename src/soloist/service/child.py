@@ -142,16 +142,19 @@ class SoloistStarted:
         return report
 
 
-def spawn_soloist(arguments: Sequence[str], environment: Mapping[str, str]) -> SoloistStarted:
+def spawn_soloist(
+    arguments: Sequence[str], environment: Mapping[str, str], launcher: Sequence[str] = ()
+) -> SoloistStarted:
     """Start one of our own commands as a child that ends with us; settings and secrets go by the environment.
 
-    Its session is its own, so that a Ctrl-C reaches the supervisor alone.
+    Its session is its own, so that a Ctrl-C reaches the supervisor alone. `launcher` is a command that gives privileges
+    up and then becomes the child, under the same process id.
     """
     reading, writing = os.pipe()
     variables = {**MALLOC, **os.environ, **environment, SUPERVISOR_PID: str(os.getpid()), READY_FD: str(writing)}
     try:
         process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "soloist", *arguments],
+            [*launcher, sys.executable, "-m", "soloist", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr,
             env=variables,

@@ -11,6 +11,9 @@ from soloist.service.errors import StartError
 PR_SET_PDEATHSIG = 1
 """Spec: prctl(2)."""
 
+PR_SET_NO_NEW_PRIVS = 38
+"""Likewise: no program we start gets more than we have."""
+
 SUPERVISOR_PID = "SOLOIST_SUPERVISOR_PID"
 READY_FD = "SOLOIST_READY_FD"
 
@@ -41,6 +44,7 @@ def follow_supervisor() -> None:
     if supervisor is None:
         return
     die_with_parent()
+    _LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if os.getppid() != int(supervisor):
         raise StartError("the supervisor is gone")
 

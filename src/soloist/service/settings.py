@@ -259,6 +259,10 @@ class Settings(BaseSettings):
     """Seconds a recorder may take to close its files when it is stopped. Default 5; less may leave files for the next
     start to finish."""
 
+    run_as: str = Field(default="", pattern=r"^[a-z_][a-z0-9_-]{0,31}$|^$")
+    """System user that api and recorders run as when started as root. Default soloist, made if absent; in development
+    mode whoever starts it. root keeps them root."""
+
     runtime: Path | None = None
     """Folder below which the folder of sockets, soloist-<hash of the data folder>, is made and removed again. Default
     /run as root, else $XDG_RUNTIME_DIR, else /tmp. Short, because socket paths are limited to 107 bytes."""

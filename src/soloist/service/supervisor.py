@@ -15,6 +15,7 @@ from soloist.service.child import Child, ChildProcess, Manner, Report, spawn_sol
 from soloist.service.errors import StartError
 from soloist.service.folders import hold_data, prepare_folders, remove_runtime
 from soloist.service.postgres import Postgres
+from soloist.service.privileges import child_launcher, leave_no_dumps
 from soloist.service.settings import Settings, node_id_of, object_key_of
 
 log = structlog.get_logger("soloist.supervisor")
@@ -35,6 +36,7 @@ class Supervisor:
         self._postgres: Child | None = None
         self._api: Child | None = None
         self._recorders: list[Child] = []
+        self._launcher: list[str] = []
         self._stop = asyncio.Event()
         self._watches: list[asyncio.Task[None]] = []
 
@@ -47,6 +49,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for which in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(which, self._on_signal)
+        leave_no_dumps()
         prepare_folders(self._settings)
         with hold_data(self._settings.data):
             try:
@@ -83,8 +86,10 @@ class Supervisor:
         node_id = node_id_of(settings.data)
         url = settings.database_url.get_secret_value() if settings.database_url else await self._start_postgres()
         await self._prepare(url, node_id)
-        environment = settings.environment() | {"SOLOIST_DATABASE_URL": url, "SOLOIST_NODE_ID": node_id}
         object_key_of(settings.data)  # Made here, so that the children find the same one.
+        self._launcher = child_launcher(settings)
+        environment = settings.environment() | {"SOLOIST_DATABASE_URL": url, "SOLOIST_NODE_ID": node_id}
+        environment |= {"SOLOIST_RUNTIME": str(settings.runtime_dir.parent)}  # Its default is another for another user.
         self._recorders = [
             self._child(f"recorder-{index}", ["recorder", "--slot", str(index)], environment, settings.drain_s + 3)
             for index in range(settings.recorders)
@@ -103,7 +108,7 @@ class Supervisor:
         return postgres.url
 
     def _child(self, name: str, arguments: list[str], environment: dict[str, str], patience_s: float) -> Child:
-        return Child(name, lambda: spawn_soloist(arguments, environment), Manner(patience_s=patience_s))
+        return Child(name, lambda: spawn_soloist(arguments, environment, self._launcher), Manner(patience_s=patience_s))
 
     async def _started(self, child: Child) -> Report:
         try:
