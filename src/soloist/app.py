@@ -29,9 +29,9 @@ from soloist.jobs.dev import seed_dev_account
 from soloist.jobs.migrate import migrate
 from soloist.jobs.reaper import rehome_jobs
 from soloist.jobs.untaken import UntakenWatch
-from soloist.model.admission import Quota, Shares
+from soloist.service.bounds import connections_of, shares_of
 from soloist.service.connections import Connections
-from soloist.service.descriptors import connections_within, raise_descriptor_limit
+from soloist.service.descriptors import raise_descriptor_limit
 from soloist.service.errors import StartError
 from soloist.service.listeners import check_certificate, check_udp, open_tcp, open_unix, url_of
 from soloist.service.parent import follow_supervisor, is_supervised, tell_ready
@@ -107,11 +107,7 @@ async def run_api(settings: Settings) -> None:
     listener = open_tcp(settings.host, settings.port)
     async with _database(url) as database, _telling(settings, database, url) as telling:
         untaken = UntakenWatch(database, settings.slots(_node_id(settings)))
-        connections = Connections(
-            total_max=connections_within(settings.connections_max),
-            per_source_max=settings.connections_per_address_max,
-            proxies=settings.trusted_proxies,
-        )
+        connections = connections_of(settings)
         app = build_api(settings, database, url, telling=telling, connections=connections, untaken=untaken)
         server = http_server(app, tls_cert=settings.tls_cert, tls_key=settings.tls_key, connections=connections)
         _on_stop(lambda: setattr(server, "should_exit", True))
@@ -193,6 +189,7 @@ def build_api(
             requests_per_minute_max=settings.requests_per_minute_max,
             downloads_max=settings.downloads_max,
             downloads_per_source_max=settings.downloads_per_address_max,
+            requests_per_source_max=settings.connections_per_address_max,
             proxies=settings.trusted_proxies,
         ),
         metrics=MetricSources(
@@ -210,18 +207,16 @@ def _job_service(settings: Settings, database: AsyncEngine, url: str) -> "JobSer
     from soloist.jobs.service import JobService  # noqa: PLC0415 - likewise
 
     slots = settings.slots(_node_id(settings))
-    quota = Quota(
-        settings.project_jobs_max,
-        settings.project_files_max,
-        settings.project_gigabytes_max,
-        settings.project_hours_max,
-    )
-    shares = (settings.live_jobs_max, settings.recordings_per_project_max, settings.jobs_per_recorder_max)
-    limits = Shares(*shares, quota=quota)
     urls = object_urls(settings)
     guard = OutgoingGuard(settings.outgoing_networks, settings.outgoing_denied_networks)
     return JobService(
-        database, open_engine(url), slots, limits=limits, locations=settings.storage_locations, urls=urls, guard=guard
+        database,
+        open_engine(url),
+        slots,
+        limits=shares_of(settings),
+        locations=settings.storage_locations,
+        urls=urls,
+        guard=guard,
     )
 
 

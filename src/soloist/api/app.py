@@ -68,6 +68,8 @@ class ApiLimits:
     """Downloads at once."""
     downloads_per_source_max: int = 50
     """Those from one source."""
+    requests_per_source_max: int = 500
+    """Requests under way from one source behind a trusted proxy."""
     proxies: Sequence[str] = ()
     """Networks of proxies that tell who asks."""
     requests_per_minute_max: int = 0
@@ -79,6 +81,7 @@ class ApiLimits:
             bodies_bytes_max=self.bodies_bytes_max,
             downloads_max=self.downloads_max,
             downloads_per_source_max=self.downloads_per_source_max,
+            requests_per_source_max=self.requests_per_source_max,
         )
 
     def throttle(self, bounds: Bounds) -> FailureThrottle:
@@ -205,7 +208,7 @@ def create_app(
         bodies=bounds.bodies,
         body_bytes_max=limits.body_bytes_max,
     )
-    app.add_middleware(Threshold, proxies=limits.proxies, is_dev=is_dev)
+    app.add_middleware(Threshold, requests=bounds.requests, proxies=limits.proxies, is_dev=is_dev)
     app.add_middleware(Envelope, registry=registry, on_refusal=bounds.refuse)
     return app
 

@@ -13,6 +13,7 @@ from typing import NoReturn
 from soloist.api.errors import BusyError
 
 RETRY_AFTER_S = 1
+UNBOUNDED = 1 << 30
 
 
 @dataclass(slots=True)
@@ -86,12 +87,21 @@ class Held:
 class Bounds:
     """The edge's pools and counts, as `/metrics` reads them."""
 
-    def __init__(self, *, bodies_bytes_max: int, downloads_max: int, downloads_per_source_max: int) -> None:
+    def __init__(
+        self,
+        *,
+        bodies_bytes_max: int,
+        downloads_max: int,
+        downloads_per_source_max: int,
+        requests_per_source_max: int = 500,
+    ) -> None:
         self.refusals: Counter[str] = Counter()
         self.downloads_refused: Counter[str] = Counter()
         self.bodies = Pool(
             "bytes of request bodies", bodies_bytes_max, bodies_bytes_max // 4, lambda _: self.refuse("bodies")
         )
+        self.requests = Pool("requests", UNBOUNDED, requests_per_source_max, lambda _: self.refuse("source_requests"))
+        """Under way for callers behind a trusted proxy, whose connections are the proxy's."""
         self.downloads = Pool("downloads", downloads_max, downloads_per_source_max, self.refuse_download)
 
     def refuse(self, reason: str) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from soloist.api.bounds import Pool
 from soloist.api.errors import AmbiguousPathError, ForbiddenError, ForeignHostError, NeedlessEncodingError
 from soloist.wire.raw_path import has_odd_segments, is_encoded_needlessly
 from soloist.wire.source import Network, client_of, is_within, limit_key, parse_address, parse_networks
@@ -23,8 +24,12 @@ CHANGES_NOTHING = ("GET", "HEAD", "OPTIONS")
 class Threshold:
     """ASGI middleware; see the module."""
 
-    def __init__(self, app: ASGIApp, *, proxies: Sequence[str] = (), is_dev: bool = False) -> None:
-        """`proxies` are the networks whose X-Forwarded-For, Forwarded and X-Forwarded-Proto are believed."""
+    def __init__(self, app: ASGIApp, *, requests: Pool, proxies: Sequence[str] = (), is_dev: bool = False) -> None:
+        """`proxies` are the networks whose X-Forwarded-For, Forwarded and X-Forwarded-Proto are believed.
+
+        Those behind them have no connections of their own to be bounded; their requests take from `requests`.
+        """
+        self._requests = requests
         self._app = app
         self._proxies = parse_networks(proxies)
         self._is_dev = is_dev
@@ -32,14 +37,18 @@ class Threshold:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through whose origin is settled."""
         if scope["type"] == "http":
-            if self._proxies:
-                _see_through(scope, self._proxies)
+            is_behind = bool(self._proxies) and _see_through(scope, self._proxies)
             if is_encoded_needlessly(scope["raw_path"]):
                 raise NeedlessEncodingError
             if has_odd_segments(scope["raw_path"]):
                 raise AmbiguousPathError
             if self._is_dev:
                 _check_host(scope)
+            if is_behind:
+                with self._requests.holding(limited_source(scope)) as held:
+                    held.take(1)
+                    await self._app(scope, receive, send)
+                return
         await self._app(scope, receive, send)
 
 
@@ -57,17 +66,18 @@ def limited_source(scope: Scope) -> str:
 _limit_key = lru_cache(maxsize=4096)(limit_key)
 
 
-def _see_through(scope: Scope, proxies: Sequence[Network]) -> None:
-    """Put the real caller and the scheme it used in place of a trusted proxy's."""
+def _see_through(scope: Scope, proxies: Sequence[Network]) -> bool:
+    """Put the real caller and the scheme it used in place of a trusted proxy's; tell whether it came through one."""
     peer = source_of(scope)
     if not is_within(parse_address(peer), proxies):
-        return
+        return False
     client = client_of(peer, _values(scope, b"x-forwarded-for"), _values(scope, b"forwarded"), proxies)
     if client != peer:
         scope["client"] = (client, 0)
     protocols = _values(scope, b"x-forwarded-proto")
     if protocols and protocols[-1].rpartition(",")[2].strip().lower() == "https":
         scope["scheme"] = "https"
+    return client != peer
 
 
 def _check_host(scope: Scope) -> None:

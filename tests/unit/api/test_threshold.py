@@ -2,6 +2,7 @@
 
 import string
 
+import anyio
 import pytest
 from support.asgi import call
 from support.book import AccountBook, commands
@@ -120,3 +121,21 @@ async def test_metrics_are_for_networks_of_the_caller_behind_the_proxy(client, v
     answer = await call(edge(proxies=("127.0.0.1",)), "GET", "/metrics", headers=headers, client=(client, 1))
 
     assert answer.status == status
+
+
+async def test_a_caller_behind_a_proxy_has_so_many_requests_under_way_and_its_neighbours_have_theirs():
+    app = edge(proxies=("10.0.0.1",), requests_per_source_max=2)
+
+    async def ask(via, **options):
+        headers = [("X-Auth-Token", "devtoken"), ("X-Forwarded-For", via)]
+        return (await call(app, "POST", "/v2/apps", headers=headers, client=("10.0.0.1", 1), **options)).status
+
+    async with anyio.create_task_group() as crowd:
+        for _ in range(2):
+            crowd.start_soon(lambda: ask("203.0.113.1", body=b"{", stalls=True))
+        await anyio.sleep(0.05)
+        assert await ask("203.0.113.1") == 503
+        assert await ask("203.0.113.2") == 400
+        crowd.cancel_scope.cancel()
+
+    assert await ask("203.0.113.1") == 400
