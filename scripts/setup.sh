@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 mkdir -p build
 LOG=build/setup.log
 BASE_PACKAGES="ca-certificates gcc libc6-dev libssl-dev pkg-config python3 python3-venv"
-TEST_PACKAGES="chromium ffmpeg gir1.2-gstreamer-1.0 gstreamer1.0-plugins-bad gstreamer1.0-plugins-good libnginx-mod-rtmp libnginx-mod-stream make nginx-light perl python3-gi"
+TEST_PACKAGES="chromium ffmpeg gir1.2-gstreamer-1.0 gstreamer1.0-plugins-bad gstreamer1.0-plugins-good libnginx-mod-rtmp libnginx-mod-stream make nginx-light perl python3-gi systemd"
 INTEROP_PACKAGES="firefox-esr gir1.2-gst-plugins-bad-1.0 gstreamer1.0-nice iproute2 nginx-light pulseaudio"
 RUST_MIN=1.89
 GO_MIN=1.25

@@ -29,6 +29,9 @@ RMEM_MAX = Path("/proc/sys/net/core/rmem_max")
 SOCKET_BUFFER_BYTES = 32 * 1024 * 1024
 """What a recorder wants its socket to hold; beyond the kernel's limit only CAP_NET_ADMIN may. Spec: socket(7)."""
 FOLDERS_LOOKED_AT_MAX = 5000
+CAPABILITIES = {"dac_read_search": 2, "net_bind_service": 10, "net_admin": 12}
+"""Spec: linux/capability.h."""
+SETS = ("CapPrm", "CapBnd")
 
 
 def leave_no_dumps() -> None:
@@ -50,9 +53,9 @@ def child_launcher(settings: Settings) -> list[str]:
         return []
     if settings.run_as == ROOT or (settings.dev and not settings.run_as):
         return []
-    account = _account(settings.run_as)
-    _hand_over(settings, account)
     try:
+        account = _account(settings.run_as)
+        _hand_over(settings, account)
         return _command(settings, account)
     except StartError as error:
         if settings.run_as:
@@ -119,10 +122,11 @@ def _command(settings: Settings, account: Account) -> list[str]:
 
 def _capabilities(settings: Settings, account: Account) -> list[str]:
     """Return the few that this installation needs; each can be made needless, and the log says how."""
-    kept = []
+    kept: list[str] = []
+    own = _own_capabilities()
     if {settings.port, settings.media_port} & set(PRIVILEGED_PORTS):
         kept.append("net_bind_service")
-    if int(RMEM_MAX.read_text(encoding="ascii")) < SOCKET_BUFFER_BYTES:
+    if CAPABILITIES["net_admin"] in own and int(RMEM_MAX.read_text(encoding="ascii")) < SOCKET_BUFFER_BYTES:
         kept.append("net_admin")
         log.warning(
             "capability_kept", capability="net_admin", remedy=f"sysctl -w net.core.rmem_max={SOCKET_BUFFER_BYTES}"
@@ -133,7 +137,18 @@ def _capabilities(settings: Settings, account: Account) -> list[str]:
         log.warning(
             "capability_kept", capability="dac_read_search", closed=[str(path) for path in closed], remedy=remedy
         )
+    if lacking := [name for name in kept if CAPABILITIES[name] not in own]:
+        raise StartError(
+            f"root lacks {', '.join(lacking)} here, as in a container, which an unprivileged user would need"
+        )
     return kept
+
+
+def _own_capabilities() -> frozenset[int]:
+    """Return the numbers of the capabilities that we may pass on: a container's root lacks some."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    held = {name: int(value, 16) for name, _, value in (line.partition(":\t") for line in lines) if name in SETS}
+    return frozenset(number for number in range(64) if all(mask >> number & 1 for mask in held.values()))
 
 
 def _unreadable(settings: Settings, account: Account) -> list[Path]:
