@@ -7,6 +7,7 @@ import json
 import pytest
 from support.database import connected
 from support.flood import TINY_OPUS, flood
+from support.instance import until
 from support.offers import SOUND_OFFER
 
 from soloist.jobs.accounts import Accounts
@@ -81,12 +82,17 @@ def test_jobs_come_newest_first_in_pages(get, sdk, who):
 
 
 @pytest.fixture
-def publishing(server, who):
-    """Publish sound into a room of each project, connected."""
+def publishing(server, who, get):
+    """Publish sound into a room of each project; both are there."""
+
+    def is_there(headers):
+        return any(room["room_id"] == who["room_id"] for room in get("rooms", headers)["rooms"])
+
     with contextlib.ExitStack() as stack:
         for app in ("demo", "theirs"):
             url = server.whip_url(who["room_id"], who["user_id"], app)
             stack.enter_context(flood(url, TINY_OPUS, per_s=50, seconds=60, bearer=""))
+        until(lambda: is_there(MINE) and is_there(STRANGERS), 10, "somebody is not in the room")
         yield
 
 

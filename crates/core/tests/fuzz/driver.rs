@@ -19,9 +19,12 @@ const MEMORY_EVERY: u64 = 16;
 const POOL_MAX: usize = 4_096;
 /// What one input may grow the process by on average would be nothing; a whole run may by this.
 const MEMORY_KB_MAX: u64 = 512 * 1_024;
-const INPUT_TIME_MAX: Duration = Duration::from_secs(2);
+/// What any input may take, a whole handshake included.
+const INPUT_TIME_MIN: Duration = Duration::from_millis(400);
+/// What each byte of it may take besides; an unoptimised build needs 3 us for the dearest offers.
+const BYTE_TIME: Duration = Duration::from_micros(25);
 /// An input that is slow so many times in a row is slow itself; a machine that stands still does not repeat it.
-const SLOW_TIMES_MAX: u32 = 3;
+const SLOW_TIMES_MAX: u32 = 5;
 const INPUT_BYTES_MAX: usize = 16_384;
 
 /// What is fuzzed: bytes in, a number out that differs where the target behaved differently.
@@ -144,15 +147,16 @@ impl<'a> Run<'a> {
     }
 
     fn judge(&self, input: &[u8]) -> u64 {
+        let time_max = INPUT_TIME_MIN + BYTE_TIME * u32::try_from(input.len()).unwrap_or(u32::MAX);
         let (mut behaviour, mut took) = self.judge_once(input);
         for _ in 1..SLOW_TIMES_MAX {
-            if took <= INPUT_TIME_MAX {
+            if took <= time_max {
                 return behaviour;
             }
             (behaviour, took) = self.judge_once(input);
         }
-        if took > INPUT_TIME_MAX {
-            self.found(input, &format!("one input took {} ms", took.as_millis()));
+        if took > time_max {
+            self.found(input, &format!("one input of {} bytes took {} ms", input.len(), took.as_millis()));
         }
         behaviour
     }
