@@ -1,7 +1,7 @@
 """The recorder's side of dismissing a room and removing users: one address on the recorder's unix socket.
 
 The api process has authenticated the caller and judged the ids; this file only tells the rooms. The body is a JSON
-array of the participants to remove, or null for all; the answer's is of those who were there.
+array of the participants to remove, or null for all; the answer's is of those who were there, or about to be.
 """
 
 from starlette.requests import Request
@@ -18,7 +18,8 @@ def removal_route(rooms: Rooms) -> Route:
     async def remove(request: Request) -> Response:
         participants = await request.json()
         app_id, room_id = AppId(request.path_params["app"]), RoomId(request.path_params["room"])
-        present = sorted({publisher.key.participant_id for publisher in rooms.publishers(app_id, room_id)})
+        here = (*rooms.publishers(app_id, room_id), *rooms.joining.of_room(app_id, room_id))
+        present = sorted({publisher.key.participant_id for publisher in here})
         if not rooms.remove(app_id, room_id, participants):
             return Response(status_code=404)
         return JSONResponse([one for one in present if participants is None or one in participants])
