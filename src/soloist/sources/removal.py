@@ -18,8 +18,9 @@ def removal_route(rooms: Rooms) -> Route:
     async def remove(request: Request) -> Response:
         participants = await request.json()
         app_id, room_id = AppId(request.path_params["app"]), RoomId(request.path_params["room"])
-        here = (*rooms.publishers(app_id, room_id), *rooms.joining.of_room(app_id, room_id))
-        present = sorted({publisher.key.participant_id for publisher in here})
+        keys = [publisher.key for publisher in rooms.publishers(app_id, room_id)]
+        keys += [pending.key for pending in rooms.joining.of_room(app_id, room_id)]
+        present = sorted({key.participant_id for key in keys})
         if not rooms.remove(app_id, room_id, participants):
             return Response(status_code=404)
         return JSONResponse([one for one in present if participants is None or one in participants])
