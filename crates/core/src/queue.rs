@@ -6,12 +6,16 @@
 //! Video may fill all but a sixteenth of the room, the rest is kept for audio, which is small and cannot be asked for
 //! again. Besides, a session has a number of items that may wait, and of frames a second.
 //!
+//! A reader that does not keep up would be further behind with every second. So what waits longer than a few seconds
+//! while the reader reads makes its session late: it loses what it brings until it has caught up. A reader that stands
+//! still, as one does behind a disk that stalls, is not behind: it will catch up faster than media comes.
+//!
 //! A video layer that loses a frame is dropped up to its next keyframe that fits, audio frame by frame. Each drop is told
 //! by an `Overflow` item, and the frame after it carries `follows_gap`. Facts about sessions are small and few, and
 //! always stored.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::backlog::{Backlog, Waiting, cost_of, cost_of_frame};
 use crate::codec::Kind;
@@ -26,6 +30,13 @@ pub const ITEMS_PER_SESSION_MAX: usize = 16_384;
 pub const ITEMS_PER_TURN: usize = 128;
 /// Items handed out at a time: what a reader takes less than half a second for.
 const ITEMS_MAX: usize = 4_096;
+/// How long the oldest item of a session may wait while others are read. What was let in is read within as long again,
+/// so that a stop waits no longer and all is normal soon after the load.
+const WAIT_MAX: Duration = Duration::from_millis(2_500);
+/// A late session goes on once its oldest item waits no longer than this: stretches that are whole beat single frames.
+const WAIT_CAUGHT_UP: Duration = Duration::from_millis(800);
+/// The most that the time between two readings counts: beyond it the reader stood still.
+const READING_MAX: Duration = Duration::from_millis(1_000);
 /// Room is made for more than one item at a time.
 const SHED_BYTES_MIN: usize = 64 * 1024;
 
@@ -51,6 +62,9 @@ pub struct Queue {
     starved: Vec<(SessionId, LayerName)>,
     number: u64,
     dropped_total: u64,
+    /// For how long the reader has been reading, and when it last took something.
+    reading: Duration,
+    read_at: Option<Instant>,
 }
 
 impl Queue {
@@ -66,6 +80,8 @@ impl Queue {
             starved: Vec::new(),
             number: 0,
             dropped_total: 0,
+            reading: Duration::ZERO,
+            read_at: None,
         }
     }
 
@@ -90,6 +106,9 @@ impl Queue {
 
     /// Take what there is, as far as it is the sessions' turn: each session's items in their order.
     pub fn drain(&mut self, now: Instant) -> Vec<(SessionId, Vec<Item>)> {
+        let since_last = self.read_at.map_or(Duration::ZERO, |read_at| now.saturating_duration_since(read_at));
+        self.reading += since_last.min(READING_MAX);
+        self.read_at = Some(now);
         let sessions: Vec<SessionId> = self.backlogs.keys().copied().collect();
         for session in sessions {
             self.tell_drops(now, session);
@@ -164,10 +183,12 @@ impl Queue {
     fn push_frame(&mut self, now: Instant, session: SessionId, mut frame: Frame) -> Pushed {
         let is_video = frame.codec.kind() == Kind::Video;
         let cost = cost_of_frame(&frame);
+        let reading = self.reading;
         let backlog = self.backlog(session);
         let items_max = room(ITEMS_PER_SESSION_MAX, is_video);
         let must_wait = is_video && backlog.is_dropping(&frame.layer) && !frame.is_keyframe;
-        let is_within = !must_wait && backlog.len() < items_max && backlog.is_within_rate(&frame);
+        let is_in_time = !backlog.is_late(reading, WAIT_MAX, WAIT_CAUGHT_UP) && !must_wait;
+        let is_within = is_in_time && backlog.len() < items_max && backlog.is_within_rate(&frame);
         if !is_within || !self.has_room(session, cost, is_video) {
             self.backlog(session).drop_frame(frame.layer);
             self.dropped_total += 1;
@@ -223,11 +244,11 @@ impl Queue {
     fn store(&mut self, now: Instant, session: SessionId, item: Item) {
         self.bytes = self.bytes.saturating_add(cost_of(&item));
         self.bytes_peak = self.bytes_peak.max(self.bytes);
-        let number = self.number;
+        let (number, reading) = (self.number, self.reading);
         self.number += 1;
         let backlog = self.backlog(session);
         let was_empty = backlog.is_empty();
-        backlog.push(Waiting { number, since: now, item });
+        backlog.push(Waiting { number, since: now, reading, item });
         if was_empty && !self.turns.contains(&session) {
             self.turns.push_back(session);
         }
@@ -268,7 +289,7 @@ mod tests {
     use crate::codec::Codec;
     use crate::item::{CloseReason, Frame, Item, LayerName, SessionId};
     use crate::policing::Budget;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     /// A queue whose time stands still.
     struct Queue(super::Queue, Instant);
@@ -350,6 +371,42 @@ mod tests {
         assert_eq!(described(&mut queue), ["0", "-1"]);
         queue.push(SESSION, frame(Codec::Opus, 2, true));
         assert_eq!(described(&mut queue), ["2!"]);
+    }
+
+    /// Push a second of sound and pictures in steps of 20 ms, with a reader that takes one item in `every` steps.
+    fn pushed_in_a_second(queue: &mut Queue, from: i64, mut read: impl FnMut(&mut Queue, i64)) -> usize {
+        let stored = (from..from + 50).map(|step| {
+            queue.1 += Duration::from_millis(20);
+            read(queue, step);
+            let pushed = queue.push(SESSION, frame(Codec::Opus, step, true));
+            usize::from(pushed == Pushed::Stored)
+        });
+        stored.sum()
+    }
+
+    #[test]
+    fn who_waits_too_long_behind_a_slow_reader_loses_what_it_brings_until_it_has_caught_up() {
+        let mut queue = Queue::new(1 << 30);
+        // A reader that takes other sessions' items only: this one's stay.
+        let reads_others = |queue: &mut Queue, _| {
+            queue.0.reading += Duration::from_millis(20);
+        };
+        let stored: Vec<usize> =
+            (0..5).map(|second| pushed_in_a_second(&mut queue, second * 50, reads_others)).collect();
+        assert_eq!(stored[..2], [50, 50]);
+        assert!(stored[2] < 30 && stored[3..] == [0, 0], "{stored:?}");
+        queue.drain();
+        assert_eq!(pushed_in_a_second(&mut queue, 250, |_, _| {}), 50);
+    }
+
+    #[test]
+    fn a_reader_that_stands_still_costs_nobody_anything() {
+        let mut queue = Queue::new(1 << 30);
+        queue.drain();
+        let stored: usize = (0..10).map(|second| pushed_in_a_second(&mut queue, second * 50, |_, _| {})).sum();
+        assert_eq!(stored, 500);
+        queue.drain();
+        assert_eq!(pushed_in_a_second(&mut queue, 500, |_, _| {}), 50);
     }
 
     #[test]
