@@ -36,7 +36,7 @@ const WAIT_MAX: Duration = Duration::from_millis(2_500);
 /// A late session goes on once its oldest item waits no longer than this: stretches that are whole beat single frames.
 const WAIT_CAUGHT_UP: Duration = Duration::from_millis(800);
 /// The most that the time between two readings counts: beyond it the reader stood still.
-const READING_MAX: Duration = Duration::from_millis(1_000);
+const READING_MAX: Duration = Duration::from_secs(1);
 /// Room is made for more than one item at a time.
 const SHED_BYTES_MIN: usize = 64 * 1024;
 
