@@ -28,6 +28,7 @@ pub mod outbox;
 pub mod pace;
 pub mod picture;
 pub mod policing;
+pub mod portion;
 pub mod queue;
 pub mod roles;
 pub mod routing;

@@ -21,22 +21,17 @@ use crate::backlog::{Backlog, Waiting, cost_of, cost_of_frame};
 use crate::codec::Kind;
 use crate::item::{Frame, Item, LayerName, SessionId};
 use crate::policing::Budget;
+use crate::portion::Portion;
 
 /// Share of the room kept free of video.
 const AUDIO_SHARE: usize = 16;
 /// Items of one session that may wait: a minute and a half of a stream with three layers.
 pub const ITEMS_PER_SESSION_MAX: usize = 16_384;
-/// Items of one session handed out at a time: a second of a stream.
-pub const ITEMS_PER_TURN: usize = 128;
-/// Items handed out at a time: what a reader takes less than half a second for.
-const ITEMS_MAX: usize = 4_096;
 /// How long the oldest item of a session may wait while others are read. What was let in is read within as long again,
 /// so that a stop waits no longer and all is normal soon after the load.
 const WAIT_MAX: Duration = Duration::from_millis(2_500);
 /// A late session goes on once its oldest item waits no longer than this: stretches that are whole beat single frames.
 const WAIT_CAUGHT_UP: Duration = Duration::from_millis(800);
-/// The most that the time between two readings counts: beyond it the reader stood still.
-const READING_MAX: Duration = Duration::from_secs(1);
 /// Room is made for more than one item at a time.
 const SHED_BYTES_MIN: usize = 64 * 1024;
 
@@ -62,9 +57,7 @@ pub struct Queue {
     starved: Vec<(SessionId, LayerName)>,
     number: u64,
     dropped_total: u64,
-    /// For how long the reader has been reading, and when it last took something.
-    reading: Duration,
-    read_at: Option<Instant>,
+    portion: Portion,
 }
 
 impl Queue {
@@ -80,8 +73,7 @@ impl Queue {
             starved: Vec::new(),
             number: 0,
             dropped_total: 0,
-            reading: Duration::ZERO,
-            read_at: None,
+            portion: Portion::default(),
         }
     }
 
@@ -106,27 +98,27 @@ impl Queue {
 
     /// Take what there is, as far as it is the sessions' turn: each session's items in their order.
     pub fn drain(&mut self, now: Instant) -> Vec<(SessionId, Vec<Item>)> {
-        let since_last = self.read_at.map_or(Duration::ZERO, |read_at| now.saturating_duration_since(read_at));
-        self.reading += since_last.min(READING_MAX);
-        self.read_at = Some(now);
         let sessions: Vec<SessionId> = self.backlogs.keys().copied().collect();
         for session in sessions {
             self.tell_drops(now, session);
         }
         let (mut groups, mut count) = (Vec::new(), 0);
+        let items_max = self.portion.begin(now);
+        let per_session = self.portion.per_session(self.turns.len());
         for _ in 0..self.turns.len() {
-            if count >= ITEMS_MAX {
+            if count >= items_max {
                 break;
             }
             let Some(session) = self.turns.pop_front() else {
                 break;
             };
-            let items = self.take(session);
+            let items = self.take(session, per_session);
             count += items.len();
             if !items.is_empty() {
                 groups.push((session, items));
             }
         }
+        self.portion.end(count, !self.turns.is_empty());
         groups
     }
 
@@ -183,7 +175,7 @@ impl Queue {
     fn push_frame(&mut self, now: Instant, session: SessionId, mut frame: Frame) -> Pushed {
         let is_video = frame.codec.kind() == Kind::Video;
         let cost = cost_of_frame(&frame);
-        let reading = self.reading;
+        let reading = self.portion.reading();
         let backlog = self.backlog(session);
         let items_max = room(ITEMS_PER_SESSION_MAX, is_video);
         let must_wait = is_video && backlog.is_dropping(&frame.layer) && !frame.is_keyframe;
@@ -244,7 +236,7 @@ impl Queue {
     fn store(&mut self, now: Instant, session: SessionId, item: Item) {
         self.bytes = self.bytes.saturating_add(cost_of(&item));
         self.bytes_peak = self.bytes_peak.max(self.bytes);
-        let (number, reading) = (self.number, self.reading);
+        let (number, reading) = (self.number, self.portion.reading());
         self.number += 1;
         let backlog = self.backlog(session);
         let was_empty = backlog.is_empty();
@@ -255,12 +247,12 @@ impl Queue {
     }
 
     /// Take a turn's worth of a session; what is left waits for the next turn. After its end nothing is kept of it.
-    fn take(&mut self, session: SessionId) -> Vec<Item> {
+    fn take(&mut self, session: SessionId, most: usize) -> Vec<Item> {
         let Some(backlog) = self.backlogs.get_mut(&session) else {
             return Vec::new();
         };
         let before = backlog.bytes();
-        let items: Vec<Item> = std::iter::from_fn(|| backlog.pop()).take(ITEMS_PER_TURN).collect();
+        let items: Vec<Item> = std::iter::from_fn(|| backlog.pop()).take(most).collect();
         self.bytes -= before - backlog.bytes();
         if !backlog.is_empty() {
             self.turns.push_back(session);
@@ -387,10 +379,11 @@ mod tests {
     #[test]
     fn who_waits_too_long_behind_a_slow_reader_loses_what_it_brings_until_it_has_caught_up() {
         let mut queue = Queue::new(1 << 30);
-        // A reader that takes other sessions' items only: this one's stay.
+        // A reader that is busy with others: this session's items stay.
         let reads_others = |queue: &mut Queue, _| {
-            queue.0.reading += Duration::from_millis(20);
+            queue.0.portion.begin(queue.1);
         };
+        queue.drain();
         let stored: Vec<usize> =
             (0..5).map(|second| pushed_in_a_second(&mut queue, second * 50, reads_others)).collect();
         assert_eq!(stored[..2], [50, 50]);

@@ -1,7 +1,8 @@
 //! The store between the core and its reader is fair: who keeps within its share loses nothing to anybody.
 
 use soloist_core::item::LayerName;
-use soloist_core::queue::{ITEMS_PER_SESSION_MAX, ITEMS_PER_TURN, Pushed};
+use soloist_core::portion::ITEMS_PER_SESSION_MAX as ITEMS_PER_TURN;
+use soloist_core::queue::{ITEMS_PER_SESSION_MAX, Pushed};
 use soloist_core::{Budget, CloseReason, Codec, Frame, Item, SessionId};
 use std::time::Instant;
 
