@@ -1,7 +1,8 @@
 //! All sessions of one receiver: which of them a datagram belongs to, and what is due when.
 //!
 //! Demultiplexing: by source address; for STUN requests by the local user fragment in USERNAME, which a session must
-//! confirm with its password before the source counts as its own. Being ICE-lite we send no requests, so there are no
+//! confirm with its password before the source counts as its own. A source that another session was just heard from stays
+//! that one's. Being ICE-lite we send no requests, so there are no
 //! responses to match, and anything else from an unknown source is dropped after one table look-up. Spec: RFC 8445 §2.5.
 
 use std::collections::{BTreeMap, HashMap};
@@ -24,6 +25,8 @@ const SOURCES_MAX: usize = 32;
 const TCP_SOURCES_MAX: usize = 8;
 /// How long ICE and DTLS may take together, whatever a publisher sends meanwhile.
 pub const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+/// How long after the last proof that a source is a session's no other session may have it; browsers check every 2.5 s.
+const SOURCE_KEPT_FOR: Duration = Duration::from_secs(5);
 const STUN_HEADER_BYTES: usize = 20;
 const STUN_USERNAME: u16 = 0x0006;
 
@@ -39,12 +42,26 @@ pub struct Datagram<'a> {
 
 type Source = (Protocol, SocketAddr);
 
+/// Whose a source is.
+#[derive(Debug, Clone, Copy)]
+struct Owner {
+    session: SessionId,
+    /// When something came from it that was proven to be the session's.
+    heard_at: Instant,
+}
+
 struct Entry {
     session: Session,
     sources: Vec<Source>,
     policer: Policer,
     /// Until when it must be connected.
     connects_until: Instant,
+}
+
+impl Owner {
+    fn is_heard(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.heard_at) < SOURCE_KEPT_FOR
+    }
 }
 
 impl Entry {
@@ -62,7 +79,7 @@ impl Entry {
 #[derive(Default)]
 pub struct Engine {
     sessions: BTreeMap<SessionId, Entry>,
-    by_source: HashMap<Source, SessionId>,
+    by_source: HashMap<Source, Owner>,
     by_ufrag: HashMap<String, SessionId>,
     outbox: Outbox,
     budget: Budget,
@@ -88,7 +105,7 @@ impl Engine {
         let source = (datagram.protocol, datagram.source);
         let owner = match stun_ufrag(datagram.payload) {
             Some(ufrag) => self.by_ufrag.get(ufrag).copied(),
-            None => self.by_source.get(&source).copied(),
+            None => self.by_source.get(&source).map(|owner| owner.session),
         };
         let parsed = owner.and_then(|id| {
             Receive::new(datagram.protocol, datagram.source, datagram.destination, datagram.payload)
@@ -181,11 +198,17 @@ impl Engine {
             return false;
         };
         let input = Input::Receive(now, receive);
-        let is_known = self.by_source.get(&source) == Some(&id);
+        let owner = self.by_source.get(&source);
+        let is_known = owner.is_some_and(|owner| owner.session == id);
         let must_prove_itself = !is_known || payload.first().is_some_and(|first| *first <= 3);
         if must_prove_itself && !entry.session.accepts(&input, payload) {
             self.outbox.stats.datagrams_unknown += 1;
             return is_known;
+        }
+        if owner.is_some_and(|owner| owner.session != id && owner.is_heard(now)) {
+            // Who has a session of its own can ask for it under anybody's address.
+            self.outbox.stats.datagrams_forged += 1;
+            return false;
         }
         let Some(charge) = entry.policer.admit(payload, &entry.session.roles, now) else {
             self.refuse(now, id);
@@ -195,15 +218,17 @@ impl Engine {
             return false;
         };
         if !is_known {
-            self.remember_source(id, source);
+            self.remember_source(now, id, source);
         }
         self.outbox.stats.packets_received += 1;
         self.outbox.stats.bytes_received += u64::try_from(payload.len()).unwrap_or(0);
         let unproven = self.outbox.stats.unproven();
         self.with_session(now, id, |session, outbox| session.receive(now, receive, payload, outbox));
-        if self.outbox.stats.unproven() != unproven
-            && let Some(entry) = self.sessions.get_mut(&id)
-        {
+        if self.outbox.stats.unproven() == unproven {
+            if let Some(owner) = self.by_source.get_mut(&source) {
+                owner.heard_at = now;
+            }
+        } else if let Some(entry) = self.sessions.get_mut(&id) {
             entry.policer.put_back(charge);
         }
         true
@@ -218,9 +243,9 @@ impl Engine {
         }
     }
 
-    fn remember_source(&mut self, id: SessionId, source: Source) {
-        if let Some(former) = self.by_source.insert(source, id)
-            && let Some(entry) = self.sessions.get_mut(&former)
+    fn remember_source(&mut self, now: Instant, id: SessionId, source: Source) {
+        if let Some(former) = self.by_source.insert(source, Owner { session: id, heard_at: now })
+            && let Some(entry) = self.sessions.get_mut(&former.session)
         {
             entry.sources.retain(|known| *known != source);
         }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use soloist_core::net::Protocol;
-use soloist_core::{CloseReason, Codec, Datagram, Frame, Item, SenderReport, Stats};
+use soloist_core::{CloseReason, Codec, Datagram, Frame, Item, SenderReport, SessionId, Stats};
 use support::media::{Sent, digest, publish};
 use support::network::Weather;
 use support::{Forger, Rig, Scenario, publisher_address, receiver_address};
@@ -21,6 +21,27 @@ const EPOCHS: [u16; 4] = [0, 1, 2, 65_535];
 /// Records of a DTLS datagram's neighbours, of the whole table of types, epochs and lengths.
 const RECORDS_AT_ONCE: usize = 200;
 const HEARD_MAX: usize = 400;
+
+#[test]
+fn who_has_a_session_too_cannot_draw_a_publishers_datagrams_into_it() {
+    let mut rig = Rig::connected(Scenario::default());
+    let check = rig.neighbours_check(SessionId(2));
+    rig.forger = Some(Box::new(move |_| [vec![check.clone()], Vec::new()]));
+    let sent = publish(&mut rig, Codec::Vp8, 3, 30, 0);
+    let kept = (rig.frames_of(Codec::Vp8).len(), rig.frames_of(Codec::Opus).len());
+    assert_eq!(kept, (sent.pictures.len(), sent.sounds.len()));
+    assert!(rig.engine.outbox().stats.datagrams_forged > 0);
+}
+
+#[test]
+fn an_address_whose_session_has_fallen_silent_is_the_next_ones() {
+    let mut rig = Rig::connected(Scenario::default());
+    let check = rig.neighbours_check(SessionId(2));
+    rig.now += Duration::from_secs(4);
+    assert!(!rig.reach_receiver(&check));
+    rig.now += Duration::from_secs(2);
+    assert!(rig.reach_receiver(&check));
+}
 
 /// Who sees the publisher's datagrams and sends variations of them.
 struct Attacker {

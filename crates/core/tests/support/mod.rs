@@ -112,6 +112,32 @@ pub fn answer(offer: &str) -> Result<(Session, String, Vec<Track>), OfferError> 
 }
 
 impl Rig {
+    /// Let somebody else have a session of the same engine; return a check by which its publisher asks for it.
+    pub fn neighbours_check(&mut self, id: SessionId) -> Vec<u8> {
+        let mut other = publisher_of(&Scenario::default(), self.now);
+        let mut changes = other.sdp_api();
+        changes.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None);
+        let (offer, pending) = changes.apply().expect("there are changes");
+        let (session, answer, _) =
+            Session::answer(&settings(self.now), id, &offer.to_sdp_string(), &wishes(true), self.now)
+                .expect("the offer can be answered");
+        self.engine.open(self.now, session);
+        let answer = SdpAnswer::from_sdp_string(&answer).expect("the answer is SDP");
+        other.sdp_api().accept_answer(pending, answer).expect("the answer fits the offer");
+        for ms in (0..1_000).step_by(20) {
+            let now = self.now + Duration::from_millis(ms);
+            other.handle_input(Input::Timeout(now)).expect("a timeout is no fault");
+            while let Ok(output) = other.poll_output() {
+                match output {
+                    Output::Transmit(transmit) => return transmit.contents.into(),
+                    Output::Timeout(_) => break,
+                    Output::Event(_) => {}
+                }
+            }
+        }
+        unreachable!("a publisher begins with a check");
+    }
+
     /// Exchange offer and answer; nothing is sent yet.
     pub fn new(scenario: Scenario) -> Self {
         let start = Instant::now();
@@ -198,10 +224,11 @@ impl Rig {
         self.drain();
     }
 
-    pub fn reach_receiver(&mut self, payload: &[u8]) {
+    /// Let a datagram come from the publisher's address; tell whether it belongs to a session.
+    pub fn reach_receiver(&mut self, payload: &[u8]) -> bool {
         let (source, destination) = (publisher_address(), receiver_address());
         let datagram = Datagram { protocol: self.protocol, source, destination, payload };
-        self.engine.receive(self.now, datagram);
+        self.engine.receive(self.now, datagram)
     }
 
     fn reach_publisher(&mut self, datagram: &[u8]) {
