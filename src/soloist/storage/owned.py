@@ -27,8 +27,9 @@ from soloist.wire.keys import content_type
 if TYPE_CHECKING:
     from obstore import PutMode  # Only there: it is no name at run time.
 
-READ_BYTES_MAX = 64 * 1024 * 1024
-"""A playlist of a day in segments of two seconds is a tenth of it; what is longer is none of ours."""
+LONGER_BYTES_MAX = 256 * 1024
+"""How much longer an earlier version of ours may be than what is put now; what is longer still is not read: whoever
+may write to a bucket knows our keys, and would have us read and parse whatever they put there."""
 TRIES_MAX = 5
 """Of a put that finds another version of ours each time: a second recorder that has not noticed yet that it lost."""
 
@@ -71,7 +72,7 @@ class OwnedObjects:
             try:
                 return await self._write(key, data, version)
             except (FileExistsError, AlreadyExistsError, PreconditionError):
-                found = await self._read(key)
+                found = await self._read(key, len(data) + LONGER_BYTES_MAX)
             if found is None:
                 version = ""
             elif found.data == data:
@@ -105,15 +106,19 @@ class OwnedObjects:
         if meta["e_tag"] != version:
             raise AlreadyExistsError(f"{key} is another version")
 
-    async def _read(self, key: str) -> _Found | None:
-        """Return what stands under a key; None for nothing."""
+    async def _read(self, key: str, bytes_max: int) -> _Found | None:
+        """Return what stands under a key; None for nothing.
+
+        Raises:
+            KeyTakenError: it is too long to be ours.
+        """
         if self._folder is not None:
-            return await asyncio.to_thread(_read_file, self._folder / key)
+            return await asyncio.to_thread(_read_file, self._folder / key, bytes_max)
         try:
             answer = await obstore.get_async(self._store, key)
         except FileNotFoundError:
             return None
-        if answer.meta["size"] > READ_BYTES_MAX:
+        if answer.meta["size"] > bytes_max:
             raise KeyTakenError
         return _Found(bytes(await answer.bytes_async()), answer.meta["e_tag"] or "")
 
@@ -152,8 +157,12 @@ def _create(draft: Path, target: Path) -> None:
         claim(draft, target)
 
 
-def _read_file(path: Path) -> _Found | None:
-    """Return a file's bytes; of a link, a folder or something too long, bytes that are nobody's."""
+def _read_file(path: Path, bytes_max: int) -> _Found | None:
+    """Return a file's bytes.
+
+    Raises:
+        KeyTakenError: it is a link, a folder or too long, and so not ours.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -161,7 +170,7 @@ def _read_file(path: Path) -> _Found | None:
     except OSError as error:
         raise KeyTakenError from error
     status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_size > READ_BYTES_MAX:
+    if not stat.S_ISREG(status.st_mode) or status.st_size > bytes_max:
         os.close(descriptor)
         raise KeyTakenError
     with os.fdopen(descriptor, "rb") as file:

@@ -225,6 +225,14 @@ async def test_an_object_of_ours_that_was_taken_away_is_put_again(bucket):
     assert await read(bucket, "a.m3u8") == b"ours 2"
 
 
+async def test_what_is_far_longer_than_ours_is_not_read_to_see_whether_it_is(bucket, spooled):
+    await bucket.commit(spooled(b"[" * 300_000), "a.json")
+    asked = []
+    with pytest.raises(KeyTakenError):
+        await bucket.put_own("a.json", b"ours", "", asked.append)
+    assert not asked
+
+
 @pytest.mark.parametrize("make", [lambda at: at.symlink_to("/etc/passwd"), lambda at: at.mkdir(), os.mkfifo])
 async def test_what_is_no_file_in_place_of_a_playlist_is_not_followed_read_or_replaced(tmp_path, make):
     bucket = folder_bucket(tmp_path)
