@@ -154,7 +154,7 @@ class Timeline:
         for track in self._tracks.values():
             loss = track.left_out.take_all()
             if loss is not None:
-                start_ns = min(loss.came_ns - self.origin_ns, 0)
+                start_ns = min(loss.came_ns - self.origin_ns, 0) if loss.came_ns else 0
                 if track.last_pts >= 0:
                     start_ns = ticks_to_ns(last_certain(track), track.rate_hz)
                 end_ns = max(now_ns - self.origin_ns - max(track.transit_ns, 0), start_ns + loss.count * 1_000_000)

@@ -183,6 +183,18 @@ def test_a_track_that_was_dropped_whole_is_declared_whole():
     assert tuple(said) == OURS
 
 
+def test_a_track_that_was_dropped_before_anything_came_is_missing_from_the_first_media_on():
+    timeline = Timeline()
+    timeline.leave_out(Kind.VIDEO, 1, 0)
+    for n in range(100):
+        timeline.push(1, audio_frame(n), Kind.AUDIO)
+    timeline.conclude(START_NS + 2 * NS)
+
+    ((start_s, end_s, *said),) = stretches(timeline.missing, Kind.VIDEO, timeline.origin_ns)
+    assert (start_s, end_s) == (pytest.approx(0, abs=0.1), pytest.approx(2, abs=0.1))
+    assert tuple(said) == OURS
+
+
 def test_absence_before_a_drop_keeps_its_own_cause():
     timeline = Timeline()
     for line in (AUDIO, VIDEO):
