@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from soloist.api.errors import (
     AmbiguousPathError,
     BodyTooLargeError,
+    BusyError,
     ForeignHostError,
     NeedlessEncodingError,
     SlowBodyError,
@@ -148,7 +149,7 @@ class _Exchange:
             yield ONLY_HTTPS
 
     async def fail(self, error: Exception, receive: Receive) -> None:
-        if fault_of(error).status >= 500:
+        if fault_of(error).status >= 500 and not isinstance(error, BusyError):
             # As text, because a renderer that shows local variables would show tokens and keys.
             log.error("request failed", request_id=self.request_id, traceback="".join(format_exception(error)))
         if self.status:

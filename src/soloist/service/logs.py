@@ -39,8 +39,10 @@ _PATTERNS = (
 
 LINES_PER_S_MAX = 100
 """Of one event in one process."""
+ERRORS_PER_S_MAX = 20
+"""Of one event's errors, counted by themselves: a traceback is fifty times as long as a line."""
 EVENT_NAME_LENGTH_MAX = 60
-ALWAYS_WRITTEN = ("error", "critical", "exception")
+ERRORS = ("error", "critical", "exception")
 
 _UNTOUCHED = frozenset({"timestamp", "level", "logger", "process"})
 
@@ -78,19 +80,20 @@ def _hide_address(match: re.Match[str]) -> str:
 
 
 class LineLimit:
-    """A processor that drops what one event says too often; errors always pass."""
+    """A processor that drops what one event says too often; its errors have a share of their own."""
 
     def __init__(self, *, seconds: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._second = -1
-        self._written: Counter[str] = Counter()
+        self._written: Counter[tuple[str, bool]] = Counter()
+        """Lines of this second by event, errors apart."""
         self._left_out: Counter[str] = Counter()
 
     def __call__(self, _logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         """Let an event pass.
 
         Raises:
-            DropEvent: there were `LINES_PER_S_MAX` of it in this second.
+            DropEvent: there were `LINES_PER_S_MAX` of it in this second, or `ERRORS_PER_S_MAX` errors.
         """
         name = str(event.get("event"))[:EVENT_NAME_LENGTH_MAX]
         second = int(self._seconds())
@@ -100,8 +103,9 @@ class LineLimit:
             if self._left_out:
                 event["left_out"] = dict(self._left_out)
                 self._left_out.clear()
-        self._written[name] += 1
-        if self._written[name] > LINES_PER_S_MAX and method not in ALWAYS_WRITTEN:
+        is_error = method in ERRORS
+        self._written[name, is_error] += 1
+        if self._written[name, is_error] > (ERRORS_PER_S_MAX if is_error else LINES_PER_S_MAX):
             self._left_out[name] += 1
             raise structlog.DropEvent
         return event

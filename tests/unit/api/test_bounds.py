@@ -83,6 +83,15 @@ def test_a_pool_refuses_by_whose_bound_it_is_and_forgets_sources_that_hold_nothi
     assert (pool.used, dict(pool._by_source)) == (0, {})
 
 
+async def test_who_is_refused_for_a_bound_leaves_one_line_and_no_traceback():
+    app = edge(bodies_bytes_max=16 * 1024)
+    with structlog.testing.capture_logs() as lines:
+        answer = await call(app, "POST", JOBS, headers=TOKEN, body=KIB * 5)
+
+    assert answer.status == 503
+    assert [(line["event"], line["log_level"]) for line in lines] == [("request", "info")]
+
+
 async def test_of_a_flood_of_requests_the_log_has_a_few_lines_and_one_that_counts_the_rest():
     log = RequestLog(seconds=lambda: 5.0)
     with structlog.testing.capture_logs() as lines:

@@ -7,7 +7,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soloist.service.logs import HIDDEN, LINES_PER_S_MAX, LineLimit, redact, redacted
+from soloist.service.logs import ERRORS_PER_S_MAX, HIDDEN, LINES_PER_S_MAX, LineLimit, redact, redacted
 
 
 @pytest.mark.parametrize(
@@ -89,3 +89,13 @@ def test_of_one_event_so_many_lines_are_written_in_a_second_and_the_next_one_say
     [line] = written(limit, "job_ended", 1)
     assert line["left_out"] == {"publisher_refused": 3000 - LINES_PER_S_MAX}
     assert "left_out" not in written(limit, "job_ended", 1)[0]
+
+
+def test_a_flood_of_errors_is_bounded_and_hides_no_other_line_of_its_event():
+    now = [10.0]
+    limit = LineLimit(seconds=lambda: now[0])
+
+    assert len(written(limit, "request failed", 3000, "error")) == ERRORS_PER_S_MAX
+    assert len(written(limit, "request failed", 1)) == 1
+    now[0] += 1
+    assert written(limit, "request failed", 1, "error")[0]["left_out"] == {"request failed": 3000 - ERRORS_PER_S_MAX}
