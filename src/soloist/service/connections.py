@@ -1,8 +1,9 @@
 """How many connections there may be, in all and from one source, and which of them makes room for another.
 
-A connection on which no request has arrived yet holds nothing of value: when a source is at its bound, its longest
-waiting one is ended for the new one, so that a thousand idle connections keep nobody out, not even their neighbours. In
-all, the source with the most gives one up. Only when every one is at work is the new one refused.
+A connection on which no whole request has arrived yet holds nothing of value: when a source is at its bound, its longest
+waiting one is ended for the new one, so that a thousand connections that are idle, or send their bodies a byte at a time,
+keep nobody out, not even their neighbours. In all, the source with the most gives one up. Only when every one is at work
+is the new one refused.
 """
 
 from collections import Counter, OrderedDict
@@ -72,7 +73,7 @@ class Connections:
         return True
 
     def works(self, connection: Droppable, key: str) -> None:
-        """Note that a request has arrived on a connection."""
+        """Note that a whole request has arrived on a connection."""
         source = self._sources.get(key)
         if source and source.idle.pop(connection, self) is None:
             source.busy.add(connection)

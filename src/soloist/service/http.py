@@ -120,8 +120,6 @@ class ImpatientProtocol(HttpToolsProtocol):
         """Stop waiting: the head is here."""
         self._forget_head()
         self._head_bytes, self._framing_bytes = None, 0
-        if self._source is not None:
-            self._connections.works(self, self._source)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -130,8 +128,12 @@ class ImpatientProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Begin to count the next head."""
+        """Begin to count the next head, and to wait for it if this request was answered before its body was there."""
         self._head_bytes = 0
+        if self.cycle.response_complete:
+            self._await_head()
+        elif self._source is not None:
+            self._connections.works(self, self._source)
         super().on_message_complete()
 
     def on_response_complete(self) -> None:

@@ -22,8 +22,8 @@ async def answer(scope, receive, send):
 
 
 @contextlib.asynccontextmanager
-async def serving(connections=None):
-    server = http_server(answer, connections=connections)
+async def serving(connections=None, app=answer):
+    server = http_server(app, connections=connections)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -222,20 +222,66 @@ async def test_idle_connections_make_room_for_their_own_neighbours():
 
 
 async def test_connections_at_work_are_not_ended_for_new_ones():
+    asked, done = asyncio.Event(), asyncio.Event()
+
+    async def at_work(scope, receive, send):
+        if scope["type"] == "http" and scope["path"] == "/work":
+            asked.set()
+            await done.wait()
+        await answer(scope, receive, send)
+
     connections = bounded(per_source=2)
-    async with serving(connections) as address:
+    async with serving(connections, at_work) as address:
         working = [await asyncio.open_connection(*address) for _ in range(2)]
         for _, writer in working:
-            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na")
+            writer.write(b"POST /work HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab")
+        await asked.wait()
         await asyncio.sleep(0.1)
         refused = await said(address, PLAIN)
+        done.set()
         for reader, writer in working:
-            writer.write(b"b")
             assert b" 200 " in await reader.readuntil(b"02")
             await left(writer)
 
     assert refused.startswith(b"HTTP/1.1 503")
     assert b"retry-after: 1" in refused
+
+
+async def test_requests_whose_bodies_do_not_come_make_room_like_idle_connections():
+    connections = bounded(total=4, per_source=2)
+    async with serving(connections) as (host, port):
+        slow = [
+            await asyncio.open_connection(host, port, local_addr=(f"127.0.0.{number}", 0)) for number in (2, 2, 3, 3)
+        ]
+        for _, writer in slow:
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na")
+        await asyncio.sleep(0.1)
+        owner = await said((host, port), PLAIN.replace(b"Host", b"Connection: close\r\nHost"))
+        for reader, writer in slow[1:]:
+            writer.write(b"b")
+            assert b" 200 " in await reader.readuntil(b"02")
+        for _, writer in slow:
+            await left(writer)
+
+    assert b" 200 " in owner
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_a_connection_whose_body_came_after_its_answer_is_not_kept_for_ever():
+    async def hasty(scope, receive, send):
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"2")]})
+            await send({"type": "http.response.body", "body": b"no"})
+
+    connections = bounded()
+    async with serving(connections, hasty) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na")
+        await reader.readuntil(b"no")
+        writer.write(b"b")
+
+        assert await asyncio.wait_for(reader.read(), 2) == b""
+        await left(writer)
 
 
 async def test_in_all_the_source_with_the_most_makes_room():
