@@ -1,9 +1,9 @@
 """How many connections there may be, in all and from one source, and which of them makes room for another.
 
-A connection on which no whole request has arrived yet holds nothing of value: when a source is at its bound, its longest
-waiting one is ended for the new one, so that a thousand connections that are idle, or send their bodies a byte at a time,
-keep nobody out, not even their neighbours. In all, the source with the most gives one up. Only when every one is at work
-is the new one refused.
+A connection on which no whole request has arrived yet holds nothing of value: when a source is at its bound, its
+longest waiting one is ended for the new one, so that a thousand connections that are idle, or send their bodies a byte
+at a time, keep nobody out, not even their neighbours. In all, the source with the most gives one up. Only when every
+one is at work is the new one refused.
 """
 
 from collections import Counter, OrderedDict

@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from soloist.service.connections import Connections, unbounded
 from soloist.service.errors import StartError
+from soloist.service.tls_door import TlsDoor
 
 HEAD_TIMEOUT_S = 10.0
 """From the connection, or from the first byte of a further request, to the end of its header fields."""
@@ -56,6 +57,8 @@ class ImpatientProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self._connections = connections
         self._source: str | None = None
+        self._socket: socket.socket | None = None
+        """Of a connection of TLS before its handshake is done."""
         self._head_due: asyncio.TimerHandle | None = None
         self._head_bytes: int | None = 0
         """Of the head that is coming; None while a body is."""
@@ -65,10 +68,22 @@ class ImpatientProtocol(HttpToolsProtocol):
         self._stuck_since: tuple[int, float] | None = None
         """How much is left to be written, and since when."""
 
+    def enter(self, client: socket.socket, address: str) -> bool:
+        """Take a place for a connection whose TLS handshake is to come; False if there is none."""
+        self._socket = client
+        self._source = self._connections.admit(self, address)
+        return self._source is not None
+
+    def give_up(self) -> None:
+        """Give the place back: the handshake came to nothing."""
+        if self._source is not None and self.transport is None:
+            self._connections.refusals["tls_handshake"] += 1
+            self._connections.leave(self, self._source)
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request, if there is room for another connection."""
         super().connection_made(transport)
-        if self.client:
+        if self.client and self._source is None:
             self._source = self._connections.admit(self, self.client[0])
             if self._source is None:
                 self.transport.write(TOO_MANY)
@@ -156,7 +171,11 @@ class ImpatientProtocol(HttpToolsProtocol):
 
     def drop(self) -> None:
         """End the connection at once; what was not written yet is not written."""
-        self.transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
+        elif self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
 
     def look(self, now: float) -> None:
         """Drop the connection if what was written to it, or what it still sends, has led nowhere for too long."""
@@ -236,18 +255,23 @@ class Server(uvicorn.Server):
             self._exit.clear()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application, then serve on `sockets`; uvicorn would give a TLS handshake a minute."""
+        """Start the application, then serve on `sockets`; with TLS, through a door that counts before it opens."""
         await super().startup(sockets=[])
-        config, timeout_s = self.config, HEAD_TIMEOUT_S if self.config.ssl else None
+        config = self.config
 
-        def create_protocol() -> asyncio.Protocol:
-            return config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn itself makes it
+        def create_protocol() -> ImpatientProtocol:
+            return config.http_protocol_class(  # type: ignore[call-arg,return-value]  # as uvicorn itself makes it
                 config=config, server_state=self.server_state, app_state=self.lifespan.state
             )
 
-        create = functools.partial(asyncio.get_running_loop().create_server, create_protocol, backlog=config.backlog)
         for listener in sockets or []:
-            self.servers.append(await create(sock=listener, ssl=config.ssl, ssl_handshake_timeout=timeout_s))
+            if config.ssl:
+                door = TlsDoor(listener, config.ssl, create_protocol, handshake_s=HEAD_TIMEOUT_S)
+                door.open(config.backlog)
+                self.servers.append(door)  # type: ignore[arg-type]  # closed like one of asyncio's
+            else:
+                create = asyncio.get_running_loop().create_server
+                self.servers.append(await create(create_protocol, sock=listener, backlog=config.backlog))
 
     async def main_loop(self) -> None:
         """Renew the Date header and look after connections once a second; return as soon as `should_exit` is set."""
