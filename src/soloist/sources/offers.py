@@ -1,12 +1,14 @@
 """Answering SDP offers off the event loop: what one costs is paid by nobody else.
 
-A few threads answer; who waits for one is bounded, and a participant's offers are answered one at a time. An offer that
+A few threads answer; who waits for one is bounded, fairly by project, and a participant's offers are answered one at a
+time. An offer that
 uses up its processor time is refused, and its session closed should it come to be after all. Spec: RFC 9725 §4.2.
 """
 
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,6 +25,7 @@ CPU_S_MAX = 0.25
 WAIT_S_MAX = 5.0
 """How long its sender waits for the answer in all, other offers and a busy machine included."""
 WAITING_MAX = 128
+"""Beyond it only a project's that has less than an even share: its participants cost who mints their tokens nothing."""
 WAITING_PER_PARTICIPANT_MAX = 4
 """A browser offers its camera and its screen at the same time."""
 
@@ -70,6 +73,8 @@ class Offers:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="soloist-offer")
         self._turns: dict[Participant, asyncio.Lock] = {}
         self._waiting: dict[Participant, int] = {}
+        self._of_project: Counter[str] = Counter()
+        """How many wait; none is 0."""
         self.refused_count = 0
         """Offers not looked at, because too many waited."""
         self.late_count = 0
@@ -80,26 +85,40 @@ class Offers:
         """Offers that wait for their answer now."""
         return sum(self._waiting.values())
 
-    async def answer(self, participant: Participant, offer: str, codecs: Sequence[Codec]) -> Answered:
-        """Answer an offer in turn.
+    async def answer(
+        self, participant: Participant, offer: str, codecs: Sequence[Codec], *, project: str = ""
+    ) -> Answered:
+        """Answer an offer in turn; it counts to the share of `project`.
 
         Raises:
             OffersBusyError: too many wait already.
             OfferError: the offer cannot be answered, or not in the time it has.
         """
         waiting = self._waiting.get(participant, 0)
-        if waiting >= WAITING_PER_PARTICIPANT_MAX or self.waiting_count >= WAITING_MAX:
+        refusal = None
+        if waiting >= WAITING_PER_PARTICIPANT_MAX:
+            refusal = f"{waiting} offers of this participant"
+        elif self._has_its_share(project):
+            refusal = f"{self.waiting_count} offers of this recorder"
+        if refusal is not None:
             self.refused_count += 1
-            whose = "of this participant" if waiting >= WAITING_PER_PARTICIPANT_MAX else "of this recorder"
-            raise OffersBusyError(f"{max(waiting, self.waiting_count)} offers {whose} wait to be answered; try again")
+            raise OffersBusyError(f"{refusal} wait to be answered; try again")
         self._waiting[participant] = waiting + 1
+        self._of_project[project] += 1
         try:
             async with self._turns.setdefault(participant, asyncio.Lock()):
                 return await self._answer_now(offer, codecs)
         finally:
+            self._of_project[project] -= 1
+            self._of_project = +self._of_project
             self._waiting[participant] -= 1
             if not self._waiting[participant]:
                 del self._waiting[participant], self._turns[participant]
+
+    def _has_its_share(self, project: str) -> bool:
+        """Tell whether nothing more of a project may wait: there is no room, and it has an even part of it."""
+        share = WAITING_MAX // len({*self._of_project, project})
+        return self.waiting_count >= WAITING_MAX and self._of_project[project] >= share
 
     async def _answer_now(self, offer: str, codecs: Sequence[Codec]) -> Answered:
         work, loop = _Work(), asyncio.get_running_loop()

@@ -132,7 +132,7 @@ class WhipShell:
         session = WhipSession(secrets.token_urlsafe(12), offer.ufrag)
         try:
             self._rooms.check_limits(key, project)
-            answered = await self._offers.answer(key[:3], offer.text, codecs)
+            answered = await self._offers.answer(key[:3], offer.text, codecs, project=project)
             publisher = self._rooms.publish(
                 key, answered, lambda reason: self._forget(resource_id, reason), project=project
             )

@@ -107,6 +107,20 @@ async def test_offers_that_wait_are_bounded_in_all(offers: Offers, core: Core) -
     await asyncio.gather(*waiting)
 
 
+async def test_who_lets_many_wait_takes_no_other_projects_place(offers: Offers, core: Core) -> None:
+    slow = [offers.answer(participant(f"u{n}"), "slow", [], project="greedy") for n in range(128)]
+    waiting = [asyncio.ensure_future(one) for one in slow]
+    await asyncio.sleep(0.05)
+
+    other = asyncio.ensure_future(offers.answer(participant("other"), "good", [], project="other"))
+    with pytest.raises(OffersBusyError):
+        await offers.answer(participant("late"), "good", [], project="greedy")
+    core.gate.set()
+    assert await other == (7, "answer", ())
+    await asyncio.gather(*waiting)
+    assert (offers.waiting_count, offers.refused_count) == (0, 1)
+
+
 async def test_whoever_hangs_up_leaves_no_session(offers: Offers, core: Core) -> None:
     answering = asyncio.ensure_future(offers.answer(participant("a"), "slow", []))
     await asyncio.sleep(0.05)
