@@ -2,7 +2,8 @@
 //!
 //! A reader that takes a quarter of a second for each portion comes back often enough for everybody to have a turn within
 //! about a second, for what is posted to it to be done in between, and for how long things wait to mean something. Also
-//! tells for how long the reader has been reading: standing still does not count. Pure: time is an argument.
+//! tells for how long the reader has been reading: standing still does not count, nor as much time afterwards, in which it
+//! may catch up. Pure: time is an argument.
 
 use std::time::{Duration, Instant};
 
@@ -27,11 +28,13 @@ pub struct Portion {
     last: Option<usize>,
     read_at: Option<Instant>,
     reading: Duration,
+    /// How long it stood still and has not had the time to make up for.
+    behind: Duration,
 }
 
 impl Default for Portion {
     fn default() -> Self {
-        Self { items: ITEMS_MAX, last: None, read_at: None, reading: Duration::ZERO }
+        Self { items: ITEMS_MAX, last: None, read_at: None, reading: Duration::ZERO, behind: Duration::ZERO }
     }
 }
 
@@ -44,13 +47,25 @@ impl Portion {
     /// Note that the reader comes for more at `now`; return how many items it may take in all.
     pub fn begin(&mut self, now: Instant) -> usize {
         let elapsed = self.read_at.map_or(Duration::ZERO, |read_at| now.saturating_duration_since(read_at));
-        self.reading += elapsed.min(READING_MAX);
+        self.count(elapsed);
         self.read_at = Some(now);
         let grown = self.items.saturating_mul(2);
         // Only behind a full portion is the time since then what it took to read it.
         self.items = self.last.take().map_or(grown, |last| read_within_aim(last, elapsed).min(grown));
         self.items = self.items.clamp(ITEMS_MIN, ITEMS_MAX);
         self.items
+    }
+
+    fn count(&mut self, elapsed: Duration) {
+        let stood_still = elapsed.saturating_sub(READING_MAX);
+        if self.last.is_none() {
+            // Nothing was left when it last read.
+            self.behind = Duration::ZERO;
+        }
+        let made_up = self.behind.min(elapsed - stood_still);
+        self.reading += elapsed - stood_still - made_up;
+        self.behind += stood_still;
+        self.behind -= made_up;
     }
 
     /// Return how many items of each session a portion may hold while so many sessions wait.
@@ -115,5 +130,21 @@ mod tests {
             portion.begin(now);
         }
         assert_eq!(portion.reading(), Duration::from_millis(1_200));
+    }
+
+    #[test]
+    fn making_up_for_having_stood_still_is_not_reading_either() {
+        let (mut portion, mut now) = (Portion::default(), Instant::now());
+        portion.begin(now);
+        now += Duration::from_secs(3);
+        portion.begin(now);
+        let mut counted = |seconds: u64, is_more_waiting: bool| {
+            portion.end(64, is_more_waiting);
+            now += Duration::from_secs(seconds);
+            portion.begin(now);
+            portion.reading().as_secs()
+        };
+        assert_eq!([counted(1, true), counted(1, true), counted(1, true)], [1, 1, 2]);
+        assert_eq!([counted(5, true), counted(1, false)], [3, 4], "who has caught up has nothing to make up for");
     }
 }

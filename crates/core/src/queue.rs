@@ -8,7 +8,7 @@
 //!
 //! A reader that does not keep up would be further behind with every second. So what waits longer than a few seconds
 //! while the reader reads makes its session late: it loses what it brings until it has caught up. A reader that stands
-//! still, as one does behind a disk that stalls, is not behind: it will catch up faster than media comes.
+//! still, as one does behind a disk that stalls, is not behind: it has as long again to catch up.
 //!
 //! A video layer that loses a frame is dropped up to its next keyframe that fits, audio frame by frame. Each drop is told
 //! by an `Overflow` item, and the frame after it carries `follows_gap`. Facts about sessions are small and few, and
@@ -400,6 +400,20 @@ mod tests {
         assert_eq!(stored, 500);
         queue.drain();
         assert_eq!(pushed_in_a_second(&mut queue, 500, |_, _| {}), 50);
+    }
+
+    #[test]
+    fn a_reader_that_stood_still_has_as_long_to_catch_up() {
+        let mut queue = Queue::new(1 << 30);
+        let reads_others = |queue: &mut Queue, _| {
+            queue.0.portion.begin(queue.1);
+            queue.0.portion.end(64, true);
+        };
+        queue.drain();
+        (0..8).for_each(|second| assert_eq!(pushed_in_a_second(&mut queue, second * 50, |_, _| {}), 50));
+        let stored = (8..20).map(|second| pushed_in_a_second(&mut queue, second * 50, reads_others));
+        let stored: Vec<usize> = stored.collect();
+        assert_eq!((stored[..8].iter().sum::<usize>(), &stored[10..]), (400, &[0, 0][..]), "{stored:?}");
     }
 
     #[test]
