@@ -14,6 +14,7 @@ use str0m::Input;
 use str0m::net::{Protocol, Receive};
 
 use crate::error::OfferError;
+use crate::intake::Intake;
 use crate::item::{CloseReason, SessionId};
 use crate::outbox::Outbox;
 use crate::policing::{Budget, Policer};
@@ -210,6 +211,8 @@ impl Engine {
             self.outbox.stats.datagrams_forged += 1;
             return false;
         }
+        // Before there are keys nobody can tell whose media is; what waits for them is bounded by itself.
+        let is_early = entry.session.is_connecting() && Intake::is_media(payload);
         let Some(charge) = entry.policer.admit(payload, &entry.session.roles, now) else {
             self.refuse(now, id);
             return true;
@@ -224,7 +227,7 @@ impl Engine {
         self.outbox.stats.bytes_received += u64::try_from(payload.len()).unwrap_or(0);
         let unproven = self.outbox.stats.unproven();
         self.with_session(now, id, |session, outbox| session.receive(now, receive, payload, outbox));
-        if self.outbox.stats.unproven() == unproven {
+        if self.outbox.stats.unproven() == unproven && !is_early {
             if let Some(owner) = self.by_source.get_mut(&source) {
                 owner.heard_at = now;
             }

@@ -58,6 +58,22 @@ fn what_is_sent_in_a_publishers_name_does_not_use_up_its_budget() {
 }
 
 #[test]
+fn media_in_a_publishers_name_before_its_handshake_does_not_use_up_its_budget() {
+    let mut rig = Rig::new(Scenario::default());
+    let sound = [0x80, 111, 0, 1, 0, 0, 0, 1, 0, 0, 0, 7, 0x55, 0x55];
+    rig.forger = Some(Box::new(move |genuine: &[u8]| {
+        let count = if genuine[0] < 64 { 2_000 } else { 0 };
+        [Vec::new(), vec![sound.to_vec(); count]]
+    }));
+    rig.run_for(Duration::from_millis(300));
+    assert!(rig.is_connected);
+    rig.forger = None;
+    let sent = publish(&mut rig, Codec::Vp8, 1, 30, 0);
+    let refused = rig.engine.outbox().stats.packets_refused;
+    assert_eq!((rig.frames_of(Codec::Opus).len(), refused), (sent.sounds.len(), 0));
+}
+
+#[test]
 fn a_session_has_ten_seconds_to_connect_whatever_it_is_sent() {
     let mut rig = Rig::connected(Scenario::default());
     let offer = include_str!("vectors/ffmpeg-8.1-whip.sdp");
