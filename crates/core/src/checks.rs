@@ -40,6 +40,12 @@ impl Checks {
         known.is_some_and(|known| *known != source)
     }
 
+    /// Tell whether a datagram is a check that was answered.
+    pub fn knows(&self, payload: &[u8]) -> bool {
+        is_request(payload)
+            && transaction_of(payload).is_some_and(|transaction| self.sources.contains_key(&transaction))
+    }
+
     /// Note that a check was answered; tell whether it was the first time.
     pub fn answered(&mut self, request: &[u8], source: SocketAddr) -> bool {
         let Some(transaction) = transaction_of(request) else {

@@ -213,7 +213,12 @@ impl Engine {
         }
         // Before there are keys nobody can tell whose media is; what waits for them is bounded by itself.
         let is_early = entry.session.is_connecting() && Intake::is_media(payload);
-        let Some(charge) = entry.policer.admit(payload, &entry.session.roles, now) else {
+        let charge = if entry.session.is_check_again(payload) {
+            entry.policer.admit_again(now)
+        } else {
+            entry.policer.admit(payload, &entry.session.roles, now)
+        };
+        let Some(charge) = charge else {
             self.refuse(now, id);
             return true;
         };

@@ -17,7 +17,7 @@ use crate::rtp::RtpHeader;
 const BURST_S: u8 = 3;
 /// Of bytes, which are many: one second's worth.
 const BYTES_BURST_S: u8 = 1;
-/// STUN, DTLS, RTCP and RTP of no known payload type, each: browsers send fewer than ten a second.
+/// STUN, STUN sent again, DTLS, RTCP and RTP of no known payload type, each: browsers send fewer than ten a second.
 const CONTROL_PER_S: u32 = 500;
 /// How long after a refusal a gap is ours: str0m holds frames behind a missing packet for two seconds.
 const OURS_FOR: Duration = Duration::from_secs(4);
@@ -48,6 +48,8 @@ enum Class {
     Audio,
     Video,
     Stun,
+    /// A check that was answered before, which anybody who saw it can send.
+    StunAgain,
     Dtls,
     /// RTCP, and RTP of a payload type that was not negotiated.
     Rest,
@@ -100,7 +102,7 @@ pub struct Policer {
     began: Instant,
     /// The latest time seen, in nanoseconds since it began: the kernel's time stamps may step back a little.
     latest_ns: i64,
-    packets: [Bucket; 5],
+    packets: [Bucket; 6],
     bytes: Bucket,
     refused: [Refused; 2],
 }
@@ -113,7 +115,7 @@ impl Policer {
         Self {
             began: now,
             latest_ns: 0,
-            packets: [audio, video, control, control, control],
+            packets: [audio, video, control, control, control, control],
             bytes: Bucket::new(budget.bytes_per_s, BYTES_BURST_S),
             refused: [Refused::default(); 2],
         }
@@ -122,10 +124,19 @@ impl Policer {
     /// Charge a datagram; None if the session has used up what it may send of its kind.
     pub fn admit(&mut self, payload: &[u8], roles: &[Role; 128], now: Instant) -> Option<Charge> {
         let class = Class::of(payload, roles);
+        let bytes = if class.kind().is_some() { payload.len() } else { 0 };
+        self.charge(class, bytes, now)
+    }
+
+    /// Charge a check that was answered before.
+    pub fn admit_again(&mut self, now: Instant) -> Option<Charge> {
+        self.charge(Class::StunAgain, 0, now)
+    }
+
+    fn charge(&mut self, class: Class, bytes: usize, now: Instant) -> Option<Charge> {
         let now_ns = i64::try_from(now.saturating_duration_since(self.began).as_nanos()).unwrap_or(i64::MAX);
         let now_ns = self.latest_ns.max(now_ns);
         self.latest_ns = now_ns;
-        let bytes = if class.kind().is_some() { payload.len() } else { 0 };
         let packets = &mut self.packets[class as usize];
         if packets.admits(1, now_ns) && self.bytes.admits(bytes, now_ns) {
             packets.take(1, now_ns);
@@ -289,6 +300,14 @@ mod tests {
             };
             policer.put_back(charge);
         }
+    }
+
+    #[test]
+    fn checks_sent_again_use_up_nothing_of_the_new_ones() {
+        let (mut policer, now) = (Policer::new(&Budget::default(), Instant::now()), Instant::now());
+        let passed = (0..10_000).filter(|_| policer.admit_again(now).is_some()).count();
+        assert_eq!(passed, 1_500);
+        assert!(policer.admit(&[0, 1, 0, 0], &roles(), now).is_some());
     }
 
     #[test]

@@ -137,6 +137,11 @@ impl Session {
         !self.checks.is_stolen(payload, receive.source) && self.rtc.accepts(input)
     }
 
+    /// Tell whether a datagram is a check that was answered before.
+    pub fn is_check_again(&self, payload: &[u8]) -> bool {
+        self.checks.knows(payload)
+    }
+
     fn handle(&mut self, input: Input<'_>, now: Instant, outbox: &mut Outbox) {
         let (Input::Receive(at, _) | Input::Timeout(at)) = input;
         if self.undrained.must_go_before(at) {

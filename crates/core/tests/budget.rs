@@ -2,11 +2,13 @@
 
 mod support;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use soloist_core::{CloseReason, Codec, Item, Session, SessionId, Settings};
 use support::media::publish;
-use support::{Rig, Scenario, settings, wishes};
+use support::{Rig, SILENCE, Scenario, settings, wishes};
 
 #[test]
 fn a_flood_of_sound_is_handed_on_at_the_rate_of_sound_and_the_rest_is_told() {
@@ -71,6 +73,26 @@ fn media_in_a_publishers_name_before_its_handshake_does_not_use_up_its_budget() 
     let sent = publish(&mut rig, Codec::Vp8, 1, 30, 0);
     let refused = rig.engine.outbox().stats.packets_refused;
     assert_eq!((rig.frames_of(Codec::Opus).len(), refused), (sent.sounds.len(), 0));
+}
+
+#[test]
+fn checks_that_are_sent_again_by_who_saw_them_leave_the_publisher_its_own() {
+    let mut rig = Rig::connected(Scenario::default());
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let heard = seen.clone();
+    rig.forger = Some(Box::new(move |genuine: &[u8]| {
+        if genuine[0] > 3 {
+            return Default::default();
+        }
+        let again = heard.borrow().last().map_or_else(Vec::new, |check: &Vec<u8>| vec![check.clone(); 4_000]);
+        heard.borrow_mut().push(genuine.to_vec());
+        [again, Vec::new()]
+    }));
+    rig.run_for(SILENCE);
+    let checks = seen.borrow();
+    assert!(checks.len() > 3, "{}", checks.len());
+    assert!(checks.iter().all(|check| rig.answered.iter().any(|answered| answered == &check[8..20])));
+    assert!(rig.engine.outbox().stats.packets_refused > 0);
 }
 
 #[test]

@@ -74,6 +74,8 @@ pub struct Rig {
     pub keyframe_requests: Vec<(Instant, KeyframeRequest)>,
     /// What the publisher sent and heard, if it is configured to tell.
     pub raw_packets: Vec<RawPacket>,
+    /// Transactions of the checks that the core answered.
+    pub answered: Vec<Vec<u8>>,
     pub publisher_heard_goodbye: bool,
     pub is_connected: bool,
     audio: Mid,
@@ -167,6 +169,7 @@ impl Rig {
             items: Vec::new(),
             keyframe_requests: Vec::new(),
             raw_packets: Vec::new(),
+            answered: Vec::new(),
             publisher_heard_goodbye: false,
             is_connected: false,
             audio,
@@ -262,6 +265,9 @@ impl Rig {
         }
         let outbox = self.engine.outbox();
         for transmit in outbox.transmits.drain(..) {
+            if transmit.contents.starts_with(&[1, 1]) {
+                self.answered.push(transmit.contents[8..20].to_vec());
+            }
             self.network.send(self.now, Towards::Publisher, transmit.contents.into());
         }
         self.items.extend(outbox.items.drain(..).map(|(_, item)| item));
