@@ -57,15 +57,13 @@ impl Portion {
     }
 
     fn count(&mut self, elapsed: Duration) {
-        let stood_still = elapsed.saturating_sub(READING_MAX);
+        let (counted, stood_still) = (elapsed.min(READING_MAX), elapsed.saturating_sub(READING_MAX));
         if self.last.is_none() {
             // Nothing was left when it last read.
             self.behind = Duration::ZERO;
         }
-        let made_up = self.behind.min(elapsed - stood_still);
-        self.reading += elapsed - stood_still - made_up;
-        self.behind += stood_still;
-        self.behind -= made_up;
+        self.reading += counted.saturating_sub(self.behind);
+        self.behind = self.behind.saturating_sub(counted) + stood_still;
     }
 
     /// Return how many items of each session a portion may hold while so many sessions wait.
