@@ -27,7 +27,8 @@ class RoomLimits:
     publishers_per_room_max: int = 500
     """The vendor's limit of users in a room. Spec: API section 2.6."""
     pending_max: int = 500
-    pending_per_project_max: int = 250
+    pending_per_project_max: int = 500
+    """A full room whose publishers all join at nine o'clock."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -326,6 +326,18 @@ async def test_ghosts_fill_their_own_projects_places_only() -> None:
     house.media.stop()
 
 
+async def test_a_full_room_may_join_at_once_and_keeps_nobody_elses_out() -> None:
+    house = House()
+    for index in range(500):
+        house.offer(f"pupil-{index}")
+
+    with pytest.raises(RoomsFullError, match="the project has 500 publishers that connect"):
+        house.offer("late")
+    other = StreamKey(AppId("other"), ROOM, ParticipantId("bob"), TrackSource.CAMERA)
+    house.rooms.check_limits(other, "other")
+    house.media.stop()
+
+
 async def test_rooms_of_one_project_keep_nobody_else_out() -> None:
     house = House(RoomLimits(rooms_max=4, rooms_per_project_max=4))
     for index in range(4):
