@@ -157,9 +157,9 @@ impl Policer {
         self.bytes.put_back(charge.bytes);
     }
 
-    /// Tell whether a gap may be ours at `now`.
+    /// Tell whether a gap may be ours at `now`, or something was refused and not told.
     pub fn has_refused(&self, now: Instant) -> bool {
-        self.refused.iter().any(|refused| refused.ours_until.is_some_and(|until| now < until))
+        self.refused.iter().any(|refused| refused.untold > 0 || refused.is_ours(now))
     }
 
     /// Tell of what was refused where it is a second since that was told; `layers_of` names the layers of a kind.
@@ -190,7 +190,7 @@ impl Policer {
                 }
                 Item::Closed { .. } => {
                     let kinds = [Kind::Audio, Kind::Video].into_iter();
-                    kinds.flat_map(|kind| self.refused[kind as usize].tell_ours(layers_of(kind), now)).collect()
+                    kinds.flat_map(|kind| self.refused[kind as usize].tell_last(layers_of(kind), now)).collect()
                 }
                 _ => Vec::new(),
             };
@@ -201,9 +201,17 @@ impl Policer {
 }
 
 impl Refused {
+    fn is_ours(&self, now: Instant) -> bool {
+        self.ours_until.is_some_and(|until| now < until)
+    }
+
     fn tell_ours(&mut self, layers: Vec<LayerName>, now: Instant) -> Vec<Item> {
-        let is_ours = self.ours_until.is_some_and(|until| now < until);
-        if is_ours { self.tell(layers, now) } else { Vec::new() }
+        if self.is_ours(now) { self.tell(layers, now) } else { Vec::new() }
+    }
+
+    /// At the end of the session: nothing may have come since what was refused.
+    fn tell_last(&mut self, layers: Vec<LayerName>, now: Instant) -> Vec<Item> {
+        if self.untold > 0 || self.is_ours(now) { self.tell(layers, now) } else { Vec::new() }
     }
 
     /// The first layer carries the count: which one a refused packet was of, nobody has looked.
@@ -323,6 +331,18 @@ mod tests {
         let mut late = vec![frame(Codec::Opus, true)];
         policer.weave(&mut late, 0, begin + Duration::from_secs(6), layers);
         assert_eq!(described(&late), ["audio!"]);
+    }
+
+    #[test]
+    fn what_was_refused_last_is_told_at_the_end_however_late_that_is() {
+        let (mut policer, begin) = (Policer::new(&Budget::default(), Instant::now()), Instant::now());
+        assert!(!policer.has_refused(begin));
+        flood(&mut policer, &SOUND, 5_000, 1, begin);
+        let end = begin + Duration::from_secs(60);
+        assert!(policer.has_refused(end));
+        let mut items = vec![(SESSION, Item::Closed { reason: CloseReason::Closed, received_ns: 0 })];
+        policer.weave(&mut items, 0, end, layers);
+        assert!(described(&items)[0].starts_with("-audio:3"), "{:?}", described(&items));
     }
 
     #[test]
