@@ -144,3 +144,19 @@ fn damaged_and_foreign_hellos_before_the_peers_own_are_forgotten() {
         }
     }
 }
+
+#[test]
+fn a_datagram_makes_a_handshake_begin_again_once_however_many_hellos_it_holds() {
+    let mut pair = Pair::new(Vec::new());
+    pair.client.instance.handle_packet(&[]).expect("a client can set off");
+    let hello = pair.client.outgoing().remove(0);
+    let broken = record(22, 0xfefd, 0, &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    pair.server.hear(&[broken.repeat(40), hello.clone()].concat());
+    assert!(pair.server.outgoing().is_empty());
+    pair.server.hear(&hello);
+    for answer in pair.server.outgoing() {
+        pair.client.hear(&answer);
+    }
+    pair.talk();
+    assert!(pair.client.keys.is_some() && pair.client.keys == pair.server.keys);
+}
