@@ -14,6 +14,8 @@ from soloist.wire.allowance import Allowance
 
 TOO_MANY_CHANGES = "too_many_changes"
 """Why media is missing that its sender would have needed another file for, too soon after the others."""
+TOO_MANY_UNFILED = "too_many_unfiled"
+"""The same, because too many files of the job wait for their bucket: nothing its sender did."""
 FILES_BURST, FILES_PER_S = 20, 1
 FILES_OWED_MAX = 60
 """How many more may begin for what is there already and would be lost: sound that waited for its picture."""
@@ -37,14 +39,17 @@ class Turnover:
         self._files = Allowance(FILES_BURST, FILES_PER_S)
         self._changes = Allowance(CHANGES_BURST, CHANGES_PER_S)
         self._look: Look | None = None
-        self._left_out: dict[Kind, tuple[int, int]] = {}
-        """Where what is being left out begins and, as far as it has come, ends."""
+        self._left_out: dict[Kind, tuple[int, int, str]] = {}
+        """Where what is being left out begins and, as far as it has come, ends; and why it began."""
+        self._why = TOO_MANY_CHANGES
         self._missing: list[Missing] = []
 
     def may_begin(self, at_ns: int, *, pixels: int = 0, is_owed: bool = False) -> bool:
         """Return whether a file may begin, and count it: more than once for large pictures, which cost more."""
         count, beyond = 1 + pixels // LARGE_PIXELS, FILES_OWED_MAX if is_owed else 0
-        may = self._has_room() and self._files.take(at_ns, count=count, beyond=beyond)
+        has_room = self._has_room()
+        self._why = TOO_MANY_CHANGES if has_room else TOO_MANY_UNFILED
+        may = has_room and self._files.take(at_ns, count=count, beyond=beyond)
         COUNTS["files_refused"] += not may
         return may
 
@@ -52,6 +57,7 @@ class Turnover:
         """Return whether pictures may go on with a keyframe in the same file."""
         if look != self._look and not self._changes.take(at_ns):
             COUNTS["files_refused"] += 1
+            self._why = TOO_MANY_CHANGES
             return False
         self._look = look
         return True
@@ -63,19 +69,19 @@ class Turnover:
     def leave_out(self, sample: Sample) -> None:
         """Take note that a sample is not written."""
         COUNTS["frames_left_out_of_files"] += 1
-        start_ns, end_ns = self._left_out.get(sample.kind, (sample.pts_ns, 0))
-        self._left_out[sample.kind] = start_ns, max(end_ns, sample.end_ns)
+        start_ns, end_ns, why = self._left_out.get(sample.kind, (sample.pts_ns, 0, self._why))
+        self._left_out[sample.kind] = start_ns, max(end_ns, sample.end_ns), why
 
     def go_on(self, kind: Kind, at_ns: int) -> None:
         """Take note that media of a track is written again."""
         if kind in self._left_out:
-            start_ns, _ = self._left_out.pop(kind)
-            self._missing.append(Missing(kind, start_ns, at_ns, Cause.FAULT, TOO_MANY_CHANGES))
+            start_ns, _, why = self._left_out.pop(kind)
+            self._missing.append(Missing(kind, start_ns, at_ns, Cause.FAULT, why))
 
     def told(self, *, is_last: bool = False) -> tuple[Missing, ...]:
         """Return what was left out and not told; with `is_last`, also what may still go on, as far as it has come."""
         if is_last:
-            for kind, (_, end_ns) in tuple(self._left_out.items()):
+            for kind, (_, end_ns, _) in tuple(self._left_out.items()):
                 self.go_on(kind, end_ns)
         told, self._missing = tuple(self._missing), []
         return told

@@ -237,3 +237,16 @@ def test_an_allowance_gives_back_with_time_and_never_saves_up_more_than_its_burs
     assert FILES_BURST + 9 * FILES_PER_S <= begun <= FILES_BURST + 10 * FILES_PER_S
     later = 10_000 * NS
     assert sum(turnover.may_begin(later) for _ in range(1000)) == FILES_BURST
+
+
+def test_what_is_left_out_because_files_wait_for_their_bucket_is_not_laid_to_its_sender():
+    has_room = False
+    turnover = Turnover(lambda: has_room)
+    first, second = keyframes(Codec.H264, 1, 2)
+
+    assert not turnover.may_begin(first.pts_ns)
+    turnover.leave_out(first)
+    has_room = True
+    assert turnover.may_begin(second.pts_ns)
+    turnover.go_on(Kind.VIDEO, second.pts_ns)
+    assert [(m.cause, m.detail) for m in turnover.told()] == [(Cause.FAULT, "too_many_unfiled")]
