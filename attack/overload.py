@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import av
+from support.burnt_in import read_sound
 from support.go import go_build
 from support.instance import Instance, until
 
 from attack.watch import Watch
+from fidelity.evidence import sound_spans
 from fidelity.pattern import Clip, digest
 from fidelity.service import Job, Rule, Service
 from soloist.model.media import Codec
@@ -33,7 +35,7 @@ FRAME_MS, PACKET_MS = 1000 / 30, 20.0
 EDGE_MS = 1.5 * FRAME_MS
 """How far a declared edge may lie from the picture beside it."""
 SOUND_MS = 200.0
-"""How much sound may be neither in the file nor declared: packets at a stretch's edges, and the coder's delay."""
+"""How much sound may be neither in the file nor declared: what the coder begins late after each stretch."""
 SEND_S = 400.0
 """Joining takes its time on cores that have none."""
 
@@ -97,10 +99,9 @@ def overload(service: Service, count: int = STREAMS, seconds: float = SECONDS) -
             url = f"{service.instance.url}/whip/{jobs[0].app}/{jobs[0].room}/p{{n}}"
             clips = ["-video", str(video), "-audio", str(audio)]
             sent = _send(["-url", url, *clips, "-publishers", str(count), "-duration", f"{seconds:g}s"])
-        ended = time.monotonic()
+            normal_s, complaints = _until_normal(service)
         for job in jobs:
             service.stop(job)
-        normal_s, complaints = _until_normal(service, ended)
         streams = [
             _judge(service, job, digests, told)
             for job, told in zip(jobs, sorted(sent, key=lambda told: int(told["number"])), strict=True)
@@ -136,9 +137,9 @@ def _send(options: list[str]) -> list[dict[str, Any]]:
     return list(finished["publishers"])
 
 
-def _until_normal(service: Service, ended: float) -> tuple[float, list[str]]:
-    """Return how long it took until health is well, nothing waits and a new job records at once; and what did not."""
-    complaints = []
+def _until_normal(service: Service) -> tuple[float, list[str]]:
+    """Return how long it takes until health is well, nothing waits and starts are admitted; and if that is too long."""
+    complaints, ended = [], time.monotonic()
     until(lambda: _is_calm(service.instance), 60, "the recorder does not become calm within a minute")
     normal_s = time.monotonic() - ended
     if normal_s > NORMAL_S:
@@ -154,7 +155,7 @@ def _is_calm(instance: Instance) -> bool:
             lines = answer.read().decode().splitlines()
     except OSError:
         return False
-    waiting = [line for line in lines if line.startswith(("soloist_media_queue_bytes{", "soloist_spool_files{"))]
+    waiting = [line for line in lines if line.startswith(("soloist_media_queue_bytes{", "soloist_load_full{"))]
     return is_well and all(float(line.rpartition(" ")[2]) == 0 for line in waiting)
 
 
@@ -162,17 +163,19 @@ def _judge(service: Service, job: Job, digests: list[str], told: dict[str, Any])
     """Look for each picture in the files, and for those that are not there in what is declared."""
     stream = Streamed(job.user, int(told["video_frames"]))
     shown: list[tuple[float, str]] = []
-    sound_ms = 0.0
+    heard: list[tuple[float, float]] = []
     holes: set[Hole] = set()
     for manifest in service.manifests(job):
         holes |= {_hole(missing) for missing in manifest["missing"]}
         for file in manifest["files"]:
-            sound_ms += _read(service.path(file["key"]), file["start_ns"] / 1e6, shown)
+            starts_ms, path = file["start_ns"] / 1e6, service.path(file["key"])
+            _read(path, starts_ms, shown)
+            heard += [(starts_ms + start, starts_ms + end) for start, end in sound_spans(read_sound(path))]
     _judge_pictures(stream, shown, digests, [hole for hole in holes if hole.kind == "video"])
-    declared_ms = sum(hole.end_ms - hole.start_ms for hole in holes if hole.kind == "audio")
-    lacking_ms = int(told["audio_frames"]) * PACKET_MS - sound_ms - declared_ms
-    if abs(lacking_ms) > SOUND_MS + 2 * PACKET_MS * len(holes):
-        stream.complain(f"{lacking_ms:+.0f} ms of sound neither in the file nor declared")
+    begins_ms = min((start for start, _ in heard), default=0.0)
+    quiet_ms = _quiet_ms(begins_ms, begins_ms + int(told["audio_frames"]) * PACKET_MS, heard, holes)
+    if quiet_ms > SOUND_MS:
+        stream.complain(f"{quiet_ms:.0f} ms of sound neither in the file nor declared")
     if wrong := [hole for hole in holes if hole.cause != "fault, overload"]:
         stream.complain(f"declared otherwise: {wrong[:2]}")
     return stream
@@ -211,16 +214,20 @@ def _zero_ms(shown: list[tuple[float, str]], digests: list[str]) -> float | None
     return zeros[len(zeros) // 2] if zeros else None
 
 
-def _read(path: Path, starts_ms: float, shown: list[tuple[float, str]]) -> float:
-    """Note when each picture is shown; return how much sound the file holds, milliseconds."""
-    sound_ms = 0.0
+def _read(path: Path, starts_ms: float, shown: list[tuple[float, str]]) -> None:
+    """Note when each picture is shown, and its digest."""
     with av.open(str(path)) as container:
-        for packet in container.demux():
-            if not packet.size or packet.pts is None or packet.time_base is None:
-                continue
-            if packet.stream.type == "audio":
-                sound_ms += float((packet.duration or 0) * packet.time_base) * 1000
-            else:
+        for packet in container.demux(video=0):
+            if packet.size and packet.pts is not None and packet.time_base is not None:
                 at_ms = starts_ms + float(packet.pts * packet.time_base) * 1000
                 shown.append((at_ms, digest(bytes(packet), Codec.H264)))
-    return sound_ms
+
+
+def _quiet_ms(start_ms: float, end_ms: float, heard: list[tuple[float, float]], holes: set[Hole]) -> float:
+    """Return how much of a stretch is neither heard nor declared missing; the senders are never silent."""
+    declared = [(hole.start_ms - EDGE_MS, hole.end_ms + EDGE_MS) for hole in holes if hole.kind == "audio"]
+    quiet_ms, at_ms = 0.0, start_ms
+    for start, end in sorted([*heard, *declared]):
+        quiet_ms += max(0.0, min(start, end_ms) - at_ms)
+        at_ms = max(at_ms, end)
+    return quiet_ms + max(0.0, end_ms - at_ms)

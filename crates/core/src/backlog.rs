@@ -1,7 +1,7 @@
 //! What waits of one session, and what of it was dropped.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::bucket::Bucket;
 use crate::codec::Kind;
@@ -40,8 +40,6 @@ pub struct Waiting {
     /// Counts all items of the queue.
     pub number: u64,
     pub since: Instant,
-    /// For how long the reader had been reading when it came.
-    pub reading: Duration,
     pub item: Item,
 }
 
@@ -61,7 +59,8 @@ pub struct Backlog {
     /// The layers whose last frame was dropped. One of video goes on with a keyframe.
     dropping: HashMap<LayerName, Dropped>,
     rates: Rates,
-    is_late: bool,
+    /// It loses what it brings until it has caught up.
+    pub is_late: bool,
 }
 
 impl Backlog {
@@ -88,14 +87,6 @@ impl Backlog {
 
     pub fn front(&self) -> Option<&Waiting> {
         self.items.front()
-    }
-
-    /// Tell whether the oldest item has waited for more than `most` while the reader read, or did and has not caught up
-    /// since. `reading` is for how long the reader has been reading.
-    pub fn is_late(&mut self, reading: Duration, most: Duration, caught_up: Duration) -> bool {
-        let waited = self.front().map_or(Duration::ZERO, |waiting| reading.saturating_sub(waiting.reading));
-        self.is_late = waited > if self.is_late { caught_up } else { most };
-        self.is_late
     }
 
     /// Tell whether a frame comes within the rate of its kind; one that does is counted.

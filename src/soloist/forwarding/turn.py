@@ -1,8 +1,8 @@
 """One job's place among the forwarders of its recorder: whether it has one, and what to say while it has none."""
 
-import time
 from dataclasses import dataclass, replace
 
+from soloist.clock import utc_now
 from soloist.model.forward import ForwardState, TargetStatus
 from soloist.wire.places import Places
 
@@ -27,7 +27,7 @@ class Turn:
         waits_for = "" if self.is_taken else SHED if self.is_shed else FULL
         if waits_for and not self._waits_for:
             self.places.refused_count += 1
-            self._since_ms = time.time_ns() // 1_000_000
+            self._since_ms = round(utc_now().timestamp() * 1000)
         self._waits_for = waits_for
         return self.is_taken
 

@@ -51,10 +51,11 @@ class Condition:
 
 
 FULL_CPU = 0.95
-FULL_QUEUE_AGE_MS = 3000.0
+FULL_QUEUE_AGE_MS = 1600.0
+"""Above that the core soon lets go of frames: it holds those of a session for two seconds while the reader reads."""
 FULL_SHARE = 0.9
 """Of memory, descriptors and the queue's bytes."""
-SHEDDING_AT = {"cpu_io": 0.9, "cpu_media": 0.9, "queue_age_ms": 0.4, "queue_bytes": 0.5}
+SHEDDING_AT = {"cpu_io": 0.9, "cpu_media": 0.9, "queue_age_ms": 0.5, "queue_bytes": 0.5}
 """Part of the full mark at which shedding begins; 0.9 for what is not named."""
 RETURN_AT = 0.85
 """Part of a mark below which everything must have fallen before its state is left: what swings about it stays put."""

@@ -124,7 +124,8 @@ class Spool:
 
     def usage(self) -> dict[str, int]:
         """Return how many media files are in the spool and how many bytes its disk still takes, by name."""
-        count = sum(1 for path in self._root.glob("*/*/*") if path.suffix in MEDIA_SUFFIXES)
+        epochs = (epoch for job in _entries(self._root) for epoch in _entries(job))
+        count = sum(1 for epoch in epochs for path in _entries(epoch) if path.suffix in MEDIA_SUFFIXES)
         return {"spool_files": count, "spool_free_bytes": self.free_bytes()}
 
     def free_bytes(self) -> int:
@@ -161,3 +162,11 @@ def sync_folder(folder: Path) -> None:
 def _refused(error: OSError) -> InternalError:
     """Return what to raise when the spool's own disk fails."""
     return InternalError(f"The spool refused a file ({error.strerror}); check the data directory's disk.")
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what a folder holds; nothing if it was removed, as epochs of jobs that end are, or is none."""
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
