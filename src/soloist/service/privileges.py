@@ -29,8 +29,18 @@ RMEM_MAX = Path("/proc/sys/net/core/rmem_max")
 SOCKET_BUFFER_BYTES = 32 * 1024 * 1024
 """What a recorder wants its socket to hold; beyond the kernel's limit only CAP_NET_ADMIN may. Spec: socket(7)."""
 FOLDERS_LOOKED_AT_MAX = 5000
-CAPABILITIES = {"dac_read_search": 2, "net_bind_service": 10, "net_admin": 12}
+CAPABILITIES = {
+    "chown": 0,
+    "dac_read_search": 2,
+    "setgid": 6,
+    "setuid": 7,
+    "setpcap": 8,
+    "net_bind_service": 10,
+    "net_admin": 12,
+}
 """Spec: linux/capability.h."""
+NEEDED = ("chown", "setgid", "setuid", "setpcap")
+"""To give folders away, and to become another user who keeps no more than is told."""
 SETS = ("CapPrm", "CapBnd")
 
 
@@ -54,14 +64,24 @@ def child_launcher(settings: Settings) -> list[str]:
     if settings.run_as == ROOT or (settings.dev and not settings.run_as):
         return []
     try:
+        _require_capabilities()
         account = _account(settings.run_as)
         _hand_over(settings, account)
         return _command(settings, account)
-    except StartError as error:
+    except (StartError, OSError) as error:  # Such as a user the container's user namespace has no number for.
         if settings.run_as:
-            raise
+            raise error if isinstance(error, StartError) else StartError(f"SOLOIST_RUN_AS: {error}") from error
         log.warning("runs_as_root", reason=str(error))
         return []
+
+
+def _require_capabilities() -> None:
+    own = _own_capabilities()
+    if lacking := [name for name in NEEDED if CAPABILITIES[name] not in own]:
+        raise StartError(
+            f"root lacks {', '.join(lacking)} here, as in a container, and cannot become another user: start as that "
+            "user, or set SOLOIST_RUN_AS=root"
+        )
 
 
 def _account(name: str) -> Account:
