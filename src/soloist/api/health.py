@@ -11,12 +11,14 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 EVERY_S = 1.0
 PROBE_TIMEOUT_S = 2.0
+STALE_S = 10.0
+"""Nobody knows whether the parts work if the latest look is older: looking itself hangs, or has ended."""
 
 Probe = Callable[[], Awaitable[object]]
 """Returns if the part works, raises otherwise. Called in any event loop: it holds nothing that belongs to one."""
@@ -48,13 +50,18 @@ class HealthWatch:
         self._latest: Looked | None = None
         self._looking: asyncio.Task[Looked] | None = None
         self._is_running = False
+        self._hanging: dict[str, asyncio.Task[object]] = {}
+        """Questions that were given up and have not ended yet; a part is asked one at a time."""
 
     async def read(self) -> tuple[Looked, float]:
         """Return the latest look and its age in seconds; looks first if nobody has lately."""
         latest = self._latest
         if latest is None or (not self._is_running and self._seconds() - latest.at >= EVERY_S):
             latest = await self._look()
-        return latest, max(0.0, self._seconds() - latest.at)
+        age_s = max(0.0, self._seconds() - latest.at)
+        if age_s > STALE_S:
+            latest = replace(latest, parts=dict.fromkeys(latest.parts, "failing"))
+        return latest, age_s
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -90,15 +97,25 @@ class HealthWatch:
 
     async def _look_at_all(self) -> Looked:
         at = self._seconds()
-        states = await asyncio.gather(*(_state(name, probe) for name, probe in self._probes.items()))
+        states = await asyncio.gather(*(self._state(name, probe) for name, probe in self._probes.items()))
         self._latest = Looked(dict(zip(self._probes, states, strict=True)), at)
         return self._latest
 
+    async def _state(self, name: str, probe: Probe) -> str:
+        """Ask one part, and wait for its answer only: a question that cannot be called back is left to itself."""
+        hanging = self._hanging.get(name)
+        if hanging is not None and not hanging.done():
+            return "failing"
+        asked: asyncio.Task[object] = asyncio.ensure_future(_asked(probe))
+        done, _ = await asyncio.wait((asked,), timeout=PROBE_TIMEOUT_S)
+        if not done:
+            asked.cancel()
+            self._hanging[name] = asked
+        error = asked.exception() if done and not asked.cancelled() else TimeoutError()
+        if error is not None:
+            log.warning("part failing", part=name, error=repr(error))
+        return "ok" if error is None else "failing"
 
-async def _state(name: str, probe: Probe) -> str:
-    try:
-        await asyncio.wait_for(probe(), PROBE_TIMEOUT_S)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the part does not work; the log says why
-        log.warning("part failing", part=name, error=repr(error))
-        return "failing"
-    return "ok"
+
+async def _asked(probe: Probe) -> object:
+    return await probe()

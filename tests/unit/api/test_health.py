@@ -1,5 +1,7 @@
 """Health is asked of the parts once a second, whoever wants to know it, and says how old it is."""
 
+import asyncio
+import contextlib
 import time
 from types import SimpleNamespace
 
@@ -8,8 +10,9 @@ import pytest
 from support.asgi import call
 from support.book import AccountBook, commands
 
+from soloist.api import health
 from soloist.api.app import create_app
-from soloist.api.health import HealthWatch
+from soloist.api.health import STALE_S, HealthWatch
 from soloist.api.metrics import MetricSources
 
 pytestmark = pytest.mark.anyio
@@ -114,3 +117,40 @@ async def test_a_crowd_that_scrapes_costs_one_reading():
             crowd.start_soon(scrape)
 
     assert (part.asked, answers) == (1, [200] * 50)
+
+
+async def test_a_part_that_cannot_be_called_back_from_its_hanging_fails_and_is_asked_no_more_until_it_ends(monkeypatch):
+    monkeypatch.setattr(health, "PROBE_TIMEOUT_S", 0.05)
+    asked, end, now = [], asyncio.Event(), [100.0]
+
+    async def frozen():
+        asked.append(None)
+        while not end.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await end.wait()
+
+    watch = HealthWatch({"database": frozen}, seconds=lambda: now[0])
+    states = []
+    for _ in range(3):
+        found, _ = await asyncio.wait_for(watch.read(), 2)
+        states.append(found.parts["database"])
+        now[0] += 2
+    end.set()
+    await asyncio.sleep(0.05)
+    found, _ = await watch.read()
+
+    assert states == ["failing"] * 3
+    assert len(asked) == 2
+    assert found.parts == {"database": "ok"}
+
+
+async def test_a_look_that_is_too_old_says_that_nobody_knows():
+    part, now = Part(), [100.0]
+    watch = HealthWatch({"database": part.probe}, seconds=lambda: now[0])
+    async with watch.running():
+        assert (await watch.read())[0].is_well
+        await anyio.to_thread.run_sync(lambda: time.sleep(0.1))
+        now[0] += STALE_S + 1
+        found, age_s = await watch.read()
+
+    assert (found.is_well, found.parts, age_s) == (False, {"database": "failing"}, pytest.approx(STALE_S + 1, abs=1))
