@@ -14,6 +14,9 @@ from datetime import datetime, timedelta
 from soloist.api.errors import ThrottledError
 
 ENTRIES_MAX = 10_000
+SOURCES_WORTH = 10
+"""After as many failures in all as this many sources may have, every source is suspect: one subscriber can have thousands
+of IPv6 networks."""
 
 
 class Failures:
@@ -62,10 +65,11 @@ class FailureThrottle:
         self._on_failure = on_failure
         self._pairs = Failures(failures_max, window, entries_max=entries_max)
         self._sources = Failures(source_failures_max, window, entries_max=entries_max)
+        self._all = Failures(SOURCES_WORTH * source_failures_max, window)
 
     def is_suspect(self, source: str, now: datetime) -> bool:
-        """Tell whether a source was refused too often lately."""
-        return self._sources.wait_s((source,), now) > 0
+        """Tell whether a source, or all of them together, was refused too often lately."""
+        return self._sources.wait_s((source,), now) > 0 or self._all.wait_s((), now) > 0
 
     def failed(self, key: str, source: str, now: datetime) -> None:
         """Count one failure, after which the caller refuses in its own words.
@@ -75,6 +79,7 @@ class FailureThrottle:
         """
         self._pairs.count((key, source), now)
         self._sources.count((source,), now)
+        self._all.count((), now)
         if wait := max(self._pairs.wait_s((key, source), now), self._sources.wait_s((source,), now)):
             self._on_failure("throttled")
             raise ThrottledError("too many failed authentications", headers={"Retry-After": str(wait)})

@@ -77,6 +77,15 @@ def test_a_source_that_fails_with_many_keys_is_suspect_until_the_window_has_pass
     assert not throttle.is_suspect("source", NOW + WINDOW)
 
 
+def test_failures_from_ever_other_sources_make_every_source_suspect_and_none_is_told_to_wait():
+    throttle = throttled(source_failures_max=2)
+    told = [is_told_to_wait(throttle, f"invented{number}", source=f"net{number}") for number in range(21)]
+
+    assert told == [None] * 21
+    assert throttle.is_suspect("elsewhere", NOW)
+    assert not throttle.is_suspect("elsewhere", NOW + WINDOW)
+
+
 def test_a_project_may_ask_so_often_a_minute_and_no_more_and_others_are_not_affected():
     rate = RequestRate(60)
     for _ in range(60):
