@@ -54,6 +54,8 @@ TICKETED = PREFIX
 """Here the address itself is the permission."""
 CLOSE = {"Connection": "close"}
 """Closing spares us the rest of a body, which would otherwise be read as the next request."""
+SMALL_BODY_BYTES = 16 * 1024
+"""What every request may hold whatever others do: nearly all bodies are smaller, and connections are bounded."""
 BODY_TIMEOUT_S = 10.0
 """A whole body of 1 MiB takes 8 s at 1 Mbit/s; whoever is slower holds memory for nothing."""
 
@@ -207,7 +209,7 @@ def is_guarded(path: str) -> bool:
 async def read_body(
     scope: Scope, receive: Receive, bytes_max: int, held: Held | None = None, *, timeout_s: float = BODY_TIMEOUT_S
 ) -> bytes:
-    """Return the whole body, which is taken from `held`'s pool as it comes.
+    """Return the whole body; what is beyond `SMALL_BODY_BYTES` of it is taken from `held`'s pool as it comes.
 
     Raises:
         BodyTooLargeError: more than `bytes_max`, by its announced or by its real length.
@@ -233,8 +235,8 @@ async def _received(receive: Receive, bytes_max: int, held: Held | None) -> byte
             raise MalformedBodyError("the request ended before its body did")
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
-        if held is not None:
-            held.take(len(chunks[-1]))
+        if held is not None and (amount := min(len(chunks[-1]), size - SMALL_BODY_BYTES)) > 0:
+            held.take(amount)
         if size > bytes_max:
             raise BodyTooLargeError(f"at most {bytes_max} bytes", headers=CLOSE)
         if not message.get("more_body"):

@@ -1,5 +1,7 @@
 """What requests may hold at once, in all and from one source; and what a flood of them leaves in the log."""
 
+import functools
+
 import anyio
 import pytest
 import structlog
@@ -9,6 +11,7 @@ from support.book import AccountBook, commands
 from soloist.api.app import ApiLimits, create_app
 from soloist.api.bounds import Pool
 from soloist.api.errors import BusyError
+from soloist.api.gate import SMALL_BODY_BYTES
 from soloist.api.request_log import LINES_PER_S_MAX, REFUSED_LINES_PER_S_MAX, RequestLog
 
 pytestmark = pytest.mark.anyio
@@ -16,6 +19,8 @@ pytestmark = pytest.mark.anyio
 JOBS = "/v2/apps/demo/individual-stream-jobs"
 TOKEN = [("X-Auth-Token", "devtoken")]
 KIB = b" " * 1024
+LARGE = b" " * SMALL_BODY_BYTES + KIB
+"""Of which a KiB counts."""
 
 
 def edge(*, is_dev=False, **limits):
@@ -25,13 +30,13 @@ def edge(*, is_dev=False, **limits):
     )
 
 
-async def held_and_another(app, count, *, others):
-    """Let `count` requests hold a body of 1 KiB that does not end, and return the answer to another one's."""
+async def held_and_another(app, count, *, others, body=LARGE):
+    """Let `count` requests hold 1 KiB that counts of a body that does not end; return the answer to another one."""
     async with anyio.create_task_group() as crowd:
         for _ in range(count):
-            crowd.start_soon(lambda: call(app, "POST", JOBS, headers=TOKEN, body=KIB, stalls=True))
+            crowd.start_soon(lambda: call(app, "POST", JOBS, headers=TOKEN, body=LARGE, stalls=True))
         await anyio.sleep(0.05)
-        answer = await call(app, "POST", JOBS, headers=TOKEN, body=KIB, client=(others, 1))
+        answer = await call(app, "POST", JOBS, headers=TOKEN, body=body, client=(others, 1))
         crowd.cancel_scope.cancel()
     return answer
 
@@ -47,12 +52,28 @@ async def test_a_source_holds_no_more_bodies_than_its_share_and_others_have_thei
     assert neighbours.status == 400, "it was read and is no JSON"
 
 
+async def test_a_small_body_passes_when_others_hold_all_there_is():
+    app = edge(bodies_bytes_max=4 * 1024)
+    async with anyio.create_task_group() as crowd:
+        for number in range(4):
+            there = (f"192.0.2.{number}", 1)
+            crowd.start_soon(
+                lambda there=there: call(app, "POST", JOBS, headers=TOKEN, body=LARGE, stalls=True, client=there)
+            )
+        await anyio.sleep(0.05)
+        large = await call(app, "POST", JOBS, headers=TOKEN, body=LARGE, client=("192.0.2.9", 1))
+        small = await call(app, "POST", JOBS, headers=TOKEN, body=KIB, client=("192.0.2.9", 1))
+        crowd.cancel_scope.cancel()
+
+    assert (large.status, small.status) == (503, 400)
+
+
 async def test_what_was_held_is_given_back_whatever_became_of_the_request():
     app = edge(bodies_bytes_max=16 * 1024)
 
     for _ in range(3):
         await held_and_another(app, 8, others="192.0.2.1")
-        assert (await call(app, "POST", JOBS, headers=TOKEN, body=KIB * 2)).status == 400
+        assert (await call(app, "POST", JOBS, headers=TOKEN, body=LARGE + KIB)).status == 400
     metrics = (await call(app, "GET", "/metrics", client=("127.0.0.1", 1))).body.decode()
 
     assert "\nsoloist_http_bodies_bytes 0.0\n" in metrics
@@ -62,7 +83,7 @@ async def test_what_was_held_is_given_back_whatever_became_of_the_request():
 async def test_offers_count_as_bodies_too():
     app = edge(bodies_bytes_max=16 * 1024, is_dev=True)
 
-    answer = await call(app, "POST", "/whip/demo/r/u", body=KIB * 5)
+    answer = await call(app, "POST", "/whip/demo/r/u", body=LARGE + KIB * 4)
 
     assert (answer.status, answer.header("Retry-After")) == (503, "1")
 
@@ -86,7 +107,7 @@ def test_a_pool_refuses_by_whose_bound_it_is_and_forgets_sources_that_hold_nothi
 async def test_who_is_refused_for_a_bound_leaves_one_line_and_no_traceback():
     app = edge(bodies_bytes_max=16 * 1024)
     with structlog.testing.capture_logs() as lines:
-        answer = await call(app, "POST", JOBS, headers=TOKEN, body=KIB * 5)
+        answer = await call(app, "POST", JOBS, headers=TOKEN, body=LARGE + KIB * 4)
 
     assert answer.status == 503
     assert [(line["event"], line["log_level"]) for line in lines] == [("request", "info")]
