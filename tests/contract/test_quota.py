@@ -1,7 +1,8 @@
 """What a project may keep: beyond it no job starts, the message says of what, and other projects are not affected."""
 
+import anyio
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 from support.database import connected
 from support.engine import PROJECT, an_office
 
@@ -65,3 +66,17 @@ async def test_a_project_is_counted_once_in_ten_seconds(database_url):
 
         with pytest.raises(QuotaError):
             await keeper.check(PROJECT)
+
+
+async def test_starts_that_ask_at_once_wait_for_one_count_and_files_are_counted_only_where_bounded(database_url):
+    async with connected(database_url) as database:
+        statements = []
+        event.listen(database.sync_engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+        for quota in (Quota(jobs_max=10), Quota(jobs_max=10, hours_max=1)):
+            keeper = QuotaKeeper(database, quota)
+            async with anyio.create_task_group() as starts:
+                for _ in range(30):
+                    starts.start_soon(keeper.check, PROJECT)
+
+    assert sum("FROM jobs" in statement for statement in statements) == 2
+    assert sum("FROM files" in statement for statement in statements) == 1

@@ -1,9 +1,11 @@
 """What a project may keep here: bytes and files recorded, hours of them, and rows of jobs; beyond it no job starts.
 
-Counted over jobs that can still be asked about, at most once in `COUNTED_EVERY_S` for a project: a project may pass its
-quota by what it records meanwhile. Recordings that run go on.
+Counted over jobs that can still be asked about, at most once in `COUNTED_EVERY_S` for a project, however many starts
+ask at once: a project may pass its quota by what it records meanwhile. Files are counted only where they are bounded:
+there may be millions. Recordings that run go on.
 """
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -42,7 +44,7 @@ class QuotaKeeper:
         self._database = database
         self._quota = quota
         self._seconds = seconds
-        self._counted: OrderedDict[ProjectId, tuple[float, Kept]] = OrderedDict()
+        self._counted: OrderedDict[ProjectId, tuple[float, asyncio.Task[Kept]]] = OrderedDict()
 
     async def check(self, project_id: ProjectId) -> None:
         """Return if the project may keep more.
@@ -67,18 +69,24 @@ class QuotaKeeper:
                 )
 
     async def _kept(self, project_id: ProjectId) -> Kept:
-        counted_at, kept = self._counted.get(project_id, (0.0, None))
+        """Return the latest count, which those who ask while it is made wait for together."""
+        counted_at, counting = self._counted.get(project_id, (0.0, None))
         now = self._seconds()
-        if kept is None or now - counted_at >= COUNTED_EVERY_S:
-            kept = await _count(self._database, project_id)
-            self._counted[project_id] = (now, kept)
+        if counting is None or now - counted_at >= COUNTED_EVERY_S:
+            counting = asyncio.ensure_future(_count(self._database, project_id, with_files=self._quota.bounds_files))
+            self._counted[project_id] = (now, counting)
             self._counted.move_to_end(project_id)
             while len(self._counted) > PROJECTS_MAX:
                 self._counted.popitem(last=False)
-        return kept
+        try:
+            return await asyncio.shield(counting)
+        except Exception:
+            if self._counted.get(project_id, (0.0, None))[1] is counting:
+                del self._counted[project_id]
+            raise
 
 
-async def _count(database: AsyncEngine, project_id: ProjectId) -> Kept:
+async def _count(database: AsyncEngine, project_id: ProjectId, *, with_files: bool) -> Kept:
     jobs, files = schema.jobs, schema.files
     of_jobs = select(func.count()).select_from(jobs).where(jobs.c.project_id == project_id)
     of_files = (
@@ -88,5 +96,7 @@ async def _count(database: AsyncEngine, project_id: ProjectId) -> Kept:
     )
     async with database.connect() as connection:
         jobs_count = (await connection.execute(of_jobs)).scalar_one()
+        if not with_files:
+            return Kept(jobs_count, 0, 0.0, 0.0)
         files_count, size_bytes, duration_ms = (await connection.execute(of_files)).one()
     return Kept(jobs_count, files_count, float(size_bytes or 0) / BYTES_PER_GB, float(duration_ms or 0) / MS_PER_HOUR)

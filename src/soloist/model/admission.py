@@ -16,7 +16,7 @@ class LoadState(StrEnum):
     SHEDDING = "shedding"
     """Nearly full: it sheds side outputs, and takes jobs of projects within their share only."""
     FULL = "full"
-    """It takes no new job and no new publisher until there is room again."""
+    """It takes no new job until there is room again; publishers of those that run may still come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,12 @@ class Quota:
     @property
     def is_set(self) -> bool:
         """Whether anything is bounded."""
-        return any((self.jobs_max, self.files_max, self.gigabytes_max, self.hours_max))
+        return bool(self.jobs_max) or self.bounds_files
+
+    @property
+    def bounds_files(self) -> bool:
+        """Whether anything is bounded for which files are counted."""
+        return any((self.files_max, self.gigabytes_max, self.hours_max))
 
 
 @dataclass(frozen=True, slots=True)
