@@ -15,7 +15,7 @@ from soloist.api.errors import ThrottledError
 
 ENTRIES_MAX = 10_000
 SOURCES_WORTH = 10
-"""After as many failures in all as this many sources may have, every source is suspect: one subscriber can have thousands
+"""After as many failures in all as so many sources may have, every source is suspect: one subscriber can have thousands
 of IPv6 networks."""
 
 

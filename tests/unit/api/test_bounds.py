@@ -1,7 +1,5 @@
 """What requests may hold at once, in all and from one source; and what a flood of them leaves in the log."""
 
-import functools
-
 import anyio
 import pytest
 import structlog
