@@ -147,7 +147,7 @@ def iam_routes(keys: TokenKeys, known: Known, throttle: FailureThrottle, clock: 
             raise ForbiddenError("auth.scope.project.id names a project that is not the credential's")
         token, expires_at = secrets.token_urlsafe(32), now + TOKEN_LIFETIME
         await keys.create_token(token, project_id, expires_at, access_key=user.name)
-        known.forget_names()
+        known.add_token(token)
         response.headers["X-Subject-Token"] = token
         facts = TokenFacts(
             methods=["password"],

@@ -54,6 +54,8 @@ class Known:
         self._accounts = accounts
         self._seconds = seconds
         self._answers: OrderedDict[str, tuple[float, asyncio.Task[Any]]] = OrderedDict()
+        self._made: OrderedDict[str, None] = OrderedDict()
+        """Names this process has made of late."""
 
     async def credential(self, access_key: str, *, is_suspect: bool = False, older_than_s: float = FRESH_S) -> Any:
         """Return what belongs to an access key, as it was at most `older_than_s` ago; None if it is unknown."""
@@ -93,7 +95,7 @@ class Known:
         """Return the fresh answer, or look it up; those who ask for the same at once share one look-up."""
         found = self._fresh(name, older_than_s)
         if found is None:
-            if is_suspect and name not in await self._all_names():
+            if is_suspect and name not in self._made and name not in await self._all_names():
                 return None
             found = self._look_up(name, look_up)
         try:
@@ -105,9 +107,11 @@ class Known:
             self._forget(name, found)
         return answer
 
-    def forget_names(self) -> None:
-        """Read the list of names anew when it is next needed: one was added."""
-        self._answers.pop(LIST, None)
+    def add_token(self, token: str) -> None:
+        """Take a token that was just made for one that exists, though the list of names may be older."""
+        self._made[name_of(TOKEN, token_digest(token))] = None
+        while len(self._made) > REMEMBERED_MAX:
+            self._made.popitem(last=False)
 
     async def _all_names(self) -> Collection[str]:
         names: Collection[str] = await self._ask(LIST, self._accounts.known_names, FRESH_S, is_suspect=False)

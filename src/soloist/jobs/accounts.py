@@ -34,6 +34,9 @@ FORGOTTEN_AFTER = timedelta(days=2)
 """How long ago a token expired that is forgotten: until then its holder is told that it has."""
 
 
+TOKENS_MAX = 10_000
+"""Of one access key; the oldest ends when another is asked for."""
+
 _IS_DISABLED = schema.projects.c.disabled_at.is_not(None).label("is_disabled")
 
 
@@ -220,7 +223,7 @@ class Accounts:
         """Store the digest of a token, creating its project; without `expires_at` it is good for ever.
 
         It ends with the `access_key` it was asked for with, if it was.
-        Tokens that expired `FORGOTTEN_AFTER` ago are forgotten.
+        Tokens that expired `FORGOTTEN_AFTER` ago are forgotten, and of a key those before its latest `TOKENS_MAX`.
         """
         await self.create_project(project_id)
         table = schema.tokens
@@ -234,6 +237,11 @@ class Accounts:
             await connection.execute(statement.on_conflict_do_update(index_elements=["token_sha256"], set_=values))
             if expires_at is not None:
                 await connection.execute(delete(table).where(table.c.expires_at < func.now() - FORGOTTEN_AFTER))
+            if access_key is not None:
+                of_key = table.c.access_key == access_key
+                latest = select(table.c.created_at).where(of_key).order_by(table.c.created_at.desc())
+                eldest = latest.offset(TOKENS_MAX).limit(1).scalar_subquery()
+                await connection.execute(delete(table).where(of_key, table.c.created_at <= eldest))
 
     async def create_app(self, app: App) -> None:
         """Store an app, creating its project; an app that exists is left as it is."""

@@ -11,6 +11,7 @@ from support.signer import signed_headers, start_body
 from soloist.api.app import ApiLimits, create_app
 from soloist.api.errors import SlowBodyError, render_error
 from soloist.api.gate import read_body
+from soloist.api.known import Known
 
 pytestmark = pytest.mark.anyio
 
@@ -219,6 +220,20 @@ async def test_a_flood_of_invented_keys_and_tokens_reaches_the_accounts_once_and
     assert len(asked) <= 12, "six failures make the source suspect; from then on the list answers"
     assert (await signed_start(app)).status == 201
     assert (await start(app, TOKEN)).status == 400
+
+
+async def test_a_flood_beside_a_project_that_makes_tokens_reads_the_names_once_a_second(accounts):
+    asked, now = [], [10.0]
+    counted(accounts, "known_names", asked)
+    known = Known(accounts, seconds=lambda: now[0])
+    for number in range(20):
+        token = f"made{number}"
+        assert await known.project_of_token(f"invented{number}", NOW, is_suspect=True) is None
+        accounts.tokens[token] = "project"
+        known.add_token(token)
+        assert await known.project_of_token(token, NOW, is_suspect=True) == "project"
+
+    assert len(asked) == 1
 
 
 def counted(accounts, name, asked):
