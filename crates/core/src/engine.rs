@@ -17,7 +17,7 @@ use crate::error::OfferError;
 use crate::intake::Intake;
 use crate::item::{CloseReason, SessionId};
 use crate::outbox::Outbox;
-use crate::policing::{Budget, Policer};
+use crate::policing::{Budget, Policer, is_media};
 use crate::session::Session;
 
 /// Source addresses remembered per session; a phone that roams needs a handful.
@@ -101,7 +101,7 @@ impl Engine {
         self.outbox.stats.sessions = self.count();
     }
 
-    /// Take in one datagram received at `now`; tell whether it belongs to a session.
+    /// Take in one datagram received at `now`; tell whether it belongs to a session, and a connection may go on with it.
     pub fn receive(&mut self, now: Instant, datagram: Datagram<'_>) -> bool {
         let source = (datagram.protocol, datagram.source);
         let owner = match stun_ufrag(datagram.payload) {
@@ -219,8 +219,10 @@ impl Engine {
             entry.policer.admit(payload, &entry.session.roles, now)
         };
         let Some(charge) = charge else {
+            let is_of_use = source.0 == Protocol::Udp || is_media(payload, &entry.session.roles);
             self.refuse(now, id);
-            return true;
+            // Frames of three bytes come in millions over TCP; who sends hundreds of no media a second is cut off.
+            return is_of_use;
         };
         let Input::Receive(_, receive) = input else {
             return false;
@@ -236,7 +238,10 @@ impl Engine {
             if let Some(owner) = self.by_source.get_mut(&source) {
                 owner.heard_at = now;
             }
-        } else if let Some(entry) = self.sessions.get_mut(&id) {
+        } else if source.0 == Protocol::Udp
+            && let Some(entry) = self.sessions.get_mut(&id)
+        {
+            // A connection is its publisher's alone, and so is what comes over it.
             entry.policer.put_back(charge);
         }
         true

@@ -79,6 +79,11 @@ impl Class {
     }
 }
 
+/// Tell whether a datagram has a payload type of sound or pictures.
+pub fn is_media(payload: &[u8], roles: &[Role; 128]) -> bool {
+    Class::of(payload, roles).kind().is_some()
+}
+
 /// What was refused of one kind.
 #[derive(Debug, Clone, Copy, Default)]
 struct Refused {

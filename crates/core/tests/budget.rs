@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use soloist_core::net::Protocol;
 use soloist_core::{CloseReason, Codec, Item, Session, SessionId, Settings};
 use support::media::publish;
 use support::{Rig, SILENCE, Scenario, settings, wishes};
@@ -93,6 +94,18 @@ fn checks_that_are_sent_again_by_who_saw_them_leave_the_publisher_its_own() {
     assert!(checks.len() > 3, "{}", checks.len());
     assert!(checks.iter().all(|check| rig.answered.iter().any(|answered| answered == &check[8..20])));
     assert!(rig.engine.outbox().stats.packets_refused > 0);
+}
+
+#[test]
+fn a_connection_that_brings_endless_records_is_cut_off_and_one_that_brings_too_much_sound_is_not() {
+    let mut rig = Rig::connected(Scenario { protocol: Protocol::Tcp, ..Scenario::default() });
+    let brought = |rig: &mut Rig, datagram: &[u8]| (0..2_000).filter(|_| rig.reach_receiver(datagram)).count();
+    let sound = [0x80, 111, 0, 1, 0, 0, 0, 1, 0, 0, 0, 7, 0x55];
+    assert_eq!(brought(&mut rig, &sound), 2_000);
+    let record = [&[23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 0, 30][..], &[7; 30]].concat();
+    assert!((1_400..=1_600).contains(&brought(&mut rig, &record)));
+    rig.run_for(Duration::from_secs(3));
+    assert!((1_400..=1_600).contains(&brought(&mut rig, &[22])), "a record of one byte is refused by its looks");
 }
 
 #[test]
