@@ -37,7 +37,7 @@ from soloist.api.metrics import MetricSources, ServiceMetrics
 from soloist.api.mix import mix_routes
 from soloist.api.notices import Notices
 from soloist.api.objects import ObjectReader, object_routes
-from soloist.api.openapi import describe
+from soloist.api.openapi import describe, document_route
 from soloist.api.ops import ops_routes
 from soloist.api.overview import JobPages, ProjectApps, overview_routes
 from soloist.api.recorders import Recorders
@@ -181,7 +181,7 @@ def create_app(
     )
     health = HealthWatch(probes or {})
     app = FastAPI(
-        openapi_url="/soloist/v1/openapi.json",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -196,6 +196,7 @@ def create_app(
     app.router.routes.extend([*whip.routes(), *console_routes(), *docs_routes()])
     # The framework's documented way to amend its document.
     app.openapi = functools.cache(lambda: describe(app, __version__))  # type: ignore[method-assign]
+    app.router.routes.append(document_route(app.openapi))
     app.add_exception_handler(HTTPException, _refuse_route)
     app.add_exception_handler(RequestValidationError, _refuse_parameter)
     rate = RequestRate(limits.requests_per_minute_max)

@@ -3,11 +3,15 @@
 Adds body schemas, the two ways to authenticate and the request-id header. Served at /soloist/v1/openapi.json.
 """
 
+import functools
+import json
+from collections.abc import Callable
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
+from starlette.routing import Route
 
 from soloist.api.app_schema import AppBody, AutoRecordBody
 from soloist.api.bans import JoinKeyBody
@@ -48,6 +52,19 @@ SECURITY_SCHEMES = {
     },
 }
 REQUEST_ID = {"schema": {"type": "string"}, "description": "Id of this request, as in the server's log"}
+
+
+def document_route(document: Callable[[], dict[str, Any]]) -> Route:
+    """Return the route of the document, which is rendered once: it is large, and strangers may ask for it."""
+
+    @functools.cache
+    def rendered() -> bytes:
+        return json.dumps(document(), separators=(",", ":")).encode()
+
+    async def show(_request: Request) -> Response:
+        return Response(rendered(), media_type="application/json")
+
+    return Route("/soloist/v1/openapi.json", show)
 
 
 def describe(app: FastAPI, version: str) -> dict[str, Any]:

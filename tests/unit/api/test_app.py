@@ -1,5 +1,6 @@
 """The routes put together: operations 1 to 5, what is not there yet, wrong methods, health, metrics and OpenAPI."""
 
+import json
 from itertools import count
 
 import pytest
@@ -217,6 +218,17 @@ async def test_the_openapi_document_names_every_operation_with_body_answers_and_
     assert "X-request-Id" in create["responses"]["201"]["headers"]
     assert document["components"]["schemas"]["StartBody"]["required"] == ["room_id", "user_id"]
     assert len(document["components"]["schemas"]["StartBody"]["anyOf"]) == 2
+
+
+async def test_the_openapi_document_is_rendered_once_however_many_strangers_ask_for_it(app, monkeypatch):
+    rendered = []
+    dump = json.dumps
+    monkeypatch.setattr(json, "dumps", lambda *values, **named: rendered.append(values) or dump(*values, **named))
+
+    answers = [await ask(app, "GET", "/soloist/v1/openapi.json", headers=[]) for _ in range(5)]
+
+    assert len({answer.body for answer in answers}) == 1
+    assert sum("paths" in values[0] for values in rendered) <= 1
 
 
 async def test_every_reference_of_the_openapi_document_leads_somewhere(app):
