@@ -107,10 +107,11 @@ class Recorder:
             new_forwarding=new_forwarding,
             transcoders=self._transcoders,
         )
-        running.outputs.over = partial(self._forget, running.outputs)
-        self._sheddable.append(running.outputs)
         if job.is_live:
             await running.begin()
+        # Only now: one that could not begin is neither finished nor abandoned, and would be kept for ever.
+        running.outputs.over = partial(self._forget, running.outputs)
+        self._sheddable.append(running.outputs)
         return running
 
     def _forget(self, outputs: SideOutputs) -> None:

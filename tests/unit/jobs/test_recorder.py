@@ -133,3 +133,20 @@ async def test_where_a_crashed_recorder_forwarded_to_is_told_to_have_ended(runni
     assert forwarding.begun == []
     assert forwarding.aimed == [JOB.forward_urls]
     assert forwarding.ended == [False]
+
+
+async def test_a_recording_that_cannot_begin_leaves_nothing_behind(tmp_path):
+    class Closed(Rooms):
+        async def subscribe(self, *_place, **_listeners):
+            raise MediaBusyError
+
+    class Journal:
+        permit = forwarded = None
+
+    media = Media()
+    all_of_them = recorder.Recorder(Closed(media), media, Shelf(Spool(tmp_path), {}))
+    for _ in range(3):
+        with pytest.raises(MediaBusyError):
+            await all_of_them.open(JOB, Journal())
+
+    assert all_of_them._sheddable == []
