@@ -23,6 +23,7 @@ async def test_a_recorder_that_is_away_is_504(tmp_path):
     known = replace(commands(accounts), apps=OneApp())
     app = create_app(commands=known, accounts=accounts, recorders={"slot": tmp_path / "no.sock"})
 
-    answer = await call(app, "POST", "/v2/apps/demo/rooms/room/dismiss", headers=[("X-Auth-Token", "devtoken")])
+    async with app.router.lifespan_context(app):
+        answer = await call(app, "POST", "/v2/apps/demo/rooms/room/dismiss", headers=[("X-Auth-Token", "devtoken")])
 
     assert (answer.status, answer.json()["error_code"]) == (504, "APIGW.0201")
