@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections import Counter
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ import av
 from support.burnt_in import read_sound
 from support.go import go_build
 from support.instance import Instance, until
+from support.media import opus_samples
 
 from attack.watch import Watch
 from fidelity.evidence import sound_spans
-from fidelity.pattern import Clip, digest
+from fidelity.pattern import GROUND, Clip, digest
 from fidelity.service import Job, Rule, Service
 from soloist.model.media import Codec
 
@@ -120,9 +122,17 @@ def _video(folder: Path, seconds: float) -> tuple[Path, list[str]]:
 
 
 def _audio(folder: Path) -> Path:
-    from media import audio_clip  # noqa: PLC0415 - of benchmarks/
-
-    return audio_clip(folder, 2)
+    path = folder / "crowd.ogg"
+    with av.open(str(path), "w", format="ogg") as out:
+        stream = out.add_stream("libopus", rate=48_000, layout="stereo")
+        out.start_encoding()
+        for sample in opus_samples(10, channels=2, ground=GROUND):
+            packet = av.Packet(bytes(sample.data))
+            packet.stream, packet.time_base = stream, Fraction(1, sample.rate_hz)
+            packet.pts = packet.dts = sample.pts_ticks
+            packet.duration = sample.duration_ticks
+            out.mux(packet)
+    return path
 
 
 def _send(options: list[str]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from attack.crowds import Crowd, Member, answer, crowd, idle, send
 from attack.media import publish
 from attack.plan import Cost
 from attack.relay import Relay
-from attack.scene import Scene
+from attack.scene import BUCKET, Scene
 from fidelity.pattern import Sound
 
 MIB = 1 << 20
@@ -176,6 +176,9 @@ def _downloadable(scene: Scene) -> str:
         jobs = scene.call("GET", f"/soloist/v1/jobs?app_id={scene.app[0]}")["jobs"]
         files = [file for one in jobs if one["job_id"] == job for file in one["files"]]
         if files and files[0].get("download_url"):
+            # More than what sockets hold, so that a reader who stops is waited for.
+            with (scene.service.instance.data / "storage" / BUCKET / files[0]["key"]).open("ab") as out:
+                out.write(bytes(50 * MIB))
             return str(files[0]["download_url"])
         time.sleep(0.2)
     raise urllib.error.URLError("there is nothing to download")

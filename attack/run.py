@@ -54,11 +54,11 @@ def _judged(outcome: Outcome, watch: Watch) -> Outcome:
     outcome.health_share = watch.health_share
     sees = outcome.attack.sees
     outcome.seen = next((f"{name} +{watch.grown(name):g}" for name in sees if watch.grown(name)), "")
-    outcome.complaints = [*outcome.harm.complaints, *outcome.cost.complaints, *_complaints(outcome)]
+    outcome.complaints = [*outcome.harm.complaints, *outcome.cost.complaints, *_complaints(outcome, watch)]
     return outcome
 
 
-def _complaints(outcome: Outcome) -> list[str]:
+def _complaints(outcome: Outcome, watch: Watch) -> list[str]:
     said = []
     if outcome.rss_growth_mb > RSS_GROWTH_MB_MAX:
         said.append(f"memory grew by {outcome.rss_growth_mb:.0f} MB")
@@ -67,5 +67,5 @@ def _complaints(outcome: Outcome) -> list[str]:
     if outcome.health_share < 1.0:
         said.append(f"health was well in {outcome.health_share:.0%} of the looks")
     if not outcome.seen:
-        said.append(f"no metric tells of it: {', '.join(outcome.attack.sees)}")
+        said.append(f"no metric tells of it: {', '.join(outcome.attack.sees)}; those that grew: {watch.grew()}")
     return said

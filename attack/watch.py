@@ -48,6 +48,10 @@ class Watch:
             value for name, value in self._before.items() if _is(name, metric)
         )
 
+    def grew(self) -> list[str]:
+        """Return every metric that grew, with its labels."""
+        return sorted(name for name, value in self._after.items() if value > self._before.get(name, 0.0))
+
     @property
     def rss_growth_mb(self) -> float:
         """The most memory beyond what was held at first, 10^6 bytes."""
