@@ -17,7 +17,12 @@ ATTACKS = (
         tenants.ghosts,
         sees=("soloist_publishers_pending_replaced", "soloist_publishers_refused"),
     ),
-    Attack("S6", "1,000 haunted rooms", tenants.empty_rooms, sees=("soloist_publishers_pending", "soloist_publishers_refused")),
+    Attack(
+        "S6",
+        "1,000 haunted rooms",
+        tenants.empty_rooms,
+        sees=("soloist_publishers_pending", "soloist_publishers_refused"),
+    ),
     Attack("S7", "foreign buckets", tenants.foreign_bucket, sees=("soloist_http_requests",)),
     Attack("S10", "slow bodies", requests.slow_bodies, sees=("soloist_http_refused",)),
     Attack("S10", "heads of 69 MB", requests.long_head, sees=("soloist_http_refused",)),
