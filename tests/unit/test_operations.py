@@ -8,6 +8,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+SECURITY = (ROOT / "docs" / "security.md").read_text().partition("## Media")[2].partition("## What is left")[0]
+METRICS = (ROOT / "docs" / "metrics.md").read_text()
 WHIP_MUSTS = (ROOT / "docs" / "whip.md").read_text().partition("MUST by MUST")[2]
 
 WALL_CLOCK_READERS = {
@@ -39,6 +41,17 @@ def test_each_promise_to_operators_and_publishers_names_tests_that_exist(promise
     named = re.findall(r"`(\w+)`", promise[2])
     assert named
     assert set(named) <= names_of_tests()
+
+
+@pytest.mark.parametrize(
+    "threat", [row for row in promises(SECURITY) if row[-1].strip() != "test"], ids=lambda row: row[0].strip()[:60]
+)
+def test_each_threat_names_tests_and_metrics_that_exist(threat: list[str]) -> None:
+    named = re.findall(r"`(\w+)`", threat[-1])
+    assert named
+    assert set(named) <= names_of_tests()
+    shown = {name.partition("{")[0] for name in re.findall(r"`(soloist_[\w{}=\"]+)`", " ".join(threat))}
+    assert {name for name in shown if f"`{name}`" not in METRICS} == set()
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))], ids=lambda page: page.name)
