@@ -3,6 +3,7 @@
 # for Rust. What could not be asked fails: nothing is called clean that was not looked at.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+PATH="$PWD/.venv/bin:$PWD/build/tools/bin:$PATH"
 failed=0
 audit() {
     printf 'audit: %s\n' "$*"

@@ -12,3 +12,5 @@ run python -m mypy.stubtest soloist._core --ignore-missing-stub
 run python scripts/check_structure.py
 run cargo fmt --all --check
 run cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+# Said plainly, because nothing above looks at it: known faults of dependencies are read from services on the internet.
+echo "check: known faults of dependencies are not looked for here; make audit does, where their databases can be reached"

@@ -26,6 +26,7 @@ class Pool:
     per_source_max: int
     on_refusal: Callable[[str], None] = lambda _: None
     """Told `total` or `source`: whose bound it was."""
+    source_noun: str = "from one address"
     used: int = 0
     _by_source: Counter[str] = field(default_factory=Counter)
 
@@ -45,7 +46,7 @@ class Pool:
             BusyError: it would be more than there is, or than one source may have.
         """
         if self._by_source.get(source, 0) + amount > self.per_source_max:
-            self._refuse("source", f"{self.noun}: at most {self.per_source_max} at once from one address")
+            self._refuse("source", f"{self.noun}: at most {self.per_source_max} at once {self.source_noun}")
         if self.used + amount > self.total_max:
             self._refuse("total", f"{self.noun}: at most {self.total_max} at once")
         self.used += amount
@@ -103,6 +104,14 @@ class Bounds:
         self.requests = Pool("requests", UNBOUNDED, requests_per_source_max, lambda _: self.refuse("source_requests"))
         """Under way for callers behind a trusted proxy, whose connections are the proxy's."""
         self.downloads = Pool("downloads", downloads_max, downloads_per_source_max, self.refuse_download)
+        self.downloads_of_bucket = Pool(
+            "downloads",
+            UNBOUNDED,
+            downloads_max - downloads_max // 4,
+            lambda _: self.refuse_download("bucket"),
+            "from one bucket",
+        )
+        """However many read one bucket: a quarter of the places is left to others."""
 
     def refuse(self, reason: str) -> None:
         """Count a refusal."""

@@ -26,10 +26,12 @@ class PacedResponse(StreamingResponse):
     piece_s_max = PIECE_S_MAX
 
     def __init__(
-        self, pieces: AsyncIterator[bytes], bounds: Bounds, *, status_code: int, headers: Mapping[str, str]
+        self, pieces: AsyncIterator[bytes], bounds: Bounds, *, bucket: str, status_code: int, headers: Mapping[str, str]
     ) -> None:
+        """`bucket` names where the object lies, for the share of all downloads that one bucket may have."""
         super().__init__(pieces, status_code, headers)
         self._bounds = bounds
+        self._bucket = bucket
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it, if there is room for another download.
@@ -37,8 +39,13 @@ class PacedResponse(StreamingResponse):
         Raises:
             BusyError: there is none.
         """
-        with self._bounds.downloads.holding(limited_source(scope)) as held:
+        bounds = self._bounds
+        with (
+            bounds.downloads.holding(limited_source(scope)) as held,
+            bounds.downloads_of_bucket.holding(self._bucket) as of_bucket,
+        ):
             held.take(1)
+            of_bucket.take(1)
             self._drop = scope.get("extensions", {}).get(DROP)
             await super().__call__(scope, receive, send)
 

@@ -294,7 +294,10 @@ class ServiceMetrics:
         return [
             *((EDGE[name], (), value) for name, value in figures.items()),
             *((REFUSED, (reason,), refused[reason]) for reason in sorted({*REASONS, *refused})),
-            *((DOWNLOADS_REFUSED, (why,), self._bounds.downloads_refused[why]) for why in ("source", "total", "slow")),
+            *(
+                (DOWNLOADS_REFUSED, (why,), self._bounds.downloads_refused[why])
+                for why in ("source", "bucket", "total", "slow")
+            ),
         ]
 
     async def _recorder(self, slot: str, path: Path) -> Samples:

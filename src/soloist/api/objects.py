@@ -72,7 +72,8 @@ def object_routes(objects: ObjectReader, bounds: Bounds) -> APIRouter:
         status = 206 if wanted else 200
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers)
-        return PacedResponse(found.pieces(start, end), bounds, status_code=status, headers=headers)
+        bucket = "/".join((request.path_params["location"], request.path_params["bucket"]))
+        return PacedResponse(found.pieces(start, end), bounds, bucket=bucket, status_code=status, headers=headers)
 
     # Not among the documented operations: nobody builds such an address, they are given out whole.
     router.add_route(PREFIX + "{ticket}/{location}/{bucket}/{key:path}", read_object, ["GET", "HEAD"])
