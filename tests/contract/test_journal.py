@@ -13,6 +13,7 @@ from support.telling import a_completed_file
 from soloist.api.schema import view_job
 from soloist.clock import utc_now
 from soloist.jobs import schema, store
+from soloist.jobs.accounts import Accounts
 from soloist.jobs.codec import parse_event
 from soloist.jobs.journal import DatabaseJournal
 from soloist.jobs.listing import JobFilter
@@ -29,6 +30,7 @@ from soloist.model.media import Kind
 from soloist.model.rule import HlsConfig, RecordFormat
 from soloist.storage.errors import KeyTakenError
 from soloist.storage.spool import Spool
+from soloist.wire.granted import Grant
 
 pytestmark = pytest.mark.anyio
 
@@ -58,6 +60,7 @@ def a_started_file(key="rec.mp4", record_format=RecordFormat.MP4):
 async def test_a_file_is_read_where_it_was_recorded_to_although_its_job_has_another_rule_by_now(database_url):
     async with an_office(database_url) as office:
         jobs = JobService(office.database, open_engine(database_url), [SLOT], urls=PlainUrls())
+        await Accounts(office.database).grant(PROJECT, [Grant("cn-north-4", "recordings")])
         job = await office.start()
         journal = await taken(office, job)
         await journal.file_started(a_started_file())
