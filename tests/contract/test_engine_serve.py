@@ -36,11 +36,16 @@ def test_development_mode_refuses_the_network():
     assert "loopback only" in answer.stderr
 
 
-def test_help_takes_less_than_half_a_second_of_cpu():
+def test_help_takes_little_more_cpu_than_the_library_that_prints_it():
     assert "soloist serve --dev" in _soloist("--help").stdout
 
-    # The best of three: a neighbour on the machine makes the same work take half as long again.
-    assert min(_cpu_s_of(lambda: _soloist("--help")) for _ in range(3)) < 0.5
+    def library():
+        subprocess.run([sys.executable, "-c", "import typer.rich_utils"], check=True)
+
+    # In turn, and the best of five: the same work takes twice as long on a busy machine. What help must not load, the
+    # web framework and the database's library, takes ten times as long as typer.
+    cpu_s = [(_cpu_s_of(lambda: _soloist("--help")), _cpu_s_of(library)) for _ in range(5)]
+    assert min(help_s for help_s, _ in cpu_s) < 2.5 * min(library_s for _, library_s in cpu_s)
 
 
 def _cpu_s_of(run):
