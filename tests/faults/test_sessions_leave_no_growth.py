@@ -28,12 +28,11 @@ def _has_not_grown(before: dict[str, int], after: dict[str, int]) -> bool:
 
 def _open_and_drop(service: Instance, count: int) -> None:
     """Open sessions that never connect; delete every other one, and leave the rest to their timeout."""
-    left = _left(service)
     for number in range(count):
         location = _request(service, "POST", f"/whip/demo/r{number % 10}/u{number}", OFFER)
         if number % 2:
             _request(service, "DELETE", location)
-    until(lambda: _left(service) == left + count, 40, "sessions are still there")
+    until(lambda: service.ask_recorder("/health")["core"]["sessions"] == 0, 40, "sessions are still there")
 
 
 def _request(service: Instance, method: str, path: str, body: bytes | None = None) -> str:
@@ -41,10 +40,6 @@ def _request(service: Instance, method: str, path: str, body: bytes | None = Non
     request = urllib.request.Request(service.url + path, body, headers, method=method)  # noqa: S310 - our own
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own
         return answer.headers.get("Location", "")
-
-
-def _left(service: Instance) -> int:
-    return len(re.findall(r"publisher_left\b", service.log.read_text(errors="replace")))
 
 
 def _measure(service: Instance) -> dict[str, int]:
