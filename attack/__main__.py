@@ -40,6 +40,7 @@ def main() -> None:
         verdict = f"FAILED: {outcome.complaints}" if outcome.complaints else "ok"
         took = time.monotonic() - began
         print(f"attack: {attack.row} {attack.name}: {verdict} ({number + 1}/{len(chosen)}, {took:.0f} s)", flush=True)
+        print(f"attack:   {'; '.join(row(outcome)[1:-1])}", flush=True)
         if outcome.cost.said:
             print(f"attack:   the attacker's program said: {outcome.cost.said[:300]}", flush=True)
     told, faults = _overloaded(options) if not options.only or OVERLOAD in options.only else ("", [])
